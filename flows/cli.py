@@ -1,0 +1,69 @@
+"""`flywheel`: the one door for people.
+
+Reads the environment once, then hands settings to a command in `flows/commands/`.
+
+`main` turns the errors of `schemas/errors.py` into a sentence and an exit code; docs/operations.md lists the codes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from schemas.errors import FlywheelError, SettingsError
+from schemas.settings import Settings, load
+
+app = typer.Typer(
+    name="flywheel",
+    help="Production feedback into better models: events in, failures clustered, datasets built, candidates gated.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def prepare(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file of settings; default: flywheel.toml where it exists.", dir_okay=False)
+    ] = None,
+    home: Annotated[Path | None, typer.Option(help="Data root: everything that is written lies below it.")] = None,
+) -> None:
+    """Settings come from the defaults, then the TOML file, then FLYWHEEL_* variables, then --home."""
+    file = config or Path("flywheel.toml")
+    if config and not config.exists():
+        raise SettingsError(f"{config} does not exist")
+    try:
+        table = tomllib.loads(file.read_text()) if file.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: {error}") from error
+    environment = dict(os.environ)
+    if home:
+        environment["FLYWHEEL_HOME"] = str(home)
+    context.obj = load(table, environment)
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings that `prepare` made."""
+    settings: Settings = context.obj
+    return settings
+
+
+def main() -> None:
+    """Run a command; end with the exit code of the error that it raised, if any."""
+    try:
+        app()
+    except FlywheelError as error:
+        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Failures into clusters that keep their name. Read `flow.py` first: read, think, publish."""

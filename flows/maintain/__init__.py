@@ -1,0 +1,1 @@
+"""Tables that stay healthy for years. Read `flow.py` first: read, think, publish."""

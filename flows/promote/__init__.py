@@ -1,0 +1,1 @@
+"""Comparison into verdict into champion. Read `flow.py` first: read, think, publish."""

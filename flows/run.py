@@ -1,0 +1,100 @@
+"""A run: what one execution of a stage reads, and the name that this gives it.
+
+The same tables at the same versions, the same settings and the same code are the same run, whoever starts it and how
+often: its id is their hash, and every table takes a run's rows once. Each `flow.py` begins with `begin` and ends with
+`finish`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.events import to_json
+from schemas.records import content_hash
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
+from streams.lake.query import read
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One execution of a stage over fixed table versions."""
+
+    run_id: str
+    stage: str
+    application: str
+    as_of: datetime
+    """The logical time of the run (its scheduled start): windows end here, never at the wall clock."""
+    versions: dict[str, int]
+    settings_hash: str
+    code_version: str
+
+
+def begin(
+    lake: Lake,
+    stage: str,
+    application: str,
+    as_of: datetime,
+    tables: Iterable[str],
+    settings: Any,
+    **inputs: str,
+) -> Run:
+    """Fix what a run reads. `settings` is the part of the settings that changes its result; `inputs` any other ids."""
+    what: dict[str, Any] = {
+        "stage": stage,
+        "application": application,
+        "as_of": as_of.isoformat(),
+        "versions": lake.versions(tables),
+        "settings_hash": content_hash([settings, dict(sorted(inputs.items()))]),
+        "code_version": code_version(),
+    }
+    return Run(content_hash(what)[:32], stage, application, as_of, *list(what.values())[3:])
+
+
+def finished(lake: Lake, run: Run) -> dict[str, Any] | None:
+    """The summary of a run that was finished before, or None: a second start of a finished run has nothing to do."""
+    rows = [row for row in runs(lake, run.stage, run.application) if row["run_id"] == run.run_id]
+    return msgspec.json.decode(rows[0]["summary"]) if rows else None
+
+
+def finish(lake: Lake, run: Run, summary: Mapping[str, Any]) -> None:
+    """Write the run's row, last of all: it makes the run's rows in other tables visible."""
+    row = {
+        **msgspec.to_builtins(run),
+        "as_of": run.as_of,
+        "versions": to_json(run.versions),
+        "summary": to_json(summary),
+    }
+    publish(lake, "runs", to_rows("runs", [row]), run.run_id)
+
+
+def runs(lake: Lake, stage: str, application: str) -> list[dict[str, Any]]:
+    """The finished runs of a stage, oldest first."""
+    rows = read(lake, "runs").to_pylist()
+    mine = [row for row in rows if row["stage"] == stage and row["application"] == application]
+    return sorted(
+        mine,
+        key=lambda row: (row["as_of"], sum(msgspec.json.decode(row["versions"]).values()), row["run_id"]),
+    )
+
+
+def latest(lake: Lake, stage: str, application: str) -> dict[str, Any] | None:
+    """The newest finished run of a stage, or None."""
+    return next(reversed(runs(lake, stage, application)), None)
+
+
+@functools.cache
+def code_version() -> str:
+    """A hash of this program's own source: another code, another run."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for room in ("schemas", "streams", "flows"):
+        for path in sorted(p for p in (root / room).rglob("*") if p.suffix in {".py", ".sql"}):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,263 @@
+"""The events: what happens in production, and what the flywheel decides.
+
+Each event is one small frozen value. Field names are OpenTelemetry GenAI attribute names without their prefix
+(`gen_ai.request.model` is `request_model`). Old consumers survive new producers: unknown fields are kept by the codec.
+Go on to `schemas/codec.py` for bytes ⇄ event and to `schemas/records.py` for what is concluded from events.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+MAX_TEXT = 1_000_000
+"""Characters in one text field: with a 1 MiB event limit nothing longer can arrive whole."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+"""An identifier that somebody else made: never part of a path or a table name."""
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Instant = Annotated[datetime, Meta(tz=True)]
+"""An RFC 3339 time with its offset; a time without one is refused."""
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""A JSON-safe count: beyond 2^53 producers in other languages lose digits."""
+Amount = Annotated[float, Meta(ge=0, le=1e15)]
+
+
+def check_id(value: str, field: str = "id") -> None:
+    """Raise ValueError unless `value` is a UUID in canonical lower-case form (UUIDv7 recommended)."""
+    try:
+        canonical = str(uuid.UUID(value))
+    except ValueError:
+        canonical = ""
+    if canonical != value:
+        raise ValueError(f"{field} must be a UUID in lower-case canonical form, got {value[:64]!r}")
+
+
+class ToolFunction(Struct, frozen=True, omit_defaults=True):
+    """The function that a tool call names."""
+
+    name: Name
+    arguments: str | dict[str, Any] = ""
+    """JSON text as OpenAI sends it, or the object itself."""
+
+
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """A call that the model asks for, in OpenAI's form."""
+
+    function: ToolFunction
+    id: str = ""
+    type: str = "function"
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One chat message, as OpenAI sends it (`content`) or as OpenTelemetry records it (`parts`)."""
+
+    role: Annotated[str, Meta(min_length=1, max_length=64)]
+    content: Text | list[dict[str, Any]] | None = None
+    parts: list[dict[str, Any]] | None = None
+    """OpenTelemetry GenAI parts: `{"type": "text", "content": …}`, `tool_call`, `tool_call_response`, `reasoning`."""
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request to an LLM application and its response."""
+
+    id: str
+    """UUID made by the producer (UUIDv7 recommended); the same id twice is one event."""
+    time: Instant
+    """When the request began."""
+    application: Name
+    conversation_id: Name
+    """Interactions that belong together; the Kafka key."""
+    user_id: Name | None = None
+    """The person, pseudonymous if you can; the unit of train/eval splits and of erasure."""
+    operation_name: str = "chat"
+    provider_name: str | None = None
+    request_model: Name
+    response_model: str | None = None
+    response_id: str | None = None
+    prompt_version: str | None = None
+    variant: str | None = None
+    """The arm of an A/B test or canary that served this request."""
+    input_messages: Annotated[list[Message], Meta(max_length=10_000)] = []
+    output_messages: Annotated[list[Message], Meta(max_length=100)] = []
+    """Empty when the request failed."""
+    system_instructions: Text | None = None
+    tool_definitions: list[dict[str, Any]] | None = None
+    request_parameters: dict[str, Any] | None = None
+    """temperature, top_p, max_tokens, seed, …"""
+    finish_reasons: Annotated[list[str], Meta(max_length=100)] = []
+    error_type: str | None = None
+    """Set when the request failed: an HTTP status, an exception's name, `timeout`."""
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    duration_ms: Amount | None = None
+    time_to_first_chunk_ms: Amount | None = None
+    cost_usd: Amount | None = None
+    training_consent: bool | None = None
+    """False: never in a dataset. None: the setting `curate.consent` decides."""
+
+    def __post_init__(self) -> None:
+        """Refuse what a type cannot say."""
+        check_id(self.id)
+        if not self.input_messages:
+            raise ValueError("input_messages must hold at least one message")
+
+
+Kind = Literal[
+    "thumb", "rating", "comment", "correction", "label",  # explicit: a person said so
+    "regenerate", "copy", "abandon", "escalate", "retry",  # implicit: a person did so
+    "guardrail", "judge", "rule", "reviewer",  # verdict: somebody whose task it is
+]  # fmt: skip
+EXPLICIT: frozenset[str] = frozenset({"thumb", "rating", "comment", "correction", "label"})
+IMPLICIT: frozenset[str] = frozenset({"regenerate", "copy", "abandon", "escalate", "retry"})
+VERDICTS: frozenset[str] = frozenset({"guardrail", "judge", "rule", "reviewer"})
+_NEEDS_VALUE = {"thumb", "rating"} | VERDICTS
+_NEEDS_TEXT = {"comment", "correction"}
+
+
+class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Anything that says how good one interaction was."""
+
+    id: str
+    time: Instant
+    application: Name
+    conversation_id: Name
+    interaction_id: str
+    """May arrive before the interaction itself, or days later."""
+    kind: Kind
+    source: Name = "user"
+    """Who says it: `user`, `judge:NAME`, `guardrail:NAME`, `reviewer:NAME`, `rule:NAME`."""
+    user_id: Name | None = None
+    value: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """0 is bad, 1 is good. thumb: 0 or 1. rating: `(stars - 1) / (max - 1)`. Verdicts: 1 passes, 0 fails."""
+    label: str | None = None
+    """kind `label`: its name; guardrails: the category; escalate: the queue."""
+    text: Text | None = None
+    """comment: what was said. correction: the answer as it should have been."""
+    replaced_by: str | None = None
+    """regenerate, retry: the id of the interaction that answered instead."""
+    supersedes: str | None = None
+    """The id of an earlier feedback event that this one replaces."""
+    retracts: str | None = None
+    """The id of an earlier feedback event that is taken back; this event says nothing itself."""
+
+    def __post_init__(self) -> None:
+        """Refuse what a type cannot say."""
+        check_id(self.id)
+        check_id(self.interaction_id, "interaction_id")
+        for field in ("replaced_by", "supersedes", "retracts"):
+            if (value := getattr(self, field)) is not None:
+                check_id(value, field)
+        if self.retracts is not None:
+            return
+        if self.kind in _NEEDS_VALUE and self.value is None:
+            raise ValueError(f"value is required for kind {self.kind!r}: a number from 0 (bad) to 1 (good)")
+        if self.kind == "thumb" and self.value not in {0.0, 1.0}:
+            raise ValueError(f"value of a thumb must be 0 or 1, got {self.value}")
+        if self.kind in _NEEDS_TEXT and not (self.text or "").strip():
+            raise ValueError(f"text is required for kind {self.kind!r}")
+        if self.kind == "label" and not self.label:
+            raise ValueError("label is required for kind 'label'")
+
+
+class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person's wish to be forgotten."""
+
+    id: str
+    time: Instant
+    subject: Name
+    """The `user_id` whose rows are to go."""
+    application: str | None = None
+    """None: in every application."""
+    requested_by: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what a type cannot say."""
+        check_id(self.id)
+
+
+class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Model + prompt version + parameters + endpoint that wants to become champion."""
+
+    id: Name
+    """Content hash of the fields below (see `schemas.records.candidate_id`)."""
+    model: Name
+    endpoint: Name
+    """Base URL of an OpenAI-compatible API, up to and with `/v1`."""
+    prompt_version: str | None = None
+    parameters: dict[str, Any] = {}
+    dataset: str | None = None
+    """The dataset version that it was trained on, where known."""
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the promotion ledger, announced on `llm.decisions`."""
+
+    id: str
+    time: Instant
+    application: Name
+    action: Literal["registered", "promoted", "held", "rolled_back"]
+    candidate: Candidate
+    """Whom the decision is about."""
+    champion: Candidate | None = None
+    """Who serves from now on: each decision is enough for a listener that knows nothing else."""
+    verdict: str = ""
+    """promote, block or inconclusive; empty for a registration."""
+    reasons: list[str] = []
+    evidence: dict[str, str] = {}
+    """Hashes and ids of what was decided on: dataset, scores, comparison, policy, code."""
+    decided_by: str = "flywheel"
+    sequence: Count = 0
+    """Position in the application's ledger, from 0."""
+    previous_hash: str = ""
+    hash: str = ""
+    """SHA-256 over the row without this field, chained to `previous_hash`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what a type cannot say."""
+        check_id(self.id)
+
+
+class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What triage raises on `llm.alerts`."""
+
+    id: str
+    time: Instant
+    application: Name
+    rule: Name
+    """The rule that fired, e.g. `failure_rate`."""
+    severity: Literal["info", "warning", "critical"] = "warning"
+    message: str
+    model: str | None = None
+    prompt_version: str | None = None
+    variant: str | None = None
+    values: dict[str, float] = {}
+    """The numbers behind the message."""
+
+
+Event = Interaction | Feedback | Erasure | Decision | Alert
+EVENT_TYPES: dict[str, type[Event]] = {
+    "llm.interaction.v1": Interaction,
+    "llm.feedback.v1": Feedback,
+    "llm.erasure.v1": Erasure,
+    "llm.decision.v1": Decision,
+    "llm.alert.v1": Alert,
+}
+
+
+def event_type(event: Event) -> str:
+    """The CloudEvents type of an event value."""
+    return next(name for name, cls in EVENT_TYPES.items() if isinstance(event, cls))
+
+
+def to_json(value: Any) -> str:
+    """Canonical JSON text: keys sorted, no spaces, UTC times; the same value gives the same bytes."""
+    return msgspec.json.encode(value, order="sorted").decode()

@@ -1,0 +1,194 @@
+"""Every knob, with its default and its reason, in one typed object.
+
+Built from mappings by `load`: `FLYWHEEL_<SECTION>_<NAME>` variables over a TOML file over the defaults here.
+Nothing else in the package reads the environment; `flows/cli.py` and `streams/__main__.py` do it once and pass this on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas.errors import SettingsError
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+PositiveInt = Annotated[int, Meta(ge=1)]
+
+
+class KafkaSettings(Struct, frozen=True, kw_only=True):
+    """How to reach Kafka."""
+
+    bootstrap_servers: str = ""
+    """Empty: `flywheel up` starts the embedded broker. `KAFKA_BOOTSTRAP_SERVERS` sets it too."""
+    client: dict[str, str] = {}
+    """librdkafka-style options of every client: security.protocol, sasl.mechanisms, ssl.ca.location, …"""
+    partitions: PositiveInt = 4
+    """Per topic. The same for interactions and feedback, so that their join is local to a partition."""
+    heap: str = "512m"
+    """Memory of the embedded broker: it idles at 340 MB."""
+    port: int = 0
+    """Port of the embedded broker; 0 takes a free one and keeps it for later starts."""
+
+
+class ArchiveSettings(Struct, frozen=True, kw_only=True):
+    """Kafka to lake."""
+
+    batch_rows: PositiveInt = 20_000
+    """Commit when this many events wait: row groups of 10k and more compress well; chunk size hardly moves speed."""
+    batch_bytes: PositiveInt = 64 * 2**20
+    """Or this many bytes: bounds memory whatever the events' size."""
+    batch_seconds: Positive = 2.0
+    """Or when the oldest has waited so long: the lake's freshness on quiet topics."""
+    max_event_bytes: PositiveInt = 2**20
+    """A longer event is a dead letter `too_large`: Kafka's own default limit is 1 MiB."""
+    dead_letter_bytes: PositiveInt = 64 * 2**10
+    """How much of a bad event's value is kept; its full length and SHA-256 always are."""
+    group_id: str = "flywheel-archive"
+
+
+class ClusterSettings(Struct, frozen=True, kw_only=True):
+    """Failures into named issues."""
+
+    failed_below: Share = 0.5
+    """An interaction whose probability of being good is below this is failed; at or above it is ok."""
+    min_size: PositiveInt = 5
+    """Fewer failures that go wrong alike are not a cluster yet."""
+
+
+class CurateSettings(Struct, frozen=True, kw_only=True):
+    """Interactions into datasets."""
+
+    eval_share: Share = 0.2
+    """Share of units whose examples go to eval."""
+    salt: str = "llm-flywheel"
+    """Keys the hash of the split: change it and every unit is dealt anew, so never change it."""
+    near_duplicate: Share = 0.7
+    """Jaccard similarity of character 4-grams from which two texts are one."""
+    consent: bool = True
+    """What an interaction without `training_consent` counts as."""
+
+
+class EvaluateSettings(Struct, frozen=True, kw_only=True):
+    """Eval set and models into scores."""
+
+    connections: PositiveInt = 16
+    """Requests in flight per run."""
+    timeout_s: Positive = 60.0
+    tries: PositiveInt = 5
+    samples: PositiveInt = 1
+    """Answers per item; above 1 for models that are not deterministic."""
+    scorer: str = "normalised_match"
+
+
+class GateSettings(Struct, frozen=True, kw_only=True):
+    """Comparison into verdict."""
+
+    policy: str = "better"
+    """`better`: superior overall, no protected slice worse. `as_good`: not worse anywhere."""
+    alpha: Share = 0.05
+    margin: Share = 0.03
+    """How much worse still counts as not worse, overall."""
+    slice_margin: Share = 0.1
+    """The same in one slice, where there are fewer items."""
+    min_items: PositiveInt = 30
+    """Below this the verdict is inconclusive whatever the numbers say."""
+    max_unscored: Share = 0.02
+    """More missing scores than this: inconclusive."""
+
+
+class TriageSettings(Struct, frozen=True, kw_only=True):
+    """Live failure rates and alerts."""
+
+    window_s: Positive = 300.0
+    alert_rate: Share = 0.5
+    """Failure rate of a window that raises an alert."""
+    alert_min: PositiveInt = 50
+    """Judged interactions a window needs before it may alert."""
+    web_port: int = 6066
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings; `home` holds everything that is written."""
+
+    home: str = ".flywheel"
+    application: str = "support-bot"
+    lake: str = ""
+    """Root of the tables: a folder or `s3://…`, `gs://…`, `az://…`. Empty: `<home>/lake`."""
+    storage_options: dict[str, str] = {}
+    """Passed to the object store of the lake."""
+    prefect_port: int = 4200
+    kafka: KafkaSettings = KafkaSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    curate: CurateSettings = CurateSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateSettings = GateSettings()
+    triage: TriageSettings = TriageSettings()
+
+    @property
+    def home_path(self) -> Path:
+        """The data root as an absolute path."""
+        return Path(self.home).expanduser().resolve()
+
+    @property
+    def lake_root(self) -> str:
+        """The root of the lake's tables."""
+        return self.lake or str(self.home_path / "lake")
+
+    @property
+    def datasets_path(self) -> Path:
+        """The folder of exported dataset versions."""
+        return self.home_path / "datasets"
+
+
+SECTIONS: dict[str, type[Struct]] = {
+    field.name: field.type
+    for field in msgspec.structs.fields(Settings)
+    if isinstance(field.type, type) and issubclass(field.type, Struct)
+}
+_PREFIX = "FLYWHEEL_"
+
+
+def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from a parsed TOML file and the environment, the environment winning.
+
+    Raises SettingsError naming the setting that is wrong or unknown.
+    """
+    merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in file.items()}
+    for name, text in environment.items():
+        if name.startswith(_PREFIX):
+            _place(merged, name.removeprefix(_PREFIX).lower(), text)
+    if servers := environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+        merged.setdefault("kafka", {})["bootstrap_servers"] = servers
+    _refuse_unknown(merged)
+    try:
+        return msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{error}. docs/settings.md lists every setting.") from error
+
+
+def _place(merged: dict[str, Any], name: str, text: str) -> None:
+    section, _, field = name.partition("_")
+    value: Any = msgspec.json.decode(text) if text[:1] in "{[" else text
+    if section in SECTIONS and field:
+        merged.setdefault(section, {})[field] = value
+    else:
+        merged[name] = value
+
+
+def _refuse_unknown(merged: Mapping[str, Any]) -> None:
+    _known(merged.keys(), Settings, "")
+    for section, cls in SECTIONS.items():
+        _known(merged.get(section, {}).keys(), cls, section + ".")
+
+
+def _known(names: Any, cls: type[Struct], prefix: str) -> None:
+    known = {field.name for field in msgspec.structs.fields(cls)}
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"unknown setting {prefix}{name!r}; known are {', '.join(sorted(known))}")

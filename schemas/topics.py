@@ -1,0 +1,40 @@
+"""The table of topics: no other file names a Kafka topic.
+
+Go on to `schemas/events.py` for what each topic carries and to `docs/contracts.md` for how an application sends it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """One Kafka topic, its event type, and what keys its records."""
+
+    name: str
+    event_type: str
+    """`ce_type` of its records; also the name of the JSON Schema in `schemas/json/`."""
+    key: str
+    """The event's field that is the Kafka key, so that events that belong together stay in order."""
+    table: str
+    """The raw lake table that the archiver fills; empty where the topic is not archived."""
+    config: dict[str, str] = {}
+    """Topic configuration beside the broker's defaults."""
+
+
+INTERACTIONS = Topic("llm.interactions", "llm.interaction.v1", "conversation_id", "interactions")
+FEEDBACK = Topic("llm.feedback", "llm.feedback.v1", "conversation_id", "feedback")
+ERASURES = Topic("llm.erasures", "llm.erasure.v1", "subject", "erasures")
+DECISIONS = Topic(
+    "llm.decisions",
+    "llm.decision.v1",
+    "application",
+    "decisions",
+    # Listeners that join late need only the newest decision; a day's lag lets the archiver see every one.
+    {"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"},
+)
+ALERTS = Topic("llm.alerts", "llm.alert.v1", "application", "")
+
+TOPICS: tuple[Topic, ...] = (INTERACTIONS, FEEDBACK, ERASURES, DECISIONS, ALERTS)
+ARCHIVED: tuple[Topic, ...] = tuple(topic for topic in TOPICS if topic.table)
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

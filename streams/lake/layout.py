@@ -1,0 +1,59 @@
+"""Where tables lie, and at which version: the handle that everything else of the lake takes.
+
+Go on to `append.py` for writing and `query.py` for reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from schemas.errors import LakeError, TableMissing
+from schemas.tables import TABLES
+
+
+class Lake:
+    """The tables under one root: a folder or an object store's URL.
+
+    Table names come from `schemas/tables.py` only; no user-supplied string ever becomes a path.
+    """
+
+    def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = str(root).rstrip("/")
+        self.storage_options = dict(storage_options or {})
+
+    def uri(self, name: str) -> str:
+        """Where a table lies. Raises LakeError for a name that is not in the table of tables."""
+        if name not in TABLES:
+            raise LakeError(f"there is no table {name!r}; known are {', '.join(TABLES)}")
+        return f"{self.root}/{name}"
+
+    def open(self, name: str, version: int | None = None) -> DeltaTable:
+        """A table's Delta handle, at its newest or a given version. Raises TableMissing."""
+        try:
+            return DeltaTable(self.uri(name), version=version, storage_options=self.storage_options or None)
+        except TableNotFoundError as error:
+            raise TableMissing(f"table {name!r} does not exist under {self.root} yet") from error
+
+    def exists(self, name: str) -> bool:
+        """Whether anything was ever written to the table."""
+        return DeltaTable.is_deltatable(self.uri(name), self.storage_options or None)
+
+    def version(self, name: str) -> int:
+        """A table's newest version; -1 where it does not exist yet."""
+        return int(self.open(name).version()) if self.exists(name) else -1
+
+    def versions(self, names: Iterable[str]) -> dict[str, int]:
+        """The newest version of each table: what a run reads, and records that it read."""
+        return {name: self.version(name) for name in names}
+
+    def mark(self, name: str, app_id: str) -> int | None:
+        """The `txn` version that `app_id` last committed to a table, or None."""
+        if not self.exists(name):
+            return None
+        found: Any = self.open(name).transaction_version(app_id)
+        return None if found is None else int(found)

@@ -1,0 +1,67 @@
+"""What every room's tests share: an empty lake, real data where it is at hand, and makers of events."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.events import Feedback, Interaction
+from streams.lake import Lake
+
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake with no tables yet."""
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data that is never committed; tests that need it skip without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("real data is not at hand (expected in ../shared/data)")
+    return folder
+
+
+def event_id(n: int) -> str:
+    """A UUIDv7-shaped id that is the same for the same number."""
+    return str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n))
+
+
+def interaction(n: int, **fields: Any) -> Interaction:
+    """The n-th interaction: valid, unless `fields` say otherwise."""
+    values: dict[str, Any] = {
+        "id": event_id(n),
+        "time": START + timedelta(seconds=n),
+        "application": "support-bot",
+        "conversation_id": f"conversation-{n}",
+        "user_id": f"user-{n % 7}",
+        "request_model": "bot-1",
+        "input_messages": [{"role": "user", "content": f"question {n}"}],
+        "output_messages": [{"role": "assistant", "content": f"answer {n}"}],
+    }
+    return msgspec.convert({**values, **fields}, Interaction)
+
+
+def feedback(n: int, about: Interaction, kind: str = "thumb", **fields: Any) -> Feedback:
+    """The n-th feedback event, about an interaction; thumbs are down unless `fields` say otherwise."""
+    values: dict[str, Any] = {
+        "id": event_id(1_000_000 + n),
+        "time": about.time + timedelta(seconds=30),
+        "application": about.application,
+        "conversation_id": about.conversation_id,
+        "interaction_id": about.id,
+        "user_id": about.user_id,
+        "kind": kind,
+    }
+    if kind == "thumb":
+        values["value"] = 0
+    return msgspec.convert({**values, **fields}, Feedback)

@@ -1,0 +1,167 @@
+"""The house's shape, held by test: direction of imports, one door per foreign library, words on public things."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("schemas", "streams", "flows")
+STAGES = ("cluster", "curate", "evaluate", "promote", "maintain")
+DOORS = {  # foreign library → the only files (or folders) that may import it
+    "kafka": ("streams/producer.py",),
+    "confluent_kafka": ("streams/archive.py", "streams/admin.py"),
+    "faust": ("streams/triage.py",),
+    "deltalake": ("streams/lake/",),
+    "duckdb": ("streams/lake/",),
+    "sklearn": ("flows/cluster/",),
+    "sknetwork": ("flows/cluster/",),
+    "datasets": ("flows/curate/",),
+    "huggingface_hub": ("flows/curate/",),
+    "prefect": ("flow.py", "flows/turn.py", "flows/serve.py"),
+    "mlflow": ("flows/promote/mirror.py",),
+    "typer": ("flows/cli.py", "flows/commands/", "streams/__main__.py"),
+}
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every module that a file imports, with whether the import stands inside a function."""
+    tree = ast.parse(path.read_text())
+    inside = {
+        id(node)
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(f)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, id(node) in inside
+            for alias in node.names:  # `from streams.lake import query` imports a module too
+                if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists():
+                    yield f"{node.module}.{alias.name}", id(node) in inside
+
+
+def ours(module: str) -> bool:
+    return module.split(".", maxsplit=1)[0] in ROOMS
+
+
+def level(module: str) -> int:
+    """Schemas ← streams.lake ← streams ← flows."""
+    if module.startswith("streams.lake"):
+        return 1
+    return {"schemas": 0, "streams": 2, "flows": 3}[module.split(".", maxsplit=1)[0]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_left(path: Path) -> None:
+    """A file imports only rooms to its left, so that data moves one way."""
+    wrong = [m for m, _ in imports(path) if ours(m) and m != "streams" and level(m) > level(name_of(path))]
+
+    assert not wrong, f"{name_of(path)} imports {wrong}, which lie to its right"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_stages_do_not_know_each_other(path: Path) -> None:
+    """The stages meet only in the lake."""
+    stage = next((s for s in STAGES if name_of(path).startswith(f"flows.{s}")), None)
+    others = tuple(f"flows.{s}" for s in STAGES if s != stage)
+    wrong = [m for m, _ in imports(path) if stage and m.startswith(others)]
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_foreign_libraries_enter_by_their_door(path: Path) -> None:
+    """Whoever looks for the users of a library finds them in one place."""
+    place = path.relative_to(ROOT).as_posix()
+    for module, _ in imports(path):
+        doors = DOORS.get(module.split(".")[0])
+        assert doors is None or any(place.startswith(d) or place.endswith("/" + d) for d in doors), (
+            f"{place} imports {module}, whose door is {doors}"
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_our_own_modules_are_imported_at_the_top(path: Path) -> None:
+    """An import inside a function hides a cycle; ours have none to hide."""
+    assert not [m for m, inside in imports(path) if inside and ours(m)]
+
+
+def test_there_is_no_import_cycle() -> None:
+    """The modules can be put in one order, from words to work."""
+    graph = {name_of(p): {m for m, _ in imports(p) if ours(m)} for p in FILES}
+    graph = {name: {m for m in found if m in graph and m != name} for name, found in graph.items()}
+    while leaves := {name for name, found in graph.items() if not found & graph.keys()}:
+        graph = {name: found for name, found in graph.items() if name not in leaves}
+
+    assert not graph, f"these modules import each other in a circle: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_public_thing_says_what_it_is(path: Path) -> None:
+    """A docstring on every module and every public name."""
+    tree = ast.parse(path.read_text())
+    silent = [] if ast.get_docstring(tree) else ["the module itself"]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            silent += [] if ast.get_docstring(node) else [node.name]
+
+    assert not silent
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    """A file has one noun and at most 400 lines; a function body at most 50."""
+    text = path.read_text()
+    long = [
+        f"{node.name} ({_body_lines(node)})"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _body_lines(node) > 50
+    ]
+
+    assert len(text.splitlines()) <= 400
+    assert not long
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda p: p.stem)
+def test_every_test_carries_its_promise(path: Path) -> None:
+    """A test's docstring is the sentence that it proves."""
+    silent = [
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert not silent
+
+
+def test_only_the_table_of_topics_names_a_topic() -> None:
+    """A Kafka topic's name stands in schemas/topics.py alone."""
+    wrong = [
+        f"{name_of(path)}: {node.value}"
+        for path in FILES
+        if name_of(path) != "schemas.topics"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+        and node.value in {"llm.interactions", "llm.feedback", "llm.erasures", "llm.decisions", "llm.alerts"}
+    ]
+
+    assert not wrong
+
+
+def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
