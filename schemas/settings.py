@@ -174,7 +174,7 @@ def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
 
 def _place(merged: dict[str, Any], name: str, text: str) -> None:
     section, _, field = name.partition("_")
-    value: Any = msgspec.json.decode(text) if text[:1] in "{[" else text
+    value: Any = msgspec.json.decode(text) if text.startswith(("{", "[")) else text
     if section in SECTIONS and field:
         merged.setdefault(section, {})[field] = value
     else:
