@@ -1,0 +1,43 @@
+# What CI calls, and what a newcomer calls. `make demo` and `make test` do all of their own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test check bench soak lock clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "llm-flywheel needs Python 3.11, 3.12 or 3.13; say which with: make PYTHON=python3.12"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(STAMP)
+
+demo: install  ## three turns of the wheel on the utterances that ship with the demo
+	$(BIN)/flywheel demo
+
+test: install  ## everything that must hold; real Kafka and real Prefect included
+	$(BIN)/pytest
+
+check: install  ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install  ## every benchmark, one after the other
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+KILLS ?= 500
+soak: install  ## the fault matrix at length: make soak KILLS=500
+	$(BIN)/python -m benchmarks.soak --kills $(KILLS)
+
+lock: install  ## resolve the dependencies anew; the file names no registry host
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra registry --universal --no-header --no-annotate \
+		--generate-hashes --upgrade --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) .flywheel
