@@ -3,7 +3,8 @@
     FlywheelError                     exit code 3 unless a subclass says otherwise
     ├── UsageError                    2   the person can mend the command or the file named in the message
     │   ├── SettingsError
-    │   └── InputFileError
+    │   ├── InputFileError
+    │   └── AlreadyRunning                another process holds the folder
     ├── EventError                        one event is bad: it becomes a dead letter, never an exception of a batch
     ├── BrokerError                   4   Kafka cannot be had (subclasses in this file, raised by streams/broker.py)
     │   ├── JavaMissing
@@ -20,6 +21,7 @@
     │   └── FileDamaged                   a data file does not match its recorded SHA-256
     ├── NotEnoughData                 6   an honest "there is nothing to work on yet"
     ├── EndpointError                 7   a model endpoint does not answer as it must
+    ├── ChildDied                         a supervised process cannot be kept running
     └── LedgerError                   8   the promotion ledger refuses
         ├── LedgerConflict                somebody else decided first
         └── LedgerBroken                  the hash chain does not hold
@@ -51,6 +53,10 @@ class SettingsError(UsageError):
 
 class InputFileError(UsageError):
     """A file given on the command line cannot be read as what it should be."""
+
+
+class AlreadyRunning(UsageError):
+    """Another process holds the folder that this one needs."""
 
 
 class EventError(FlywheelError):
@@ -138,6 +144,10 @@ class EndpointError(FlywheelError):
     """A model endpoint does not answer as it must."""
 
     exit_code = 7
+
+
+class ChildDied(FlywheelError):
+    """A supervised process ended and will not be started again."""
 
 
 class LedgerError(FlywheelError):
