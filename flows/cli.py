@@ -16,8 +16,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.commands import settings as settings_command
 from schemas.errors import FlywheelError, SettingsError
-from schemas.settings import Settings, load
+from schemas.settings import load
 
 app = typer.Typer(
     name="flywheel",
@@ -50,10 +51,7 @@ def prepare(
     context.obj = load(table, environment)
 
 
-def settings_of(context: typer.Context) -> Settings:
-    """The settings that `prepare` made."""
-    settings: Settings = context.obj
-    return settings
+app.command("settings")(settings_command.show)
 
 
 def main() -> None:

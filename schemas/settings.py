@@ -49,6 +49,7 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
     dead_letter_bytes: PositiveInt = 64 * 2**10
     """How much of a bad event's value is kept; its full length and SHA-256 always are."""
     group_id: str = "flywheel-archive"
+    """Consumer group: archivers of one group share the partitions; its committed offsets are only a lag gauge."""
 
 
 class ClusterSettings(Struct, frozen=True, kw_only=True):
@@ -79,6 +80,7 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     connections: PositiveInt = 16
     """Requests in flight per run."""
     timeout_s: Positive = 60.0
+    """Seconds until an answer counts as missing: long generations take tens of seconds."""
     tries: PositiveInt = 5
     samples: PositiveInt = 1
     """Answers per item; above 1 for models that are not deterministic."""
@@ -105,6 +107,7 @@ class TriageSettings(Struct, frozen=True, kw_only=True):
     """Live failure rates and alerts."""
 
     window_s: Positive = 300.0
+    """Length of a window: shorter ones hold too few judged interactions to alert on."""
     alert_rate: Share = 0.5
     """Failure rate of a window that raises an alert."""
     alert_min: PositiveInt = 50
@@ -116,12 +119,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     """All settings; `home` holds everything that is written."""
 
     home: str = ".flywheel"
+    """Data root: everything that is written lies below it."""
     application: str = "support-bot"
+    """The application whose events the flows work on; one lake holds many."""
     lake: str = ""
     """Root of the tables: a folder or `s3://…`, `gs://…`, `az://…`. Empty: `<home>/lake`."""
     storage_options: dict[str, str] = {}
     """Passed to the object store of the lake."""
     prefect_port: int = 4200
+    """Port of the Prefect server and its UI, on loopback."""
     kafka: KafkaSettings = KafkaSettings()
     archive: ArchiveSettings = ArchiveSettings()
     cluster: ClusterSettings = ClusterSettings()

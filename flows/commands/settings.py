@@ -1,0 +1,110 @@
+"""`flywheel settings`: every knob with its value, default and reason, read from the one file that defines them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from schemas import settings as definitions
+from schemas.settings import Settings
+
+HEADER = """# Settings
+
+Made by `flywheel settings --markdown`; a test holds it to the code. A setting comes from its default, then
+`flywheel.toml` (or `--config FILE`), then an environment variable: `FLYWHEEL_` + section + `_` + name in capitals, for
+example `FLYWHEEL_GATE_ALPHA=0.01`. `KAFKA_BOOTSTRAP_SERVERS` is `kafka.bootstrap_servers`.
+"""
+SECRET = re.compile("password|secret|key|token|credential", re.IGNORECASE)
+
+
+class Knob(msgspec.Struct, frozen=True):
+    """One setting as a person reads it."""
+
+    name: str
+    default: Any
+    reason: str
+
+
+def show(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the values as one JSON object.")] = False,
+    markdown: Annotated[bool, typer.Option(help="Print docs/settings.md.")] = False,
+) -> None:
+    """Show every setting: its value now, its default, and its reason."""
+    if markdown:
+        print(markdown_page(), end="")  # noqa: T201 the page goes to a file as it is
+    elif as_json:
+        print(json.dumps(_masked(context.obj), indent=2))  # noqa: T201 for programs, so without colours
+    else:
+        Console().print(_table(context.obj))
+
+
+def knobs() -> Iterator[Knob]:
+    """All settings in the order of their file, dotted by section."""
+    reasons = _reasons()
+    for field in msgspec.structs.fields(Settings):
+        section = definitions.SECTIONS.get(field.name)
+        if section is None:
+            yield Knob(field.name, _default(field), reasons["Settings", field.name])
+            continue
+        for inner in msgspec.structs.fields(section):
+            yield Knob(f"{field.name}.{inner.name}", _default(inner), reasons[section.__name__, inner.name])
+
+
+def markdown_page() -> str:
+    """docs/settings.md."""
+    rows = [f"| `{knob.name}` | `{json.dumps(knob.default)}` | {knob.reason} |" for knob in knobs()]
+    return "\n".join([HEADER, "| setting | default | reason |", "|---|---|---|", *rows]) + "\n"
+
+
+def _table(settings: Settings) -> Table:
+    table = Table("setting", "value", "default", "reason")
+    values = _masked(settings)
+    for knob in knobs():
+        value: Any = values
+        for part in knob.name.split("."):
+            value = value[part]
+        changed = "bold" if value != knob.default else ""
+        table.add_row(knob.name, json.dumps(value), json.dumps(knob.default), knob.reason, style=changed)
+    return table
+
+
+def _masked(settings: Settings) -> dict[str, Any]:
+    """The values, without the secrets among the client and storage options: a shown setting ends up in a bug report."""
+    values: dict[str, Any] = msgspec.to_builtins(settings)
+    for options in (values["storage_options"], values["kafka"]["client"]):
+        options.update({name: "***" for name in options if SECRET.search(name)})
+    return values
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return msgspec.to_builtins(field.default)
+
+
+def _reasons() -> dict[tuple[str, str], str]:
+    """The sentence beneath each field, which Python itself forgets; empty where the name says it all."""
+    found: dict[tuple[str, str], str] = {}
+    for node in ast.parse(inspect.getsource(definitions)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                found[node.name, statement.target.id] = _docstring(following)
+    return found
+
+
+def _docstring(node: ast.stmt | None) -> str:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return " ".join(node.value.value.split())
+    return ""
