@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -77,42 +77,98 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
 class EvaluateSettings(Struct, frozen=True, kw_only=True):
     """Eval set and models into scores."""
 
-    connections: PositiveInt = 16
-    """Requests in flight per run."""
-    timeout_s: Positive = 60.0
-    """Seconds until an answer counts as missing: long generations take tens of seconds."""
-    tries: PositiveInt = 5
-    samples: PositiveInt = 1
-    """Answers per item; above 1 for models that are not deterministic."""
     scorer: str = "normalised_match"
+    """What decides whether an answer is good; docs/evaluation.md lists them."""
+    scorer_options: dict[str, Any] = {}
+    """Of that scorer: pattern, schema, tolerance, threshold, …"""
+    samples: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Answers per item and model; 3 or more for models that are not deterministic."""
+    stream: bool = False
+    """Ask for a stream, which gives the time to the first token."""
+    connections: Annotated[int, Meta(ge=1, le=1000)] = 16
+    """Requests in flight per run, to both models together."""
+    timeout_s: Positive = 60.0
+    tries: Annotated[int, Meta(ge=1, le=20)] = 5
+    backoff_s: Positive = 0.5
+    """Try n waits a random time up to `backoff_s · 2^n`, at most 30 s."""
+    retry_after_max_s: Positive = 60.0
+    """A server that asks for a longer wait is asked again after this one."""
+    give_up_after: PositiveInt = 20
+    """An endpoint that failed so many requests in a row, each after all its tries, is not asked again."""
+    max_response_bytes: PositiveInt = 4 * 2**20
+    """A longer answer is none: 4 MiB are some million tokens."""
+    max_requests: Annotated[int, Meta(ge=0)] = 0
+    """Requests that one evaluation may make, the judge's and repeated ones too; 0: no cap."""
+    max_cost_usd: Annotated[float, Meta(ge=0)] = 0.0
+    """What one evaluation may cost by `prices`; 0: no cap."""
+    prices: dict[str, tuple[float, float]] = {}
+    """Model → USD per million input tokens and per million output tokens."""
+    share_answers: bool = False
+    """Re-use the answers of other evaluations on the same eval set; then the two models are not asked side by side."""
+    private_endpoints: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    """Hosts that may be called although their address is not public."""
+    api_keys: dict[str, str] = {}
+    """Endpoint → key, sent to that endpoint only."""
+    prompts: dict[str, str] = {}
+    """Prompt version → system message that replaces the item's own."""
+    judge_endpoint: str = ""
+    """Scorers `judge` and `pairwise_judge`: base URL of the model that judges."""
+    judge_model: str = ""
+    rubric: str = "The reply answers the request correctly and completely; it invents nothing."
+    """What a judge is to look for, where the item brings no rubric of its own."""
 
 
 class GateSettings(Struct, frozen=True, kw_only=True):
-    """Comparison into verdict."""
+    """Comparison into verdict. What each knob does to the error rates: docs/gate.md."""
 
-    policy: str = "better"
-    """`better`: superior overall, no protected slice worse. `as_good`: not worse anywhere."""
-    alpha: Share = 0.05
-    margin: Share = 0.03
-    """How much worse still counts as not worse, overall."""
-    slice_margin: Share = 0.1
+    policy: Literal["better", "as_good"] = "better"
+    """`better`: superior overall, not worse on any protected slice. `as_good`: not worse overall nor on any protected
+    slice, for a candidate that is cheaper or faster."""
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    """How often, at most, a candidate that must not pass does."""
+    margin: Annotated[float, Meta(gt=0, lt=1)] = 0.03
+    """How much worse still counts as not worse, overall. Zero would be superiority: that is the policy `better`."""
+    slice_margin: Annotated[float, Meta(gt=0, lt=1)] = 0.1
     """The same in one slice, where there are fewer items."""
+    protected: list[str] = []
+    """Slices (cluster ids) that must be proven not worse. Keep them few: each costs items (docs/gate.md)."""
     min_items: PositiveInt = 30
     """Below this the verdict is inconclusive whatever the numbers say."""
+    min_units: PositiveInt = 10
+    """The same for units (users or conversations): fewer cannot show how much units differ."""
     max_unscored: Share = 0.02
-    """More missing scores than this: inconclusive."""
+    """More missing scores than this: inconclusive, since what is missing may not be missing at random."""
+    pass_score: Share = 0.5
+    """From this score an item counts as passed in the lists of fixed and regressed items; no test uses it."""
+    max_latency_ratio: Positive = 2.0
+    """The candidate's typical latency over the champion's may not be shown to be above this."""
+    max_cost_ratio: Positive = 2.0
+    """The same for the cost of all answers."""
+    min_labels: PositiveInt = 100
+    """Items with a person's label that a judge must be measured on before its scores can decide anything."""
+    min_kappa: Share = 0.6
+    """And its agreement with those people, beyond chance (Cohen's kappa)."""
+    approval: bool = False
+    """A person must agree to each promotion: `promote` then waits in the Prefect UI, or for `flywheel promote --approve`."""
 
 
 class TriageSettings(Struct, frozen=True, kw_only=True):
     """Live failure rates and alerts."""
 
     window_s: Positive = 300.0
-    """Length of a window: shorter ones hold too few judged interactions to alert on."""
+    """Width of a window of event time: five minutes hold enough votes of a busy application to say something."""
     alert_rate: Share = 0.5
     """Failure rate of a window that raises an alert."""
+    alert_clear_rate: Share = 0.4
+    """Failure rate of a window that ends it: lower than `alert_rate`, so that a rate that hovers does not chatter."""
     alert_min: PositiveInt = 50
     """Judged interactions a window needs before it may alert."""
+    keep_interactions: PositiveInt = 50_000
+    """Per partition, how many of the newest interactions wait for feedback: 0.4 KB each; later feedback is `late`."""
+    keep_windows: PositiveInt = 10_000
+    """How many of the newest windows are kept, over all groups: a day of 34 groups."""
     web_port: int = 6066
+    """Port of the live page, on loopback; 0 takes a free one."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
