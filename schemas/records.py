@@ -77,23 +77,33 @@ class Cluster(Struct, frozen=True):
     reasons: tuple[str, ...] = ()
 
 
-class Example(Struct, frozen=True):
-    """One row that may enter a dataset, with its way back to the source."""
+class Example(Struct, frozen=True, gc=False):
+    """One row that may enter a dataset, with its way back to the source. Nested values are JSON text: a million fit."""
 
     interaction_id: str
     unit: str
-    """User where known, else conversation: put on one side of train/eval as a whole."""
-    messages: tuple[dict[str, Any], ...]
-    """The prompt: everything before the answer, in chat form."""
+    """Keyed hash of the user where known, else of the conversation: on one side of train/eval as a whole."""
+    prompt: str
+    """Everything before the answer: chat messages as canonical JSON."""
     answer: str
-    """The good answer: the model's own, or the correction."""
+    """The good answer, the model's own or the correction: chat messages as canonical JSON."""
+    text: str
+    """What the person asked: all user messages, for duplicates and leaks."""
+    origin: str
+    """Which signal made it an example: `accepted`, `correction`, `regenerate`, `ab`, `rejected`."""
     rejected: str | None = None
-    """The answer that was corrected or regenerated, where there is one."""
+    """The answer that was corrected or regenerated, where there is one: chat messages as canonical JSON."""
+    rejected_id: str | None = None
+    """The interaction that gave the rejected answer, where it is another one."""
+    feedback_id: str | None = None
+    """The feedback event that made it an example, where one alone did."""
     cluster_id: str = ""
-    origin: str = ""
-    """Which signal made it an example: `thumb_up`, `correction`, `regenerate`, …"""
-    feedback_id: str = ""
-    tools: tuple[dict[str, Any], ...] = ()
+    score: float | None = None
+    """Probability that the interaction was good."""
+    model: str = ""
+    time: datetime | None = None
+    tools: str | None = None
+    """Tool definitions as JSON."""
 
 
 class Item(Struct, frozen=True):
@@ -174,7 +184,9 @@ class Comparison(Struct, frozen=True):
     regressed: tuple[str, ...] = ()
     flaky: tuple[str, ...] = ()
     guards: dict[str, dict[str, float | None]] = {}
-    """Latency and cost: metric → {champion, candidate, ratio, ratio_high}."""
+    """Latency and cost: metric → {champion, candidate, champion_p95, candidate_p95, ratio, ratio_low, ratio_high}."""
+    judge: dict[str, float | None] = {}
+    """Where a judge gave the scores: people's labels it was measured on, its kappa, the uncorrected difference."""
     notes: tuple[str, ...] = ()
 
 

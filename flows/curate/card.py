@@ -1,0 +1,96 @@
+"""The dataset card: README.md with the front matter that `datasets` reads and the numbers that a person needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+REASONS = {
+    "erased": "the person asked to be forgotten",
+    "no_consent": "no consent to training",
+    "no_question": "the person said nothing in words",
+    "no_answer": "the model answered nothing",
+    "no_good_answer": "failed, and nobody said what would have been right",
+    "duplicate_in_eval": "the same question is in the eval set already",
+    "duplicate_in_train": "a near-duplicate of a better rated row",
+    "eval_exact": "train row equal to an eval row",
+    "eval_near": "train row nearly equal to an eval row",
+    "eval_reordered": "train row with the words of an eval row",
+}
+"""Why rows are left out, in words."""
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """README.md of a dataset version, from its manifest."""
+    parts = [key.split("/") for key in manifest["rows"]]
+    return "\n".join([_front_matter(parts, sum(manifest["rows"].values())), *_body(manifest), ""])
+
+
+def _front_matter(parts: list[list[str]], rows: int) -> str:
+    lines = ["---", "license: other", "task_categories:", "- text-generation", "tags:", "- llm-flywheel", "- trl"]
+    lines += ["size_categories:", f"- {_size(rows)}", "configs:"]
+    for number, (kind, split) in enumerate(parts):
+        lines += [f"- config_name: {kind}"]
+        lines += ["  default: true"] if number == 0 else []
+        lines += ["  data_files:", f"  - split: {split}", f"    path: data/{kind}-{split}-*.parquet"]
+    return "\n".join([*lines, "---"])
+
+
+def _body(manifest: Mapping[str, Any]) -> list[str]:
+    kinds = list(dict.fromkeys(key.split("/")[0] for key in manifest["rows"]))
+    dropped = {_why(reason): count for reason, count in manifest["dropped"].items()}
+    return [
+        _HEAD.format(**manifest, calls="\n".join(f'load_dataset("PATH/TO/THIS/FOLDER", "{kind}")' for kind in kinds)),
+        *_table("Config and split", "Rows", manifest["rows"]),
+        *_table("Signal that made the row", "Rows", manifest["origins"]),
+        *_table("Cluster (empty: none)", "Rows", manifest["clusters"]),
+        "## Left out\n",
+        *_table("Reason", "Rows", dropped),
+        _TAIL.format(**manifest, tables=_inline(manifest["versions"])),
+    ]
+
+
+_HEAD = """
+# {name}
+
+Version `{version}`, built by llm-flywheel from production interactions as of {as_of}. Immutable: other rows are
+another version.
+
+```python
+from datasets import load_dataset
+
+{calls}
+```
+"""
+_TAIL = """## How it was built
+
+- Split: a keyed hash of the unit (the user where known, else the conversation); share of eval
+  {settings[eval_share]}. No unit is on both sides.
+- Train rows that equal, nearly equal (Jaccard of 4-grams >= {settings[near_duplicate]}) or reorder an eval row are left
+  out of train; eval loses nothing to train.
+- Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.
+- SHA-256 over all rows: `{sha256}`; of each file: `manifest.json`.
+
+## Known limits
+
+- Answers are a model's own where nobody corrected them: right in the eyes of the people who rated them.
+- People who give feedback are not all people; clusters that nobody complains about are not in it.
+"""
+
+
+def _table(left: str, right: str, counts: Mapping[str, int]) -> list[str]:
+    rows = [f"| {name or ' '} | {count} |" for name, count in counts.items()]
+    return [f"| {left} | {right} |", "|---|---:|", *rows, ""]
+
+
+def _why(reason: str) -> str:
+    return f"`{reason}`: {REASONS[reason]}" if reason in REASONS else f"`{reason}`"
+
+
+def _inline(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in values.items())
+
+
+def _size(rows: int) -> str:
+    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    return next((name for bound, name in bounds if rows < bound), "1M<n<10M")

@@ -1,0 +1,30 @@
+"""Curate as a Prefect flow: what `make.py` does, started by a schedule or an event, with its card as an artifact."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+
+from flows.context import lake_of, settings_from_environment
+from flows.curate.make import curate
+
+__all__ = ["curate", "curate_flow"]
+
+
+@flow(name="curate", persist_result=False)
+def curate_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
+    """Build the application's training and eval datasets as of an instant (default: the run's scheduled start)."""
+    settings = settings_from_environment()
+    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    summary = curate(lake_of(settings), settings, moment)
+    for part in ("training", "eval"):
+        _, _, body = (Path(summary[part]["path"]) / "README.md").read_text().split("---", 2)
+        create_markdown_artifact(body, key=f"dataset-{part}", description=summary[part]["path"])
+    return summary

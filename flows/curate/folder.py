@@ -1,0 +1,147 @@
+"""Rows into an immutable folder in the Hugging Face layout; the last rename makes it visible, whole.
+
+    <datasets root>/<hash of the application>/<version>/
+        README.md                                  the card: what is in it, what was left out and why
+        manifest.json                              what it was built from, and the SHA-256 of every file
+        data/sft-train-00000-of-00001.parquet      one file a shard
+
+The version is the hash of the rows: the same rows are the same version, wherever and however often they are built.
+Go on to `card.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+
+from flows.curate.card import card
+from flows.curate.shapes import ROWS, schema_of, to_arrow, uses_tools
+from schemas.errors import FlywheelError
+from schemas.events import to_json
+from schemas.records import Example, content_hash
+
+GROUP = 10_000
+"""Rows a row group, and rows in memory at a time: smaller groups compress worse."""
+SHARD = 500_000
+"""Rows a file: about 100 MB of chats, what the Hub's viewer and readers in parallel like."""
+ABANDONED_S = 86_400.0
+"""A hidden folder this old belongs to a build that was killed."""
+
+Part = tuple[str, str]
+"""A config (kind) and its split."""
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """A dataset version on disk."""
+
+    version: str
+    sha256: str
+    """Over the content of all rows, in order; independent of the Parquet writer."""
+    path: Path
+    rows: dict[str, int]
+    """`config/split` → rows."""
+    manifest: dict[str, Any]
+
+
+def application_folder(root: Path, application: str) -> Path:
+    """Where an application's datasets lie: a hash, since a name that somebody else made is never part of a path."""
+    return root / hashlib.sha256(application.encode()).hexdigest()[:16]
+
+
+def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts: Mapping[str, Any]) -> Folder:
+    """Write a dataset version below `root` and make it visible; where it is there already, leave it as it is.
+
+    `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
+    and the card. 1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    hidden = root / f".building-{os.getpid()}-{content_hash([name, facts])[:16]}"
+    shutil.rmtree(hidden, ignore_errors=True)
+    (hidden / "data").mkdir(parents=True)
+    digest = hashlib.sha256(to_json({"name": name}).encode())
+    for (kind, split), examples in parts.items():
+        _write_part(hidden / "data", kind, split, examples, digest)
+    sha256 = digest.hexdigest()
+    manifest = {
+        "name": name,
+        "version": sha256[:16],
+        "sha256": sha256,
+        "rows": {f"{kind}/{split}": len(examples) for (kind, split), examples in parts.items()},
+        "files": {
+            path.relative_to(hidden).as_posix(): _file_sha256(path) for path in sorted(hidden.rglob("*.parquet"))
+        },
+        **facts,
+    }
+    (hidden / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="sorted")) + b"\n")
+    (hidden / "README.md").write_text(card(manifest))
+    _reveal(hidden, root / manifest["version"])
+    return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The manifest of a version whose files all have their recorded SHA-256. Raises FlywheelError naming the file."""
+    manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    for name, expected in manifest["files"].items():
+        if not (folder / name).is_file() or _file_sha256(folder / name) != expected:
+            raise FlywheelError(
+                f"{folder / name} is missing or damaged: it does not have its recorded SHA-256. "
+                f"Remove the folder and build the dataset again."
+            )
+    return manifest
+
+
+def _write_part(data: Path, kind: str, split: str, examples: Sequence[Example], digest: Any) -> None:
+    schema = schema_of(kind, any(map(uses_tools, examples)))
+    shards = max(1, -(-len(examples) // SHARD))
+    for shard in range(shards):
+        path = data / f"{kind}-{split}-{shard:05d}-of-{shards:05d}.parquet"
+        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED) as file:
+            for start in range(shard * SHARD, min((shard + 1) * SHARD, len(examples)), GROUP):
+                rows = [ROWS[kind](example) for example in examples[start : min(start + GROUP, (shard + 1) * SHARD)]]
+                for row in rows:
+                    digest.update(f"{kind}/{split}\n{to_json(row)}\n".encode())
+                file.write_table(to_arrow(rows, schema))
+
+
+_REPEATED = ["origin", "unit", "cluster_id", "slice", "model", "source"]
+
+
+def _reveal(hidden: Path, final: Path) -> None:
+    """Rename, on disk before it returns; a version that is there already wins, since it holds the same rows."""
+    for path in [*hidden.rglob("*"), hidden]:
+        _sync(path)
+    try:
+        hidden.rename(final)
+    except OSError:
+        if not (final / "manifest.json").is_file():
+            raise
+        shutil.rmtree(hidden)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(root: Path) -> None:
+    for path in root.glob(".building-*"):
+        if time.time() - path.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""Examples into the rows that trainers and the eval runner take, one schema a kind.
+
+    sft          messages                        the answer is the last message
+    preference   prompt, chosen, rejected        conversational, explicit prompt
+    eval         item_id, messages, reference    what `flows/evaluate` reads
+
+Columns beyond a trainer's own are provenance; trainers ignore them. Every row carries `row_id`, the hash of what it
+says, and `interaction_id`, where it came from. Go on to `folder.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from schemas.records import Example, content_hash
+from schemas.tables import TIME
+
+JSON = pa.json_(pa.string())
+"""Parquet's JSON type, which `datasets` reads as `Json()`: an inferred struct would corrupt tool calls, giving each
+call the arguments of all others."""
+MESSAGES = pa.list_(
+    pa.struct([
+        pa.field("role", pa.string()),
+        pa.field("content", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("tool_calls", pa.list_(JSON)),
+        pa.field("tool_call_id", pa.string()),
+    ])
+)  # fmt: skip
+PLAIN = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
+"""Messages where no row calls a tool: the form that every trainer knows."""
+SOURCE = [
+    pa.field("row_id", pa.string()),
+    pa.field("interaction_id", pa.string()),
+    pa.field("feedback_id", pa.string()),
+    pa.field("origin", pa.string()),
+    pa.field("unit", pa.string()),
+    pa.field("cluster_id", pa.string()),
+    pa.field("model", pa.string()),
+    pa.field("time", TIME),
+]
+Row = dict[str, Any]
+
+
+def sft_row(example: Example) -> Row:
+    """The conversation with its good answer."""
+    return _row(example, messages=_decode(example.prompt) + _decode(example.answer), tools=_tools(example))
+
+
+def preference_row(example: Example) -> Row:
+    """The good answer beside the one that was corrected or regenerated."""
+    return _row(
+        example,
+        prompt=_decode(example.prompt),
+        chosen=_decode(example.answer),
+        rejected=_decode(example.rejected or "[]"),
+        tools=_tools(example),
+    )
+
+
+def eval_row(example: Example) -> Row:
+    """The question, the reference answer and the slice (cluster) that a score counts for."""
+    reference = next((m["content"] for m in reversed(_decode(example.answer)) if m.get("content")), None)
+    row = _row(
+        example,
+        messages=_decode(example.prompt),
+        reference=reference,
+        slice=example.cluster_id,
+        rubric=None,
+        tools=_tools(example),
+        source=example.origin,
+    )
+    return {"item_id": row["row_id"], **row}
+
+
+ROWS: Mapping[str, Any] = {"sft": sft_row, "preference": preference_row, "eval": eval_row}
+"""Kind → what makes a row of it."""
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "sft": ("messages*", "tools"),
+    "preference": ("prompt*", "chosen*", "rejected*", "tools"),
+    "eval": ("item_id", "messages*", "reference", "slice", "rubric", "tools", "source"),
+}
+"""Kind → its own columns; a star marks chat messages."""
+
+
+def schema_of(kind: str, with_tools: bool) -> pa.Schema:
+    """The Arrow schema of a kind; `with_tools` where any row of the dataset calls or defines one."""
+    messages = MESSAGES if with_tools else PLAIN
+    own = [
+        pa.field(
+            name.rstrip("*"), messages if name.endswith("*") else pa.list_(JSON) if name == "tools" else pa.string()
+        )
+        for name in COLUMNS[kind]
+        if with_tools or name != "tools" or kind == "eval"
+    ]
+    return pa.schema([*own, *SOURCE])
+
+
+def uses_tools(example: Example) -> bool:
+    """Whether an example needs the wide message form (tool calls, named or tool messages)."""
+    texts = (example.prompt, example.answer, example.rejected or "")
+    return bool(example.tools) or any('"tool_call' in text or '"name":' in text for text in texts)
+
+
+def to_arrow(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as an Arrow table of the schema; JSON columns are written as text and cast (pyarrow cannot build them)."""
+    plain = pa.schema([field.with_type(_storage(field.type)) for field in schema])
+    return pa.Table.from_pylist([_encoded(row, schema) for row in rows], schema=plain).cast(schema)
+
+
+def _row(example: Example, **own: Any) -> Row:
+    source = {
+        "interaction_id": example.interaction_id,
+        "feedback_id": example.feedback_id,
+        "origin": example.origin,
+        "unit": example.unit,
+        "cluster_id": example.cluster_id,
+        "model": example.model,
+        "time": example.time,
+    }
+    return {**own, "row_id": content_hash({**own, **source})[:16], **source}
+
+
+def _decode(messages_json: str) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = msgspec.json.decode(messages_json)
+    return messages
+
+
+def _tools(example: Example) -> list[dict[str, Any]] | None:
+    return msgspec.json.decode(example.tools) if example.tools else None
+
+
+def _encoded(row: Row, schema: pa.Schema) -> Row:
+    """Tool calls and tools as JSON text; arguments as the object that chat templates expect."""
+    made = {name: row.get(name) for name in schema.names}
+    for name in ("messages", "prompt", "chosen", "rejected"):
+        if messages := made.get(name):
+            made[name] = [{**m, "tool_calls": _texts(_calls(m.get("tool_calls")))} for m in messages]
+    if "tools" in made:
+        made["tools"] = _texts(made["tools"])
+    return made
+
+
+def _calls(calls: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    return [_call(call) for call in calls] if calls else None
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    arguments = call["function"].get("arguments") or {}
+    if isinstance(arguments, str):
+        try:
+            arguments = msgspec.json.decode(arguments)
+        except msgspec.DecodeError:  # the model wrote no JSON: keep what it wrote
+            arguments = {"text": arguments}
+    return {**call, "function": {**call["function"], "arguments": arguments}}
+
+
+def _texts(values: list[dict[str, Any]] | None) -> list[str] | None:
+    return [msgspec.json.encode(value, order="sorted").decode() for value in values] if values else None
+
+
+def _storage(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    if pa.types.is_list(kind):
+        return pa.list_(_storage(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([kind.field(i).with_type(_storage(kind.field(i).type)) for i in range(kind.num_fields)])
+    return kind

@@ -1,0 +1,76 @@
+"""A small world for the curate stage: events and outcomes straight into a lake, without Kafka or clustering."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from flows.run import begin, finish
+from schemas.events import Erasure, Event, Feedback, Interaction, to_json
+from schemas.settings import CurateSettings, Settings
+from schemas.tables import TABLES
+from streams.lake import Lake
+from streams.lake.append import append, create, publish, to_rows
+
+AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
+TABLE_OF = {Interaction: "interactions", Feedback: "feedback", Erasure: "erasures"}
+NESTED = ("input_messages", "output_messages", "tool_definitions", "request_parameters")
+
+
+class World:
+    """A lake and its settings, filled by hand."""
+
+    def __init__(self, home: Path, **curate: Any) -> None:
+        self.settings = Settings(home=str(home), curate=CurateSettings(**curate))
+        self.lake = Lake(self.settings.lake_root)
+        self._offsets = itertools.count()
+
+    def happened(self, *events: Event) -> None:
+        """Put events into their raw tables, one commit a table."""
+        for cls, name in TABLE_OF.items():
+            rows = [self._raw(event) for event in events if type(event) is cls]
+            if rows:
+                append(create(self.lake, name), name, to_rows(name, rows), {})
+
+    def judged(self, outcomes: dict[str, str], clusters: dict[str, str] | None = None, as_of: datetime = AS_OF) -> None:
+        """Publish a cluster run: interaction id → ok, failed or unknown, and interaction id → cluster."""
+        run = begin(self.lake, "cluster", "support-bot", as_of, ("interactions", "feedback"), None)
+        base = {"run_id": run.run_id, "application": "support-bot"}
+        rows = [
+            {**base, "interaction_id": i, "time": as_of, "conversation_id": "c", "request_model": "m", "outcome": o,
+             "score": {"ok": 0.9, "failed": 0.1}.get(o)}
+            for i, o in outcomes.items()
+        ]  # fmt: skip
+        publish(self.lake, "outcomes", to_rows("outcomes", rows), run.run_id)
+        members = [
+            {**base, "interaction_id": i, "cluster_id": c, "assigned_by": "birth"} for i, c in (clusters or {}).items()
+        ]
+        publish(self.lake, "cluster_members", to_rows("cluster_members", members), run.run_id)
+        finish(self.lake, run, {})
+
+    def _raw(self, event: Event) -> dict[str, Any]:
+        offset = next(self._offsets)
+        values = {name: getattr(event, name) for name in event.__struct_fields__}
+        nested = {n: to_json(values[n]) for n in NESTED if values.get(n) is not None}
+        place = {"kafka_partition": 0, "kafka_offset": offset, "ingested_at": AS_OF, "ingest_date": AS_OF.date()}
+        row = {**msgspec.to_builtins(values, builtin_types=(datetime,)), **nested, **place}
+        return {name: row.get(name) for name in TABLES[TABLE_OF[type(event)]].schema.names}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """An empty world with default settings."""
+    return World(tmp_path / "home")
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Callable[..., World]:
+    """Worlds with settings of their own, each in its own home."""
+    numbers = itertools.count()
+    return lambda **curate: World(tmp_path / f"home-{next(numbers)}", **curate)
