@@ -88,7 +88,9 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     connections: Annotated[int, Meta(ge=1, le=1000)] = 16
     """Requests in flight per run, to both models together."""
     timeout_s: Positive = 60.0
+    """Seconds until an answer counts as missing: long generations take tens of seconds."""
     tries: Annotated[int, Meta(ge=1, le=20)] = 5
+    """Times that a request is sent before its item counts as unscored."""
     backoff_s: Positive = 0.5
     """Try n waits a random time up to `backoff_s · 2^n`, at most 30 s."""
     retry_after_max_s: Positive = 60.0
@@ -114,6 +116,7 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     judge_endpoint: str = ""
     """Scorers `judge` and `pairwise_judge`: base URL of the model that judges."""
     judge_model: str = ""
+    """Its name there; best of another family than the models that it judges."""
     rubric: str = "The reply answers the request correctly and completely; it invents nothing."
     """What a judge is to look for, where the item brings no rubric of its own."""
 
@@ -134,6 +137,8 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """Slices (cluster ids) that must be proven not worse. Keep them few: each costs items (docs/gate.md)."""
     min_items: PositiveInt = 30
     """Below this the verdict is inconclusive whatever the numbers say."""
+    min_slice_items: PositiveInt = 10
+    """A slice with fewer scored items is listed, not tested: it could only dilute the tests of the others."""
     min_units: PositiveInt = 10
     """The same for units (users or conversations): fewer cannot show how much units differ."""
     max_unscored: Share = 0.02
@@ -149,7 +154,7 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     min_kappa: Share = 0.6
     """And its agreement with those people, beyond chance (Cohen's kappa)."""
     approval: bool = False
-    """A person must agree to each promotion: `promote` then waits in the Prefect UI, or for `flywheel promote --approve`."""
+    """A person must agree to each promotion: in the Prefect UI, or with `flywheel promote --approve`."""
 
 
 class TriageSettings(Struct, frozen=True, kw_only=True):

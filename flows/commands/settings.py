@@ -83,6 +83,7 @@ def _masked(settings: Settings) -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(settings)
     for options in (values["storage_options"], values["kafka"]["client"]):
         options.update({name: "***" for name in options if SECRET.search(name)})
+    values["evaluate"]["api_keys"] = dict.fromkeys(values["evaluate"]["api_keys"], "***")
     return values
 
 

@@ -1,0 +1,73 @@
+"""Where an endpoint may lie: public addresses, and private ones only where the settings declare their host.
+
+The check is made on the very address that is connected to, after DNS, so that a name cannot be rebound between check
+and use. An operator's own machines are declared in `evaluate.private_endpoints`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from schemas.errors import EndpointError
+
+
+def check_url(endpoint: str, declared: Iterable[str]) -> URL:
+    """The base URL of an endpoint, if it may be called.
+
+    Raises EndpointError for another scheme than http(s), for credentials in the URL, and for a literal private address
+    whose host is not declared. Names are checked when they are resolved.
+    """
+    try:
+        url = URL(endpoint)
+    except ValueError as error:
+        raise EndpointError(f"endpoint {endpoint[:200]!r} is not a URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise EndpointError(f"endpoint {endpoint[:200]!r} must begin with http:// or https:// and name a host")
+    if url.user or url.password:
+        raise EndpointError("an endpoint's URL must hold no credentials: use the setting evaluate.api_keys")
+    check_address(url.host, url.host, declared)
+    return url
+
+
+def check_address(host: str, address: str, declared: Iterable[str]) -> None:
+    """Raise EndpointError if `address`, which `host` stands for, is private and `host` is not declared."""
+    if host.lower() in declared:
+        return
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return  # a name: the resolver checks what it stands for
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found.sixtofour or found
+    if not found.is_global:
+        raise EndpointError(
+            f"{host} is {address}, not a public address. If it is yours, add {host!r} to the setting "
+            f"evaluate.private_endpoints."
+        )
+
+
+class CheckedResolver(AbstractResolver):
+    """Resolves names as usual, and refuses addresses that `check_address` refuses."""
+
+    def __init__(self, declared: Iterable[str]) -> None:
+        self._resolver = ThreadedResolver()
+        self._declared = frozenset(declared)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a host; raises EndpointError if any of them may not be connected to."""
+        found = await self._resolver.resolve(host, port, family)
+        for address in found:
+            check_address(host, address["host"], self._declared)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+        await self._resolver.close()

@@ -1,0 +1,199 @@
+"""A model behind an OpenAI-compatible endpoint: one request in, one answer or the named reason why there is none.
+
+Never raises for what an endpoint does. Requests are content-keyed (`journal.py`); `runner.py` sends many at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+from yarl import URL
+
+from flows.evaluate.addresses import CheckedResolver, check_url
+from flows.evaluate.answers import RETRIED, Answer, Stream, parse, unanswered
+from schemas.errors import EndpointError
+from schemas.events import Candidate
+from schemas.settings import EvaluateSettings
+
+BACKOFF_MAX_S = 30.0
+"""The longest wait between two tries that nobody asked for (Retry-After may ask for more)."""
+GIVEN_UP = unanswered("endpoint_down", "not asked: the endpoint failed too many requests in a row")
+_TOO_BUSY = {408, 425, 429}
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+class Request(Struct, frozen=True):
+    """One call to make: where, what, and the key under which its answer is kept."""
+
+    url: URL
+    model: str
+    body: bytes
+    key: str
+    """SHA-256 of URL, headers, body and sample number: the same call is paid for once."""
+    headers: Mapping[str, str] = {}
+
+
+def make_request(
+    candidate: Candidate, messages: Any, tools: Any = (), *, settings: EvaluateSettings, sample: int = 0
+) -> Request:
+    """The call that asks a candidate for its answer to messages in chat form.
+
+    The prompt version is what the candidate is asked under: its text, where `evaluate.prompts` has one, replaces the
+    system message; its name always travels in the header `x-prompt-version`, for endpoints that keep their own prompts.
+    Raises EndpointError if the endpoint's URL may not be called.
+    """
+    url = check_url(candidate.endpoint.rstrip("/") + "/chat/completions", settings.private_endpoints)
+    version = candidate.prompt_version
+    if version in settings.prompts:
+        system = {"role": "system", "content": settings.prompts[version]}
+        messages = [system, *(message for message in messages if message["role"] != "system")]
+    what: dict[str, Any] = {**candidate.parameters, "model": candidate.model, "messages": messages}
+    if tools:
+        what["tools"] = tools
+    if settings.stream:
+        what |= {"stream": True, "stream_options": {"include_usage": True}}
+    body = _encoder.encode(what)
+    headers = {"x-prompt-version": version} if version else {}
+    name = b"\0".join((str(url).encode(), (version or "").encode(), str(sample).encode(), body))
+    return Request(url, candidate.model, body, hashlib.sha256(name).hexdigest(), headers)
+
+
+class Client:
+    """Connections to all endpoints of one evaluation: bounded, paced, patient, and suspicious.
+
+    Opened with `async with`. A Retry-After holds back every request to that endpoint; an endpoint that has given
+    nothing but failures `settings.give_up_after` times in a row is not asked again (`endpoint_down`).
+    """
+
+    def __init__(self, settings: EvaluateSettings, seed: int) -> None:
+        self._settings = settings
+        self._random = random.Random(seed)  # noqa: S311 jitter, not a secret
+        self._resume_at: dict[URL, float] = {}
+        self._failures: dict[URL, int] = {}
+        self._keys = {str(check_url(base, settings.private_endpoints)): key for base, key in settings.api_keys.items()}
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._settings.connections, resolver=CheckedResolver(self._settings.private_endpoints)
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"content-type": "application/json", "accept-encoding": "identity", "user-agent": "llm-flywheel"},
+            auto_decompress=False,  # a compressed answer was not asked for, and may be a bomb
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer to one request, after as many tries as the settings allow."""
+        answer = msgspec.structs.replace(GIVEN_UP, tries=0)
+        for number in range(1, self._settings.tries + 1):
+            if self._failures.get(request.url, 0) >= self._settings.give_up_after:
+                break
+            await self._pause(request.url)
+            answer = msgspec.structs.replace(await self._try(request, number), tries=number)
+            if answer.unscored not in RETRIED:
+                break
+        if answer.unscored in RETRIED:
+            self._failures[request.url] = self._failures.get(request.url, 0) + 1
+        elif answer.unscored is None:
+            self._failures[request.url] = 0
+        return answer
+
+    async def _pause(self, url: URL) -> None:
+        loop = asyncio.get_running_loop()
+        while (wait := self._resume_at.get(url, 0.0) - loop.time()) > 0:  # noqa: ASYNC110 others may move it meanwhile
+            await asyncio.sleep(wait + self._random.uniform(0, min(1.0, wait)))
+
+    async def _try(self, request: Request, number: int) -> Answer:
+        begin = time.perf_counter()
+        try:
+            async with self._session.post(
+                request.url, data=request.body, headers=self._headers(request), allow_redirects=False
+            ) as response:
+                if response.status == 200:
+                    return await self._read(response, begin)
+                answer = _refused(response.status, await _excerpt(response))
+                wait = _retry_after(response.headers.get("retry-after"))
+        except TimeoutError:
+            answer, wait = unanswered("timeout", f"no answer within {self._settings.timeout_s:g} s"), None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            answer, wait = unanswered("unreachable", f"{type(error).__name__}: {error}"), None
+        except EndpointError as error:
+            answer, wait = unanswered("forbidden_address", error), None
+        if answer.unscored in RETRIED and number < self._settings.tries:
+            await self._wait(request.url, number, wait)
+        return answer
+
+    async def _wait(self, url: URL, number: int, asked: float | None) -> None:
+        if asked is None:  # full jitter: waits that differ do not come back all at once
+            await asyncio.sleep(self._random.uniform(0, min(BACKOFF_MAX_S, self._settings.backoff_s * 2**number)))
+        else:
+            until = asyncio.get_running_loop().time() + min(asked, self._settings.retry_after_max_s)
+            self._resume_at[url] = max(until, self._resume_at.get(url, 0.0))
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        base = str(request.url).removesuffix("/chat/completions")
+        key = self._keys.get(base) or self._keys.get(base + "/")
+        return {**request.headers, **({"authorization": f"Bearer {key}"} if key else {})}
+
+    async def _read(self, response: aiohttp.ClientResponse, begin: float) -> Answer:
+        limit = self._settings.max_response_bytes
+        stream = Stream() if response.content_type == "text/event-stream" else None
+        body, size, first = [], 0, None
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                response.close()
+                return unanswered("too_large", f"more than {limit} bytes")
+            if stream is None:
+                body.append(chunk)
+                continue
+            stream.feed(chunk)
+            if first is None and stream.begun:
+                first = 1000 * (time.perf_counter() - begin)
+        answer = stream.answer() if stream else parse(b"".join(body))
+        duration = 1000 * (time.perf_counter() - begin)
+        return msgspec.structs.replace(answer, duration_ms=duration, time_to_first_chunk_ms=first)
+
+
+def _refused(status: int, excerpt: str) -> Answer:
+    if status in _TOO_BUSY:
+        return unanswered("rate_limited", f"HTTP {status}: {excerpt}")
+    if status >= 500:
+        return unanswered("server_error", f"HTTP {status}: {excerpt}")
+    if 300 <= status < 400:
+        return unanswered("redirect", f"HTTP {status}: redirects are not followed")
+    return unanswered("refused", f"HTTP {status}: {excerpt}")
+
+
+async def _excerpt(response: aiohttp.ClientResponse) -> str:
+    return (await response.content.read(160)).decode(errors="replace")
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from either form of the header (RFC 9110 §10.2.3); None where it says nothing usable."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,50 @@
+"""Evaluate as a Prefect flow: what `evaluation.py` does, triggered by a candidate, with its tables as artifacts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from flows.context import lake_of, settings_from_environment
+from flows.evaluate.evaluation import comparison_of, evaluate
+from flows.evaluate.report import markdown, rows
+from flows.evaluate.runner import Progress
+
+__all__ = ["evaluate", "evaluate_flow"]
+
+
+@flow(name="evaluate", persist_result=False)
+def evaluate_flow(
+    candidate_id: str | None = None, application: str | None = None, as_of: str | None = None
+) -> dict[str, Any]:
+    """Compare a candidate (default: the newest that waits) with the champion on the newest eval set."""
+    settings = settings_from_environment()
+    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    lake = lake_of(settings)
+    summary = evaluate(lake, settings, moment, candidate_id, _teller())
+    comparison = comparison_of(lake, summary["evaluation_id"])
+    create_markdown_artifact(
+        markdown(comparison), key="comparison", description=f"Evaluation of {summary['candidate']}"
+    )
+    create_table_artifact(rows(comparison), key="comparison-slices", description="Candidate against champion by slice")
+    return summary
+
+
+def _teller() -> Any:
+    """Logs progress at every tenth."""
+    logger, told = get_run_logger(), 0
+
+    def tell(progress: Progress) -> None:
+        nonlocal told
+        if (tenth := 10 * progress.done // max(1, progress.total)) > told:
+            told = tenth
+            logger.info("%s of %s answers, %s unscored", progress.done, progress.total, progress.unscored)
+
+    return tell

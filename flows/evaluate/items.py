@@ -1,0 +1,73 @@
+"""The eval set: the rows of a frozen dataset folder as items, checked to be the very rows that were frozen.
+
+Reads Parquet with pyarrow alone; which folder, is `evaluation.py`'s business. Go on to `runner.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import FileDamaged, InputFileError
+from schemas.messages import to_chat
+from schemas.records import Item
+
+
+def read_items(folder: Path, sha256: Mapping[str, str] | None = None) -> list[Item]:
+    """The items of an eval set in the order of their rows.
+
+    `sha256` maps paths below the folder to the sums that were recorded when it was frozen. Raises FileDamaged where a
+    file differs, and InputFileError where the folder holds no eval set or a row lacks what an item needs.
+    """
+    files = sorted(folder.glob("data/eval-*.parquet"))
+    if not files:
+        raise InputFileError(f"{folder} holds no eval set: expected data/eval-*.parquet")
+    for file in files:
+        _check(file, (sha256 or {}).get(file.relative_to(folder).as_posix()))
+    rows = [row for file in files for row in _rows(file)]
+    return [_item(row, number) for number, row in enumerate(rows)]
+
+
+def _check(file: Path, expected: str | None) -> None:
+    if expected and (found := hashlib.sha256(file.read_bytes()).hexdigest()) != expected:
+        raise FileDamaged(f"{file} has SHA-256 {found[:12]}…, not the recorded {expected[:12]}…: build the set again")
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise InputFileError(f"{file} cannot be read as Parquet: {error}") from error
+    return rows
+
+
+def _item(row: dict[str, Any], number: int) -> Item:
+    try:
+        return Item(
+            item_id=str(row["item_id"]),
+            messages=tuple(to_chat([_bare(message) for message in _nested(row["messages"])])),
+            reference=row.get("reference"),
+            slice=row.get("slice") or "",
+            unit=row.get("unit") or str(row["item_id"]),
+            rubric=row.get("rubric"),
+            tools=tuple(_bare(tool) for tool in _nested(row.get("tools"))),
+        )
+    except (KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
+        raise InputFileError(f"row {number} of the eval set is no item: {type(error).__name__} {error}") from error
+
+
+def _nested(value: Any) -> list[dict[str, Any]]:
+    """A nested column, stored as Arrow lists, as Arrow JSON, or as JSON text."""
+    decoded = msgspec.json.decode(value) if isinstance(value, str | bytes) else value
+    return [msgspec.json.decode(part) if isinstance(part, str) else part for part in decoded or []]
+
+
+def _bare(value: dict[str, Any]) -> dict[str, Any]:
+    """Without the nulls that an Arrow struct puts where another row has a field."""
+    return {key: content for key, content in value.items() if content is not None}

@@ -1,0 +1,96 @@
+"""A comparison as Markdown: what a run's artifact, a pull request and a person read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from schemas.records import Comparison, Difference
+
+LISTED = 20
+"""Items named in full; the rest is counted, and lies in the table `scores`."""
+
+
+def markdown(comparison: Comparison) -> str:
+    """Overall, slice by slice, guards, and the items that changed. Names made by users are escaped."""
+    candidate, champion = comparison.candidate, comparison.champion
+    who = (
+        f"Candidate `{_code(candidate.model)}` ({candidate.id}) against champion `{_code(champion.model)}` "
+        f"({champion.id}) on eval set {comparison.dataset_version}; evaluation {comparison.evaluation_id}."
+    )
+    return "\n".join([who, "", *_table(comparison), *_guards(comparison), "", *_changes(comparison)])
+
+
+def rows(comparison: Comparison) -> list[dict[str, str | int]]:
+    """The same table as plain values, one row a slice, for a table that can be sorted."""
+    return [
+        {
+            "slice": difference.slice or "all items",
+            "items": difference.items,
+            "champion": _share(difference.champion),
+            "candidate": _share(difference.candidate),
+            "difference": _share(difference.difference, sign=True),
+            "interval": _interval(difference),
+            "unscored": difference.unscored,
+        }
+        for difference in (comparison.overall, *comparison.slices)
+    ]
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    yield "| slice | items | champion | candidate | difference | interval | won | lost | tied | unscored |"
+    yield "|---|--:|--:|--:|--:|---|--:|--:|--:|--:|"
+    yield from map(_row, (comparison.overall, *comparison.slices))
+
+
+def _changes(comparison: Comparison) -> Iterator[str]:
+    yield from _items("Fixed", comparison.fixed)
+    yield from _items("Regressed", comparison.regressed)
+    yield from _items("Flaky", comparison.flaky)
+    yield f"Still failing: {len(comparison.still_failing)}."
+    yield from (f"\nNote: {_text(note)}" for note in comparison.notes)
+
+
+def _row(difference: Difference) -> str:
+    cells = (
+        f"**{_text(difference.slice) or 'all items'}**",
+        difference.items,
+        _share(difference.champion),
+        _share(difference.candidate),
+        _share(difference.difference, sign=True),
+        _interval(difference),
+        difference.wins,
+        difference.losses,
+        difference.ties,
+        difference.unscored,
+    )
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def _guards(comparison: Comparison) -> Iterator[str]:
+    if comparison.guards:
+        yield from ("", "| guard | champion | candidate | ratio | at most |", "|---|--:|--:|--:|--:|")
+    for name, guard in comparison.guards.items():
+        values = (guard.get(key) for key in ("champion", "candidate", "ratio", "ratio_high"))
+        yield f"| {name} | {' | '.join('–' if value is None else f'{value:.4g}' for value in values)} |"
+
+
+def _items(title: str, items: tuple[str, ...]) -> Iterator[str]:
+    if items:
+        more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+        yield f"{title} ({len(items)}): {', '.join(f'`{_code(item)}`' for item in items[:LISTED])}{more}.\n"
+
+
+def _share(value: float | None, sign: bool = False) -> str:
+    return "–" if value is None else f"{value:{'+' if sign else ''}.3f}"
+
+
+def _interval(difference: Difference) -> str:
+    return f"{_share(difference.low, sign=True)} to {_share(difference.high, sign=True)}"
+
+
+def _text(value: str) -> str:
+    return "".join(f"\\{char}" if char in r"\`*_{}[]()#+!|<>~" else char for char in " ".join(value.split()))
+
+
+def _code(value: str) -> str:
+    return " ".join(value.split()).replace("`", "'").replace("|", "/")

@@ -1,0 +1,212 @@
+"""Many requests to a few endpoints: concurrently, once each, within a budget, and resumed where a crash broke off.
+
+`answer_all` is the engine (the judges of `judge.py` use it too); `take` asks both models about the same items, side by
+side, and has the scorer turn the answers into scores. Go on to `scorers.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Literal
+
+from msgspec import Struct
+
+from flows.evaluate.answers import Answer, unanswered
+from flows.evaluate.endpoint import Client, Request, make_request
+from flows.evaluate.journal import SYNC_S, Journal
+from flows.evaluate.scorers import Case, Mark, Scorer
+from schemas.errors import SettingsError
+from schemas.events import Candidate
+from schemas.records import Item, Score
+from schemas.settings import EvaluateSettings
+
+Role = Literal["candidate", "champion"]
+ROLES: tuple[Role, Role] = ("candidate", "champion")
+
+
+class Progress(Struct, frozen=True):
+    """How far an evaluation is; given to the caller twice a second."""
+
+    done: int
+    total: int
+    unscored: int
+    cost_usd: float | None
+
+
+class Budget:
+    """What an evaluation may still ask for. Answers found in the journal count: they were paid for by it.
+
+    Requests in flight are not known to the cap on cost, so it may be passed by `connections` answers.
+    """
+
+    def __init__(self, settings: EvaluateSettings, models: Sequence[str]) -> None:
+        unpriced = sorted(model for model in models if model not in settings.prices)
+        if settings.max_cost_usd and unpriced:
+            raise SettingsError(f"evaluate.max_cost_usd needs a price in evaluate.prices for {', '.join(unpriced)}")
+        self._settings = settings
+        self.requests = 0
+        self.cost_usd = 0.0
+
+    @property
+    def spent(self) -> bool:
+        """Whether no further request may be made."""
+        most, dearest = self._settings.max_requests, self._settings.max_cost_usd
+        return bool((most and self.requests >= most) or (dearest and self.cost_usd >= dearest))
+
+    def add(self, model: str, answer: Answer) -> None:
+        """Count what was asked for and answered."""
+        self.requests += answer.tries
+        self.cost_usd += cost(self._settings.prices, model, answer) or 0.0
+
+
+def cost(prices: Mapping[str, tuple[float, float]], model: str, answer: Answer) -> float | None:
+    """USD for one answer; None where the model has no price or the endpoint counts no tokens."""
+    price = prices.get(model)
+    if price is None or answer.input_tokens is None or answer.output_tokens is None:
+        return None
+    return (price[0] * answer.input_tokens + price[1] * answer.output_tokens) / 1e6
+
+
+class Runner:
+    """One evaluation's way to the endpoints: the client, the journal and the budget, used together."""
+
+    def __init__(
+        self,
+        client: Client,
+        journal: Journal,
+        budget: Budget,
+        settings: EvaluateSettings,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._client, self._journal, self._budget, self._settings = client, journal, budget, settings
+        self._watch = watch
+        self._done = self._total = self._unscored = 0
+
+    async def answer_all(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers in the order of the requests, which are begun in that order."""
+        answers: list[Answer | None] = [None] * len(requests)
+        waiting = iter(enumerate(requests))
+        self._total += len(requests)
+        async with self._ticking(), asyncio.TaskGroup() as workers:
+            for _ in range(min(self._settings.connections, len(requests))):
+                workers.create_task(self._work(waiting, answers))
+        return [answer or unanswered("never_asked") for answer in answers]
+
+    async def _work(self, waiting: Iterator[tuple[int, Request]], answers: list[Answer | None]) -> None:
+        for place, request in waiting:
+            answer = answers[place] = await self._answer(request)
+            self._done += 1
+            self._unscored += answer.unscored is not None
+
+    async def _answer(self, request: Request) -> Answer:
+        if known := self._journal.get(request.key):
+            self._budget.add(request.model, known)
+            return known
+        if self._budget.spent:
+            return unanswered("budget", "evaluate.max_requests or evaluate.max_cost_usd is reached")
+        answer = await self._client.ask(request)
+        self._budget.add(request.model, answer)
+        self._journal.put(request.key, answer)
+        return answer
+
+    @asynccontextmanager
+    async def _ticking(self) -> AsyncIterator[None]:
+        ticks = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticks.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticks
+            self._journal.sync()
+            self._tell()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_S)
+            await asyncio.to_thread(self._journal.sync)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._watch:
+            spent = self._budget.cost_usd if self._settings.prices else None
+            self._watch(Progress(self._done, self._total, self._unscored, spent))
+
+
+async def take(
+    items: Sequence[Item],
+    models: Mapping[Role, Candidate],
+    settings: EvaluateSettings,
+    scorer: Scorer,
+    runner: Runner,
+) -> list[Score]:
+    """A score, or the named reason why there is none, for every item, model and sample."""
+    plan = list(_side_by_side(items, settings.samples))
+    requests = [
+        make_request(models[role], item.messages, item.tools, settings=settings, sample=sample)
+        for item, role, sample in plan
+    ]
+    answers = await runner.answer_all(requests)
+    cases = [Case(item, role, sample, answer) for (item, role, sample), answer in zip(plan, answers, strict=True)]
+    marks = await _marks(cases, scorer, runner)
+    return [
+        _score(case, mark, scorer.name, cost(settings.prices, models[case.role].model, case.answer))
+        for case, mark in zip(cases, marks, strict=True)
+    ]
+
+
+def _side_by_side(items: Sequence[Item], samples: int) -> Iterator[tuple[Item, Role, int]]:
+    """Each item to both models, one right after the other and each first in turn: what drifts hits both alike."""
+    for sample in range(samples):
+        for number, item in enumerate(items):
+            for role in ROLES if (number + sample) % 2 else ROLES[::-1]:
+                yield item, role, sample
+
+
+async def _marks(cases: Sequence[Case], scorer: Scorer, runner: Runner) -> list[Mark]:
+    """Marks in the cases' order; a scorer never sees a case without an answer."""
+    answered = [case for case in cases if case.answer.unscored is None]
+    marks = iter(await scorer.score(answered, runner.answer_all))
+    return [Mark(None, case.answer.unscored) if case.answer.unscored else next(marks) for case in cases]
+
+
+def _score(case: Case, mark: Mark, scorer: str, cost_usd: float | None) -> Score:
+    answer = case.answer
+    return Score(
+        item_id=case.item.item_id,
+        role=case.role,
+        scorer=scorer,
+        score=mark.score,
+        unscored=mark.unscored,
+        sample=case.sample,
+        output=answer.text if answer.unscored is None else answer.detail or None,
+        unit=case.item.unit,
+        slice=case.item.slice,
+        duration_ms=answer.duration_ms,
+        time_to_first_chunk_ms=answer.time_to_first_chunk_ms,
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        cost_usd=cost_usd,
+        tries=answer.tries,
+    )
+
+
+def run(
+    items: Sequence[Item],
+    models: Mapping[Role, Candidate],
+    settings: EvaluateSettings,
+    scorer: Scorer,
+    journal: Journal,
+    watch: Callable[[Progress], None] | None = None,
+) -> list[Score]:
+    """`take`, from start to end, for callers without an event loop. The journal's answers are not asked for again."""
+    judges = [settings.judge_model] if scorer.asks else []
+    budget = Budget(settings, [*(model.model for model in models.values()), *judges])
+
+    async def whole() -> list[Score]:
+        async with Client(settings, seed=len(items)) as client:
+            return await take(items, models, settings, scorer, Runner(client, journal, budget, settings, watch))
+
+    return asyncio.run(whole())

@@ -1,0 +1,164 @@
+"""How good is an answer: scorers behind one protocol, from comparing text to asking a judge.
+
+A scorer sees answers only: a model that said nothing is unscored before it comes here. In this file are the protocol
+and the scorers that compare texts; go on to `structured.py` (numbers, patterns, JSON, tool calls), `judge.py` (another
+model's opinion) and `catalogue.py` (all by name).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from msgspec import Struct
+
+from flows import embed
+from flows.evaluate.answers import Answer
+from flows.evaluate.endpoint import Request
+from schemas.records import Item
+
+Ask = Callable[[Sequence[Request]], Awaitable[list[Answer]]]
+"""The runner's way to endpoints: journal, retries, budget and limits included."""
+
+
+class Case(Struct, frozen=True):
+    """One answer to be scored."""
+
+    item: Item
+    role: Literal["candidate", "champion"]
+    sample: int
+    answer: Answer
+
+
+class Mark(Struct, frozen=True):
+    """What a scorer says: a score from 0 (bad) to 1 (good), or None and the named reason why there is none."""
+
+    score: float | None
+    unscored: str | None = None
+
+
+NO_REFERENCE = Mark(None, "no_reference")
+
+
+class Scorer(Protocol):
+    """Turns answers into marks.
+
+    `score` is called once in an evaluation, with every answered case, and gives one mark a case, in their order. It
+    never raises for what an answer says, and it never takes a missing thing for a pass or for a zero.
+    """
+
+    @property
+    def name(self) -> str:
+        """What its scores are called in the lake."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it calls another model, and so costs money."""
+
+    async def score(self, cases: Sequence[Case], ask: Ask) -> list[Mark]:
+        """One mark for each case."""
+
+
+class Each:
+    """A scorer from a function of one item and one answer."""
+
+    asks = False
+
+    def __init__(self, name: str, mark: Callable[[Item, Answer], Mark]) -> None:
+        self.name, self.mark = name, mark
+
+    async def score(self, cases: Sequence[Case], ask: Ask) -> list[Mark]:  # noqa: ARG002 the protocol's
+        """One mark for each case, each for itself."""
+        return [self.mark(case.item, case.answer) for case in cases]
+
+
+def against_reference(name: str, measure: Callable[[str, str], float | bool]) -> Each:
+    """A scorer that compares an answer's text with the item's reference: `measure(text, reference)` from 0 to 1."""
+
+    def mark(item: Item, answer: Answer) -> Mark:
+        return NO_REFERENCE if item.reference is None else Mark(float(measure(answer.text, item.reference)))
+
+    return Each(name, mark)
+
+
+def exact() -> Scorer:
+    """1 if the text is the reference, to the letter."""
+    return against_reference("exact", lambda text, reference: text == reference)
+
+
+def normalised_match() -> Scorer:
+    """1 if the text is the reference but for case, spacing, punctuation and Unicode form."""
+    return against_reference("normalised_match", lambda text, reference: normalise(text) == normalise(reference))
+
+
+def normalise(text: str) -> str:
+    """Compatibility form (NFKC), folded case, single spaces, no punctuation, unless punctuation is all there is."""
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(re.sub(r"[^\w\s]|_", " ", folded).split()) or folded
+
+
+def token_f1() -> Scorer:
+    """Harmonic mean of the precision and recall of words, as in SQuAD (Rajpurkar et al., 2016)."""
+    return against_reference("token_f1", f1)
+
+
+def f1(text: str, reference: str) -> float:
+    """F1 of two texts as bags of words, after SQuAD's normalisation: no case, punctuation, nor English articles."""
+    ours, theirs = _squad_words(text), _squad_words(reference)
+    if not ours or not theirs:
+        return float(ours == theirs)
+    same = (Counter(ours) & Counter(theirs)).total()
+    return 2 * same / (len(ours) + len(theirs))
+
+
+def _squad_words(text: str) -> list[str]:
+    return [word for word in normalise(text).split() if word not in {"a", "an", "the"}]
+
+
+def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -> Scorer:
+    """ROUGE F-measure (Lin, 2004) by Google's rouge-score, with words of every script rather than ASCII alone."""
+    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]  # noqa: PLC0415 nltk is slow
+
+    scorer = RougeScorer([kind], tokenizer=_Words())
+    return against_reference(
+        kind, lambda text, reference: scorer.score(target=reference, prediction=text)[kind].fmeasure
+    )
+
+
+class _Words:
+    """The tokenizer that rouge-score takes."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+
+
+class EmbeddingSimilarity:
+    """Cosine of the vectors of answer and reference, never below 0; with `threshold`, 1 from there on, else 0."""
+
+    name = "embedding_similarity"
+    asks = False
+
+    def __init__(self, embedder: str = "wordllama", threshold: float | None = None) -> None:
+        self._embedder, self._threshold = embed.load(embedder), threshold
+
+    async def score(self, cases: Sequence[Case], ask: Ask) -> list[Mark]:  # noqa: ARG002 the protocol's
+        """One mark for each case; `no_vector` where a text has no word that the embedder knows."""
+        ours = self._embedder.embed([case.answer.text for case in cases])
+        theirs = self._embedder.embed([case.item.reference or "" for case in cases])
+        known = np.logical_and(ours.any(axis=1), theirs.any(axis=1))
+        cosines = np.clip((ours * theirs).sum(axis=1), 0.0, 1.0)
+        return [
+            NO_REFERENCE
+            if case.item.reference is None
+            else Mark(self._judge(float(cosine)))
+            if has
+            else Mark(None, "no_vector")
+            for case, cosine, has in zip(cases, cosines, known, strict=True)
+        ]
+
+    def _judge(self, cosine: float) -> float:
+        return cosine if self._threshold is None else float(cosine >= self._threshold)

@@ -1,0 +1,146 @@
+"""Scorers for answers with a form: numbers, patterns, JSON, tool calls.
+
+What a model writes may be hostile: a pattern has a time limit, a schema fetches nothing. Go on to `catalogue.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from flows.evaluate.answers import Answer
+from flows.evaluate.scorers import NO_REFERENCE, Each, Mark, Scorer, normalise
+from schemas.errors import SettingsError
+from schemas.records import Item
+
+PATTERN_S = 0.2
+"""The longest that one answer may be searched: patterns that need more are explosive."""
+_NUMBER = r"[-−+]?(?:\d{1,3}(?:[,  ]\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?<=\d)"
+
+
+def pattern(pattern: str, ignore_case: bool = False) -> Scorer:
+    """1 if the pattern is found in the text; with a group in it, 1 if what the first group took is the reference.
+
+    `pattern_too_slow` where one answer takes more than PATTERN_S. Raises SettingsError for a pattern that is none.
+    """
+    import regex  # type: ignore[import-untyped]  # noqa: PLC0415 slow to import; unlike `re` it can be stopped
+
+    try:
+        search = regex.compile(pattern, regex.IGNORECASE if ignore_case else 0).search
+    except regex.error as error:
+        raise SettingsError(f"evaluate.scorer_options: {pattern!r} is not a pattern: {error}") from error
+
+    def mark(item: Item, answer: Answer) -> Mark:
+        try:
+            found = search(answer.text, timeout=PATTERN_S)
+        except TimeoutError:
+            return Mark(None, "pattern_too_slow")
+        if found is None or not found.re.groups:
+            return Mark(float(found is not None))
+        if item.reference is None:
+            return NO_REFERENCE
+        return Mark(float(normalise(found.group(1) or "") == normalise(item.reference)))
+
+    return Each("pattern", mark)
+
+
+def json_schema(schema: dict[str, Any]) -> Scorer:
+    """1 if the text is JSON (bare, or as one fenced block) that the schema allows.
+
+    References to other documents are not fetched. Raises SettingsError for a schema that is none.
+    """
+    from jsonschema import exceptions, validators  # type: ignore[import-untyped]  # noqa: PLC0415 slow to import
+    from referencing import Registry  # noqa: PLC0415
+
+    kind = validators.validator_for(schema)
+    try:
+        kind.check_schema(schema)
+    except exceptions.SchemaError as error:
+        raise SettingsError(f"evaluate.scorer_options: not a JSON Schema: {error.message}") from error
+    validator = kind(schema, registry=Registry())
+
+    def mark(_: Item, answer: Answer) -> Mark:
+        try:
+            return Mark(float(validator.is_valid(_json(answer.text))))
+        except ValueError:
+            return Mark(0.0)
+        except RecursionError:
+            return Mark(None, "nested_too_deep")
+
+    return Each("json_schema", mark)
+
+
+def numeric(tolerance: float = 1e-6) -> Scorer:
+    """1 if the last number of the text equals that of the reference, within a relative tolerance.
+
+    Where a text marks its answer with `####`, as GSM8K does, the number after the last mark counts.
+    """
+
+    def mark(item: Item, answer: Answer) -> Mark:
+        expected = last_number(item.reference or "")
+        if expected is None:
+            return NO_REFERENCE
+        found = last_number(answer.text)
+        close = found is not None and math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
+        return Mark(float(close))
+
+    return Each("numeric", mark)
+
+
+def last_number(text: str) -> float | None:
+    """The last number in a text: thousands separators, signs and exponents understood, None where there is none."""
+    import regex  # noqa: PLC0415 as above
+
+    found = regex.findall(_NUMBER, text.rsplit("####", maxsplit=1)[-1])
+    return _number(found[-1]) if found else None
+
+
+def _number(text: str) -> float | None:
+    plain = text.replace("−", "-")
+    for separator in (",", " ", " "):
+        plain = plain.replace(separator, "")
+    try:
+        value = float(Decimal(plain))
+    except (InvalidOperation, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def tool_calls(ordered: bool = False) -> Scorer:
+    """1 if the model called the tools of the reference with equal arguments, in any order unless `ordered`.
+
+    The reference is the calls as JSON: `[{"name": …, "arguments": {…}}]`, or in OpenAI's form. `[]` expects no call.
+    """
+
+    def mark(item: Item, answer: Answer) -> Mark:
+        try:
+            expected = [_call(call) for call in msgspec.json.decode(item.reference or "")]
+        except (ValueError, TypeError, AttributeError):
+            return NO_REFERENCE
+        try:
+            called = [_call(call) for call in answer.tool_calls]
+        except (ValueError, TypeError, AttributeError):
+            return Mark(0.0)  # the model wrote arguments that no tool could take
+        return Mark(float(called == expected if ordered else sorted(called) == sorted(expected)))
+
+    return Each("tool_calls", mark)
+
+
+def _call(call: dict[str, Any]) -> str:
+    """A call as canonical text: equal calls, equal text."""
+    function = call.get("function", call)
+    arguments = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        arguments = msgspec.json.decode(arguments)
+    return msgspec.json.encode([function["name"], arguments], order="sorted").decode()
+
+
+def _json(text: str) -> Any:
+    """A text as JSON, with or without one Markdown fence around it. Raises ValueError."""
+    bare = text.strip()
+    if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
+        bare = bare[bare.index("\n") : -3]
+    return msgspec.json.decode(bare)
