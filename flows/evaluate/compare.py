@@ -1,0 +1,241 @@
+"""Scores into a comparison: candidate - champion on the same items, overall and slice by slice.
+
+Pure: the same scores give the same comparison. The formulas are in `flows/statistics.py`, what a judge gets wrong is
+mended in `correction.py`, and what the numbers mean for a promotion is decided in `flows/promote/gate.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from flows.statistics import (
+    Codes,
+    Estimate,
+    Floats,
+    cluster_mean,
+    guard_p,
+    items_needed,
+    log_ratio,
+    mean_ratio,
+    minimum_detectable,
+)
+from schemas.events import Candidate
+from schemas.records import Comparison, Difference, Score
+from schemas.settings import GateSettings
+
+
+class Paired(Struct, frozen=True):
+    """The items of an eval set with both models' mean scores; NaN where a side has none."""
+
+    items: tuple[str, ...]
+    units: Codes
+    slices: Codes
+    """Index into `slice_names`; -1 where an item belongs to none."""
+    slice_names: tuple[str, ...]
+    champion: Floats
+    candidate: Floats
+
+    @property
+    def binary(self) -> bool:
+        """Whether every score is 0 or 1, so that the tests for counts apply."""
+        both = np.concatenate([self.champion, self.candidate])
+        return bool(np.isin(both[np.isfinite(both)], (0.0, 1.0)).all())
+
+
+def compare(
+    scores: Sequence[Score],
+    candidate: Candidate,
+    champion: Candidate,
+    dataset_version: str,
+    evaluation_id: str,
+    gate: GateSettings,
+) -> Comparison:
+    """Compare two models by the scores of one scorer, any number of samples an item.
+
+    An item counts where both sides have a score; a side's score is the mean over its samples. A score that is missing,
+    not finite or outside 0 to 1 is unscored: never a zero, never a pass.
+    """
+    paired = pair(scores)
+    overall, slices = differences(paired, gate)
+    fixed, still, regressed, flaky = _item_lists(scores, gate.pass_score)
+    return Comparison(
+        evaluation_id=evaluation_id,
+        candidate=candidate,
+        champion=champion,
+        dataset_version=dataset_version,
+        overall=overall,
+        slices=slices,
+        fixed=fixed,
+        still_failing=still,
+        regressed=regressed,
+        flaky=flaky,
+        guards=_guards(scores, gate.alpha),
+        notes=tuple(_notes(scores)),
+    )
+
+
+def pair(scores: Iterable[Score]) -> Paired:
+    """The scores as arrays, one entry an item, items by id: the order of the scores changes nothing."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"champion": [], "candidate": []})
+    places: dict[str, tuple[str, str]] = {}
+    for score in scores:
+        places[score.item_id] = (score.unit or f"item:{score.item_id}", score.slice)
+        if (value := valid(score)) is not None:
+            found[score.item_id][score.role].append(value)
+    items = sorted(places)
+    names = sorted({places[item][1] for item in items} - {""})
+    index = {name: code for code, name in enumerate(names)}
+    units = np.unique([places[item][0] for item in items], return_inverse=True)[1] if items else np.empty(0, np.intp)
+    return Paired(
+        tuple(items),
+        units,
+        np.array([index.get(places[item][1], -1) for item in items], np.intp),
+        tuple(names),
+        np.array([_mean(found[item]["champion"]) for item in items]),
+        np.array([_mean(found[item]["candidate"]) for item in items]),
+    )
+
+
+def valid(score: Score) -> float | None:
+    """The score's value where it is one."""
+    return score.score if score.score is not None and 0 <= score.score <= 1 else None
+
+
+def differences(paired: Paired, gate: GateSettings) -> tuple[Difference, tuple[Difference, ...]]:
+    """The paired difference overall and in every slice."""
+    everything = np.ones(len(paired.items), bool)
+    overall = _difference(paired, everything, "", gate.margin, gate.alpha, gate.alpha)
+    family = max(1, len(paired.slice_names) - len(gate.protected) + 1)
+    slices = tuple(
+        _difference(
+            paired,
+            paired.slices == code,
+            name,
+            gate.slice_margin,
+            gate.alpha,
+            gate.alpha if name in gate.protected else gate.alpha / family,
+        )
+        for code, name in enumerate(paired.slice_names)
+    )
+    return overall, slices
+
+
+def _difference(
+    paired: Paired, mask: np.ndarray, name: str, margin: float, alpha: float, alpha_detect: float
+) -> Difference:
+    """The difference over the masked items; `alpha_detect` is the level at which a harm test of it is read."""
+    champion, candidate = paired.champion[mask], paired.candidate[mask]
+    scored = np.isfinite(champion) & np.isfinite(candidate)
+    missing = int(mask.sum() - scored.sum())
+    if not scored.any():
+        return Difference(name, 0, 0, None, None, None, None, None, None, None, None, unscored=missing)
+    champion, candidate = champion[scored], candidate[scored]
+    values = candidate - champion
+    estimate = cluster_mean(values, paired.units[mask][scored])
+    low, high = estimate.interval(alpha)
+    measurable = estimate.se > 0 and estimate.units > 1
+    return Difference(
+        slice=name,
+        items=estimate.items,
+        units=estimate.units,
+        champion=float(champion.mean()),
+        candidate=float(candidate.mean()),
+        difference=estimate.mean,
+        low=low,
+        high=high,
+        p_non_inferior=p_above(values, estimate, -margin, paired.binary),
+        p_superior=p_above(values, estimate, 0.0, paired.binary),
+        p_harm=p_above(-values, _mirrored(estimate), 0.0, paired.binary),
+        wins=int((values > 0).sum()),
+        losses=int((values < 0).sum()),
+        ties=int((values == 0).sum()),
+        unscored=missing,
+        minimum_detectable=minimum_detectable(estimate.se, alpha_detect) if measurable else None,
+        items_needed=items_needed(estimate.items, estimate.se, margin, alpha) if measurable else None,
+    )
+
+
+def p_above(values: Floats, estimate: Estimate, bound: float, binary: bool) -> float:
+    """One-sided p of H0: mean <= bound: the larger of the cluster-robust t test's and the guard's."""
+    return max(estimate.p_above(bound), guard_p(values, estimate, bound, binary))
+
+
+def _mirrored(estimate: Estimate) -> Estimate:
+    return Estimate(-estimate.mean, estimate.se, estimate.items, estimate.units, estimate.design_effect)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
+
+
+def _item_lists(scores: Sequence[Score], pass_score: float) -> tuple[tuple[str, ...], ...]:
+    """Items fixed, still failing, regressed and flaky: only a flip in every sample is one.
+
+    With one item in four flaky, single samples call 51 of 1,000 items regressed although nothing changed; unanimity
+    over three samples calls 2.
+    """
+    passes: dict[str, dict[str, set[bool]]] = defaultdict(lambda: {"champion": set(), "candidate": set()})
+    for score in scores:
+        if (value := valid(score)) is not None:
+            passes[score.item_id][score.role].add(value >= pass_score)
+    kinds: dict[tuple[bool, bool], list[str]] = {(False, True): [], (False, False): [], (True, False): []}
+    flaky = []
+    for item, sides in sorted(passes.items()):
+        champion, candidate = sides["champion"], sides["candidate"]
+        if len(champion) > 1 or len(candidate) > 1:
+            flaky.append(item)
+        elif champion and candidate:
+            kinds.setdefault((next(iter(champion)), next(iter(candidate))), []).append(item)
+    return (
+        tuple(kinds[False, True]),
+        tuple(kinds[False, False]),
+        tuple(kinds[True, False]),
+        tuple(flaky),
+    )
+
+
+def _guards(scores: Sequence[Score], alpha: float) -> dict[str, dict[str, float | None]]:
+    """Latency, time to first token and cost of the candidate over the champion's, with bounds at 1 - 2 alpha."""
+    measures = {name: _measure(scores, name, alpha) for name in ("duration_ms", "time_to_first_chunk_ms", "cost_usd")}
+    return {name: measure for name, measure in measures.items() if measure}
+
+
+def _measure(scores: Sequence[Score], name: str, alpha: float) -> dict[str, float | None]:
+    sides: dict[str, dict[str, list[float]]] = {"champion": defaultdict(list), "candidate": defaultdict(list)}
+    units: dict[str, str] = {}
+    for score in scores:
+        value = getattr(score, name)
+        if value is not None and np.isfinite(value) and value > 0 and score.unscored is None:
+            sides[score.role][score.item_id].append(value)
+            units[score.item_id] = score.unit or f"item:{score.item_id}"
+    items = sorted(sides["champion"].keys() & sides["candidate"].keys())
+    if len(items) < 2:
+        return {}
+    champion = np.array([_mean(sides["champion"][item]) for item in items])
+    candidate = np.array([_mean(sides["candidate"][item]) for item in items])
+    codes = np.unique([units[item] for item in items], return_inverse=True)[1]
+    ratio, low, high = (mean_ratio if name == "cost_usd" else log_ratio)(candidate, champion, codes, alpha)
+    return {
+        "champion": float(champion.mean()),
+        "candidate": float(candidate.mean()),
+        "champion_p95": float(np.quantile(champion, 0.95)),
+        "candidate_p95": float(np.quantile(candidate, 0.95)),
+        "ratio": ratio,
+        "ratio_low": low,
+        "ratio_high": high,
+    }
+
+
+def _notes(scores: Sequence[Score]) -> Iterable[str]:
+    """Why scores are missing, counted by role and reason."""
+    reasons = Counter((score.role, _why(score)) for score in scores if valid(score) is None)
+    for (role, reason), count in sorted(reasons.items()):
+        yield f"{role}: {count} answers unscored ({reason})"
+
+
+def _why(score: Score) -> str:
+    return score.unscored or ("no score and no reason" if score.score is None else "score outside 0 to 1")

@@ -1,0 +1,231 @@
+"""Promote: read a recorded evaluation, decide, publish to the ledger and announce.
+
+No evidence, no promotion: the evaluation must be of this candidate against the present champion on the present eval
+set. The verdict is `gate.py`'s, the compare-and-set is `flows/ledger.py`'s; `flow.py` wraps this for Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from flows import ledger
+from flows.promote.gate import decide
+from flows.run import code_version
+from schemas.errors import UsageError
+from schemas.events import Candidate, Decision
+from schemas.records import Comparison, Verdict, content_hash
+from schemas.settings import GateSettings, Settings
+from streams.lake import Lake
+from streams.lake.query import read
+
+Announce = Callable[[Decision], None]
+"""Tells listeners of a decision; called after the ledger row is written, again until the decision is archived."""
+
+
+class Approval(Struct, frozen=True):
+    """A person's word on a promotion."""
+
+    decision: Literal["promote", "reject"]
+    reviewer: str
+    comment: str = ""
+
+
+class Evidence(Struct, frozen=True):
+    """What a promotion is decided on."""
+
+    evaluation_id: str
+    comparison: Comparison
+    eval_set: str
+    """The application's present eval set; empty where there is none."""
+    eval_set_sha256: str
+    scores_hash: str
+    settings_hash: str
+
+    def ids(self) -> dict[str, str]:
+        """Hashes and ids for the ledger row: whoever doubts the decision can find all of it again."""
+        return {
+            "evaluation_id": self.evaluation_id,
+            "comparison": content_hash(self.comparison),
+            "dataset_version": self.comparison.dataset_version,
+            "dataset_sha256": self.eval_set_sha256,
+            "scores": self.scores_hash,
+            "policy": self.settings_hash,
+            "code": code_version(),
+        }
+
+
+def promote(
+    lake: Lake,
+    settings: Settings,
+    as_of: datetime,
+    evaluation_id: str,
+    announce: Announce,
+    approval: Approval | None = None,
+) -> dict[str, Any]:
+    """Decide on a recorded evaluation, once: the same evaluation under the same settings is the same decision.
+
+    Returns `{verdict, reasons, action, candidate, champion, decision_id}`; action is `promoted`, `held`, or
+    `awaiting_approval` where settings ask for a person's word and none is given yet (nothing is recorded then).
+    Raises UsageError for an unknown evaluation and LedgerConflict where another candidate was promoted meanwhile.
+    """
+    evidence = gather(lake, settings, evaluation_id)
+    comparison = evidence.comparison
+    registry = ledger.fold(lake, settings.application)
+    decision_id = ledger.decision_id("decision", evaluation_id, evidence.eval_set, evidence.settings_hash)
+    decision = next((row for row in registry.decisions if row.id == decision_id), None)
+    if decision is None:
+        verdict = judge(evidence, registry, settings.gate)
+        if verdict.verdict == "promote" and settings.gate.approval:
+            if approval is None:
+                return _summary("awaiting_approval", verdict.verdict, verdict.reasons, comparison.candidate, registry)
+            verdict = approve(verdict, approval)
+        decision = ledger.append(
+            lake,
+            settings.application,
+            "promoted" if verdict.verdict == "promote" else "held",
+            comparison.candidate,
+            id=decision_id,
+            time=as_of,
+            expected_champion=registry.champion.id if registry.champion else None,
+            verdict=verdict.verdict,
+            reasons=verdict.reasons,
+            evidence=evidence.ids(),
+            decided_by=approval.reviewer if approval and settings.gate.approval else "flywheel",
+        )
+    announce_pending(lake, settings.application, announce)
+    found = ledger.fold(lake, settings.application)
+    return _summary(decision.action, decision.verdict, decision.reasons, decision.candidate, found, decision.id)
+
+
+def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
+    """Read the evaluation and what it stands on. Raises UsageError where it was never finished."""
+    visible = set(read(lake, "runs").column("run_id").to_pylist())
+    row = _last(
+        row
+        for row in read(lake, "evaluations").to_pylist()
+        if row["evaluation_id"] == evaluation_id
+        and row["application"] == settings.application
+        and row["run_id"] in visible
+    )
+    if row is None:
+        raise UsageError(
+            f"{settings.application}: no finished evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one"
+        )
+    eval_set = _last(
+        sorted(
+            (
+                version
+                for version in read(lake, "dataset_versions").to_pylist()
+                if version["application"] == settings.application
+                and version["kind"] == "eval"
+                and version["run_id"] in visible
+            ),
+            key=lambda version: version["created"],
+        )
+    )
+    scores = [score for score in read(lake, "scores").to_pylist() if score["evaluation_id"] == evaluation_id]
+    keys = ("item_id", "role", "sample", "scorer")
+    return Evidence(
+        evaluation_id=evaluation_id,
+        comparison=msgspec.json.decode(row["comparison"], type=Comparison),
+        eval_set=eval_set["version"] if eval_set else "",
+        eval_set_sha256=eval_set["sha256"] if eval_set else "",
+        scores_hash=content_hash(sorted(scores, key=lambda score: tuple(str(score[key]) for key in keys))),
+        settings_hash=content_hash(msgspec.structs.asdict(settings.gate)),
+    )
+
+
+def judge(evidence: Evidence, registry: ledger.Registry, gate: GateSettings) -> Verdict:
+    """The gate's verdict, or inconclusive where the evidence is not about the present champion and eval set."""
+    comparison = evidence.comparison
+    serving = registry.champion
+    if serving is None or serving.id != comparison.champion.id:
+        against = serving.id if serving else "nobody"
+        return _stale(f"evaluated against champion {comparison.champion.id}, but {against} serves by now", gate)
+    if comparison.candidate.id == serving.id:
+        return _stale(f"candidate {comparison.candidate.id} is the champion", gate)
+    if comparison.candidate.id not in registry.candidates:
+        return _stale(f"candidate {comparison.candidate.id} was never registered", gate)
+    if comparison.dataset_version != evidence.eval_set:
+        present = evidence.eval_set or "there is none"
+        return _stale(f"evaluated on eval set {comparison.dataset_version}, but the present one is {present}", gate)
+    return decide(comparison, gate)
+
+
+def approve(verdict: Verdict, approval: Approval) -> Verdict:
+    """The verdict after a person's word: who and why become its first reason. A rejection blocks."""
+    word = "approved" if approval.decision == "promote" else "rejected"
+    if not approval.reviewer.strip():
+        raise UsageError("an approval needs the reviewer's name")
+    reason = f"{word} by {approval.reviewer}: {approval.comment or 'no comment'}"
+    answer = verdict.verdict if approval.decision == "promote" else "block"
+    return Verdict(answer, (reason, *verdict.reasons), verdict.policy)
+
+
+def roll_back(
+    lake: Lake,
+    application: str,
+    candidate_id: str,
+    reason: str,
+    evidence: dict[str, str],
+    as_of: datetime,
+    announce: Announce,
+) -> Decision:
+    """Take a champion back: who served before it serves again.
+
+    `evidence` names what showed the need (the alert's id, its numbers): the same evidence twice is one rollback.
+    Raises LedgerConflict where somebody else serves by now, LedgerError where there is nobody to go back to.
+    """
+    decision = ledger.append(
+        lake,
+        application,
+        "rolled_back",
+        ledger.fold(lake, application).candidate(candidate_id),
+        id=ledger.decision_id("rolled_back", application, candidate_id, *sorted(map(str, evidence.items()))),
+        time=as_of,
+        expected_champion=candidate_id,
+        reasons=[reason],
+        evidence=evidence,
+    )
+    announce_pending(lake, application, announce)
+    return decision
+
+
+def announce_pending(lake: Lake, application: str, announce: Announce) -> int:
+    """Announce every ledger row that is not archived from Kafka yet, oldest first; how many there were."""
+    pending = ledger.unannounced(lake, application)
+    for decision in pending:
+        announce(decision)
+    return len(pending)
+
+
+def _stale(reason: str, gate: GateSettings) -> Verdict:
+    return Verdict("inconclusive", (f"{reason}; evaluate again",), gate.policy)
+
+
+def _summary(
+    action: str,
+    verdict: str,
+    reasons: Iterable[str],
+    candidate: Candidate,
+    registry: ledger.Registry,
+    decision_id: str = "",
+) -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "reasons": list(reasons),
+        "action": action,
+        "candidate": msgspec.to_builtins(candidate),
+        "champion": msgspec.to_builtins(registry.champion),
+        "decision_id": decision_id,
+    }
+
+
+def _last(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    found = list(rows)
+    return found[-1] if found else None

@@ -1,0 +1,188 @@
+"""The comparison: what counts, what is missing, and what follows from swapping, shuffling and doubling."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.evaluate.compare import compare
+from schemas.records import Comparison, Score, make_candidate
+from schemas.settings import GateSettings
+
+CHAMPION = make_candidate("old", "http://127.0.0.1:1/v1")
+CANDIDATE = make_candidate("new", "http://127.0.0.1:1/v1")
+
+
+def scores(pairs: list[tuple[Any, Any]], **fields: Any) -> list[Score]:
+    """One item a pair (champion's score, candidate's score); None is unscored, a tuple is several samples."""
+    found = []
+    for n, pair in enumerate(pairs):
+        for role, values in zip(("champion", "candidate"), pair, strict=True):
+            for sample, value in enumerate(values if isinstance(values, tuple) else (values,)):
+                why = "timeout" if value is None else None
+                found.append(Score(f"item-{n:04}", role, "exact", value, why, sample, unit=f"user-{n}", **fields))
+    return found
+
+
+def compared(found: list[Score], **gate: Any) -> Comparison:
+    return compare(found, CANDIDATE, CHAMPION, "set-1", "evaluation-1", GateSettings(**gate))
+
+
+def test_wins_losses_and_ties_are_counted_by_item() -> None:
+    """Each item is a win, a loss or a tie, and the difference is their balance."""
+    overall = compared(scores([(0, 1)] * 3 + [(1, 0)] + [(1, 1)] * 4 + [(0, 0)] * 2)).overall
+
+    assert (overall.wins, overall.losses, overall.ties, overall.items, overall.units) == (3, 1, 6, 10, 10)
+    assert (overall.champion, overall.candidate) == (0.5, 0.7)
+    assert overall.difference == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), -0.1, 1.1])
+def test_a_missing_score_is_neither_a_pass_nor_a_zero(bad: float | None) -> None:
+    """An item without a usable score on either side is left out and counted, with its reason in the notes."""
+    comparison = compared(scores([(1, bad), (bad, 0), (1, 1), (0, 1)]))
+
+    assert (comparison.overall.items, comparison.overall.unscored) == (2, 2)
+    assert comparison.overall.difference == 0.5
+    assert len(comparison.notes) == 2
+    assert comparison.regressed == ()
+
+
+@pytest.mark.parametrize("pairs", [[], [(None, None)] * 3, [(1, 1)], [(1, 1)] * 3, [(0, 1)]])
+def test_tiny_sets_give_a_comparison_without_certainty(pairs: list[tuple[Any, Any]]) -> None:
+    """Eval sets of 0, 1 and 3 items, unscored or all alike, prove nothing and break nothing."""
+    overall = compared(scores(pairs)).overall
+
+    for p in (overall.p_superior, overall.p_harm, overall.p_non_inferior):
+        assert p is None or p > 0.05
+
+
+def test_ties_alone_do_not_prove_non_inferiority_in_a_small_slice() -> None:
+    """Where nothing differs the t test has no standard error; the score test still asks for enough items."""
+    few, many = (compared(scores([(1, 1)] * n)).overall for n in (30, 200))
+
+    assert few.p_non_inferior is not None
+    assert few.p_non_inferior > 0.05
+    assert many.p_non_inferior is not None
+    assert many.p_non_inferior < 0.05
+
+
+def test_samples_are_averaged_and_only_unanimous_flips_are_listed() -> None:
+    """With several samples, an item that wavers is flaky: neither fixed nor regressed."""
+    comparison = compared(
+        scores([((0, 0, 0), (1, 1, 1)), ((1, 1, 1), (0, 0, 0)), ((1, 0, 1), (0, 0, 0)), ((0, 0, 0), (0, 0, 0))])
+    )
+
+    assert comparison.fixed == ("item-0000",)
+    assert comparison.regressed == ("item-0001",)
+    assert comparison.flaky == ("item-0002",)
+    assert comparison.still_failing == ("item-0003",)
+    assert comparison.overall.difference == pytest.approx(-2 / 3 / 4)
+
+
+def test_slices_are_compared_each_on_its_own() -> None:
+    """A flat mean hides nothing: each slice has its own difference."""
+    comparison = compared(scores([(0, 1)] * 20, slice="a") + relabelled(scores([(1, 0)] * 20, slice="b"), "b-"))
+
+    assert comparison.overall.difference == 0
+    assert {s.slice: s.difference for s in comparison.slices} == {"a": 1, "b": -1}
+
+
+def relabelled(found: list[Score], prefix: str) -> list[Score]:
+    return [Score(prefix + s.item_id, s.role, s.scorer, s.score, unit=prefix + s.unit, slice=s.slice) for s in found]
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> list[Score]:
+    """A random eval: clustered, with ties and gaps."""
+    rng = random.Random(draw(st.integers(0, 10**6)))
+    samples = rng.choice([1, 3])
+    found = []
+    for n in range(rng.randrange(2, 60)):
+        for role in ("champion", "candidate"):
+            for sample in range(samples):
+                value = rng.choice([0.0, 1.0, 1.0, None])
+                found.append(
+                    Score(
+                        f"i{n}",
+                        role,
+                        "exact",
+                        value,
+                        None if value is not None else "timeout",
+                        sample,
+                        unit=f"u{n // 3}",
+                        slice=rng.choice(["", "a"]) if n % 2 else "b",
+                        duration_ms=rng.random() + 1,
+                    )
+                )
+    return found
+
+
+@settings(max_examples=50, deadline=None)
+@given(drawn(), st.randoms(use_true_random=False))
+def test_the_order_of_scores_changes_nothing(case: list[Score], shuffle: random.Random) -> None:
+    """Answers arrive in any order; the comparison is the same to the last bit."""
+    ordered = sorted(case, key=lambda s: (s.item_id, s.role, s.sample))
+    fixed_slice = {s.item_id: s.slice for s in ordered}
+    ordered = [
+        Score(s.item_id, s.role, s.scorer, s.score, s.unscored, s.sample, unit=s.unit, slice=fixed_slice[s.item_id])
+        for s in ordered
+    ]
+    shuffled = list(ordered)
+    shuffle.shuffle(shuffled)
+
+    assert compared(shuffled) == compared(ordered)
+
+
+@settings(max_examples=50, deadline=None)
+@given(drawn())
+def test_swapping_the_models_mirrors_the_comparison(case: list[Score]) -> None:
+    """Candidate and champion are treated alike: swapped, gain is harm and harm is gain."""
+    other = {"champion": "candidate", "candidate": "champion"}
+    swapped = [
+        Score(s.item_id, other[s.role], s.scorer, s.score, s.unscored, s.sample, unit=s.unit, slice=s.slice)  # type: ignore[arg-type]
+        for s in case
+    ]
+    here, there = compared(case), compared(swapped)
+
+    assert (here.fixed, here.regressed) == (there.regressed, there.fixed)
+    if here.overall.difference is not None and there.overall.difference is not None:
+        assert here.overall.difference == pytest.approx(-there.overall.difference)
+        assert here.overall.p_harm == pytest.approx(there.overall.p_superior)
+        assert here.overall.p_superior == pytest.approx(there.overall.p_harm)
+
+
+@settings(max_examples=50, deadline=None)
+@given(drawn())
+def test_asking_the_same_users_the_same_again_proves_no_more(case: list[Score]) -> None:
+    """Copies of every item inside its unit do not narrow the interval."""
+    copies = [
+        Score("copy-" + s.item_id, s.role, s.scorer, s.score, s.unscored, s.sample, unit=s.unit, slice=s.slice)
+        for s in case
+    ]
+    once, twice = compared(case).overall, compared(case + copies).overall
+
+    if once.low is not None and once.high is not None and twice.low is not None and twice.high is not None:
+        assert twice.high - twice.low == pytest.approx(once.high - once.low)
+
+
+def test_latency_and_cost_are_compared_where_they_were_measured() -> None:
+    """Guards take only answers with a finite, positive measure on both sides."""
+    rng = np.random.default_rng(1)
+    found = []
+    for n in range(40):
+        for role, slower in (("champion", 1.0), ("candidate", 3.0)):
+            bad = n == 0
+            duration = float("nan") if bad else float(slower * rng.uniform(90, 110))
+            found.append(Score(f"i{n}", role, "exact", 1.0, duration_ms=duration, cost_usd=0.001 * slower))  # type: ignore[arg-type]
+    guards = compared(found).guards
+
+    assert guards["duration_ms"]["ratio"] == pytest.approx(3, rel=0.05)
+    assert guards["duration_ms"]["ratio_low"] > 2.8  # type: ignore[operator]
+    assert guards["cost_usd"]["ratio"] == pytest.approx(3)
+    assert "time_to_first_chunk_ms" not in guards
