@@ -1,12 +1,14 @@
 """Bytes ⇄ event: the only place that reads or writes JSON events, and where old versions are lifted to new.
 
 Bad bytes raise `EventError` with a countable reason and the field that is wrong; the archiver makes a dead letter.
-Go on to `streams/producer.py` and `streams/archive.py`, the two users.
+Go on to `schemas/rows.py` for the archiver's faster way to the same answer, and to `streams/producer.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -18,12 +20,23 @@ MAX_DEPTH = 64
 """Nesting that no real message needs: deeper is an attack on the parser's stack."""
 Headers = Sequence[tuple[str, bytes]]
 
+Lift = Callable[[dict[str, Any]], dict[str, Any]]
+LIFTS: dict[str, Lift] = {}
+"""Old event type → how its plain value becomes one of the next version. Empty while every type is at v1; each entry
+has golden files of both versions in tests/schemas/golden."""
+
 _FIELDS: dict[str, frozenset[str]] = {
     name: frozenset(field.encode_name for field in msgspec.structs.fields(cls)) for name, cls in EVENT_TYPES.items()
 }
 _DECODERS = {name: msgspec.json.Decoder(cls) for name, cls in EVENT_TYPES.items()}
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+_NEWEST: dict[str, str] = {name.rpartition(".v")[0]: name for name in EVENT_TYPES}
+_TYPE = re.compile(r"(llm\.[a-z]+)\.v([1-9][0-9]{0,3})")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -59,16 +72,19 @@ def headers(event: Event, source: str) -> list[tuple[str, bytes]]:
 def decode(value: bytes | None, type_name: str) -> Decoded:
     """One event from Kafka value bytes.
 
-    `type_name` is the topic's event type, or the record's `ce_type` where it has one (see `type_of`).
+    `type_name` is the topic's event type, or the record's `ce_type` where it has one (see `type_of`). An older
+    version is lifted; a newer one is read as the newest that is known, its new fields landing in `extra`.
     Raises EventError: `empty`, `invalid_json`, `invalid_utf8`, `too_deep`, `unknown_type`, `invalid_field`.
     """
     if not value:
         raise EventError("empty", "the record has no value")
-    if type_name not in _DECODERS:
-        raise EventError("unknown_type", f"{type_name[:128]!r} is none of {', '.join(EVENT_TYPES)}")
+    known, version = known_type(type_name)
     try:
-        event = _DECODERS[type_name].decode(value)
+        value = _lifted(value, type_name, known)
+        event = _DECODERS[known].decode(value)
         raw = _RAW.decode(value)
+        _ANY.decode(value)  # what no type describes must be readable too: bad UTF-8, surrogates, numbers beyond range
+        value.decode()
     except msgspec.ValidationError as error:
         raise EventError("invalid_field", str(error)) from error
     except msgspec.DecodeError as error:
@@ -77,7 +93,21 @@ def decode(value: bytes | None, type_name: str) -> Decoded:
         raise EventError("invalid_utf8", str(error)) from error
     except RecursionError as error:
         raise EventError("too_deep", "nested beyond the parser's limit") from error
-    return _checked(value, event, raw, type_name)
+    check_depth(value)
+    unknown = raw.keys() - _FIELDS[known]
+    extra = _ENCODER.encode({name: raw[name] for name in sorted(unknown)}).decode() if unknown else None
+    return Decoded(event, raw, extra, version)
+
+
+def known_type(type_name: str) -> tuple[str, int]:
+    """The newest known event type that a claimed type belongs to, and the version claimed.
+
+    Raises EventError `unknown_type`.
+    """
+    found = _TYPE.fullmatch(type_name)
+    if found is None or found[1] not in _NEWEST:
+        raise EventError("unknown_type", f"{type_name[:128]!r} is none of {', '.join(EVENT_TYPES)}")
+    return _NEWEST[found[1]], int(found[2])
 
 
 def type_of(record_headers: Headers | None, default: str) -> str:
@@ -86,6 +116,15 @@ def type_of(record_headers: Headers | None, default: str) -> str:
         if name == "ce_type":
             return value.decode("utf-8", "replace") if value else default
     return default
+
+
+def check_depth(value: bytes) -> None:
+    """Raise EventError `too_deep` for JSON nested more than MAX_DEPTH levels."""
+    if value.count(b"[") + value.count(b"{") <= MAX_DEPTH:  # so few brackets cannot be deep: 1 µs for nearly all
+        return
+    brackets = _STRING.sub(b"", value).translate(None, _NOT_BRACKETS)
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise EventError("too_deep", f"nested more than {MAX_DEPTH} levels")
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
@@ -100,34 +139,18 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     }
 
 
-def _checked(value: bytes, event: Event, raw: dict[str, msgspec.Raw], type_name: str) -> Decoded:
-    """What the typed decoder lets through: bad UTF-8 or depth inside fields that no type describes."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError as error:
-        raise EventError("invalid_utf8", str(error)) from error
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise EventError("too_deep", f"nested more than {MAX_DEPTH} levels")
-    unknown = raw.keys() - _FIELDS[type_name]
-    extra = _ENCODER.encode({name: raw[name] for name in sorted(unknown)}).decode() if unknown else None
-    return Decoded(event, raw, extra, int(type_name.rpartition(".v")[2]))
+def plain(event: Event) -> Mapping[str, Any]:
+    """An event as plain JSON-able values, for ledgers and reports."""
+    return dict(msgspec.to_builtins(event))
 
 
-def _depth(text: str) -> int:
-    """Deepest nesting of brackets outside strings."""
-    depth = deepest = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            escaped, in_string = (char == "\\" and not escaped), char != '"' or escaped
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
-            depth -= 1
-    return deepest
+def _lifted(value: bytes, type_name: str, known: str) -> bytes:
+    """The value as the known version would have been written: one lift after the other."""
+    while type_name != known and type_name in LIFTS:
+        value = _ENCODER.encode(LIFTS[type_name](_ANY.decode(value)))
+        stem, _, version = type_name.rpartition(".v")
+        type_name = f"{stem}.v{int(version) + 1}"
+    return value
 
 
 def _syntax(value: bytes, error: Exception) -> tuple[str, str]:
@@ -136,8 +159,3 @@ def _syntax(value: bytes, error: Exception) -> tuple[str, str]:
     except UnicodeDecodeError as bad:
         return "invalid_utf8", str(bad)
     return "invalid_json", str(error)
-
-
-def plain(event: Event) -> Mapping[str, Any]:
-    """An event as plain JSON-able values, for ledgers and reports."""
-    return dict(msgspec.to_builtins(event))

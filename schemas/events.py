@@ -7,7 +7,7 @@ Go on to `schemas/codec.py` for bytes ⇄ event and to `schemas/records.py` for 
 
 from __future__ import annotations
 
-import uuid
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -27,13 +27,12 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
 
 
+_is_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+
+
 def check_id(value: str, field: str = "id") -> None:
     """Raise ValueError unless `value` is a UUID in canonical lower-case form (UUIDv7 recommended)."""
-    try:
-        canonical = str(uuid.UUID(value))
-    except ValueError:
-        canonical = ""
-    if canonical != value:
+    if not _is_uuid(value):
         raise ValueError(f"{field} must be a UUID in lower-case canonical form, got {value[:64]!r}")
 
 
@@ -85,7 +84,7 @@ class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt_version: str | None = None
     variant: str | None = None
     """The arm of an A/B test or canary that served this request."""
-    input_messages: Annotated[list[Message], Meta(max_length=10_000)] = []
+    input_messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
     output_messages: Annotated[list[Message], Meta(max_length=100)] = []
     """Empty when the request failed."""
     system_instructions: Text | None = None
@@ -106,8 +105,6 @@ class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __post_init__(self) -> None:
         """Refuse what a type cannot say."""
         check_id(self.id)
-        if not self.input_messages:
-            raise ValueError("input_messages must hold at least one message")
 
 
 Kind = Literal[

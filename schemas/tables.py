@@ -21,6 +21,7 @@ PLACE = [
     pa.field("kafka_time", TIME),
     pa.field("ingested_at", TIME, nullable=False),
     pa.field("ingest_date", pa.date32(), nullable=False),
+    pa.field("kafka_topic_id", pa.string()),  # a topic that was deleted and made anew counts its offsets anew
 ]
 """Where a raw row came from: with the topic of its table, the way back to the Kafka offset."""
 
@@ -41,7 +42,7 @@ class Table(msgspec.Struct, frozen=True):
 def _raw(name: str, low_cardinality: tuple[str, ...], *fields: pa.Field) -> Table:
     identity = [pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False)]
     schema = pa.schema([*identity, *fields, pa.field("extra", JSON), *PLACE])
-    low = (*low_cardinality, "event_version", "kafka_partition", "ingested_at")
+    low = (*low_cardinality, "event_version", "kafka_partition", "kafka_topic_id", "ingested_at")
     return Table(name, schema, ("id",), ("ingest_date",), low, raw=True)
 
 
@@ -130,10 +131,12 @@ DEAD_LETTERS = Table(
         pa.field("value_size", pa.int64()),
         pa.field("value_sha256", pa.string()),
         pa.field("headers", JSON),
+        pa.field("kafka_topic_id", pa.string()),
+        pa.field("offsets", pa.int64()),  # how many offsets from kafka_offset on the row stands for: 1 for an event
     ]),
-    ("kafka_topic", "kafka_partition", "kafka_offset"),
+    ("kafka_topic", "kafka_topic_id", "kafka_partition", "kafka_offset"),
     ("ingest_date",),
-    ("kafka_topic", "reason", "ingested_at"),
+    ("kafka_topic", "kafka_topic_id", "reason", "ingested_at"),
     raw=True,
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Rows into a table: one Delta commit, all or nothing, with the marks that make it exactly once.
 
-`append` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run.
+`land` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run.
 Go on to `query.py`.
 """
 
@@ -9,40 +9,83 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
-from schemas.errors import CommitConflict
+from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.tables import TABLES
+from streams.lake.files import write
 from streams.lake.layout import Lake
 
 PUBLISH_TRIES = 10
 """Concurrent publishers of one table are few; each retry reloads the table and looks for its own mark first."""
+REBASE_TRIES = 30
+"""Tries of one commit beside writers of other marks; each costs one listing of the log, not a new file."""
+PROPERTIES = {
+    # A reader replays at most 50 commits; a checkpoint of a healthy table takes 10 ms.
+    "delta.checkpointInterval": "50",
+    # Versions that datasets were built from must stay readable: the maintain flow alone decides what may go.
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+class Span(msgspec.Struct, frozen=True):
+    """What a commit says of one Kafka partition."""
+
+    expected: int | None
+    """The mark that the table must show before: the first offset covered; None before the first commit."""
+    next: int
+    """The mark that it shows after: one beyond the last offset covered."""
 
 
 def create(lake: Lake, name: str) -> DeltaTable:
-    """The table's handle, made empty with its full schema where it does not exist yet."""
-    table = TABLES[name]
-    return DeltaTable.create(
-        lake.uri(name),
-        pa.schema([field.with_nullable(True) for field in table.schema]),
-        mode="ignore",
-        partition_by=list(table.partition_by),
-        storage_options=lake.storage_options or None,
-    )
+    """The table's handle; made empty where it does not exist yet, grown where this version knows more columns.
+
+    Growing rewrites no file. Raises SchemaMismatch, with the differences, where a column's type has changed.
+    """
+    schema = pa.schema([field.with_nullable(True) for field in TABLES[name].schema])
+    try:
+        handle = lake.handle(name)
+    except TableNotFoundError:
+        handle = DeltaTable.create(
+            lake.uri(name),
+            schema,
+            mode="ignore",
+            partition_by=list(TABLES[name].partition_by),
+            configuration=PROPERTIES,
+            storage_options=lake.storage_options or None,
+        )
+    return _grown(handle, name, schema)
 
 
 def append(handle: DeltaTable, name: str, rows: pa.Table, marks: Mapping[str, int]) -> None:
-    """Commit rows and marks (`app_id` → next offset) in one transaction.
+    """Commit rows and marks (`app_id` → version) in one transaction.
 
     `handle` must be the very handle at which the caller checked that its marks are still what it expects: a second
     writer of the same `app_id` is then refused. Raises CommitConflict; reload the handle and look at its marks.
     """
-    try:
-        _write(handle, rows, marks)
-    except CommitFailedError as error:
-        raise CommitConflict(f"{name}: another writer committed the same marks first ({error})") from error
+    _commit(handle, name, write(Lake.of(handle, name), name, rows, {a: str(m) for a, m in marks.items()}), marks)
+
+
+def land(lake: Lake, handle: DeltaTable, name: str, rows: pa.Table, spans: Mapping[str, Span]) -> None:
+    """Commit an archiver's batch, and the offsets that it covers, in one transaction.
+
+    1. The handle's marks are compared with what the batch expects.
+    2. Files are written; a kill from here on leaves orphans for vacuum, nothing else.
+    3. Files and marks are committed on that same handle: delta-rs refuses if anybody moved one of the marks since.
+
+    Rows may be empty: a batch of nothing but bad events still moves the marks. Raises CommitConflict where the marks
+    are not the expected ones; any other error leaves the outcome open: reopen the table and compare the marks.
+    """
+    for app, span in spans.items():
+        if (found := handle.transaction_version(app)) != span.expected:
+            raise CommitConflict(f"{name}: {app} is at {found}, not at {span.expected}: another archiver wrote it")
+    note = {app: f"{span.expected or 0}-{span.next}" for app, span in spans.items()}
+    _commit(handle, name, write(lake, name, rows, note), {app: span.next for app, span in spans.items()})
+    handle.update_incremental()
 
 
 def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
@@ -50,13 +93,16 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
 
     Safe to repeat after a kill at any moment, and beside other runs that publish to the same table.
     """
+    mark = {f"run:{run_id}": 1}
+    actions: list[AddAction] | None = None
     for last in (*([False] * (PUBLISH_TRIES - 1)), True):
         handle = create(lake, name)
-        handle.update_incremental()
         if handle.transaction_version(f"run:{run_id}") is not None:
             return False
+        if actions is None:
+            actions = write(lake, name, rows.select(TABLES[name].schema.names), {"run": run_id})
         try:
-            append(handle, name, rows.select(TABLES[name].schema.names), {f"run:{run_id}": 1})
+            _commit(handle, name, actions, mark)
         except CommitConflict:
             if last:
                 raise
@@ -70,13 +116,33 @@ def to_rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TABLES[name].schema)
 
 
-def _write(handle: DeltaTable, rows: pa.Table, marks: Mapping[str, int]) -> None:
+def _commit(handle: DeltaTable, name: str, actions: list[AddAction], marks: Mapping[str, int]) -> None:
     transactions = [Transaction(app_id=app, version=version) for app, version in sorted(marks.items())]
-    write_deltalake(
-        handle,
-        rows,
-        mode="append",
-        schema_mode="merge",
-        writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
-        commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
-    )
+    try:
+        handle.create_write_transaction(
+            list(actions),
+            mode="append",
+            schema=handle.schema(),
+            partition_by=list(TABLES[name].partition_by),
+            commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=REBASE_TRIES),
+        )
+    except CommitFailedError as error:
+        raise CommitConflict(f"{name}: another writer committed the same marks first ({error})") from error
+    except DeltaError as error:
+        raise LakeError(f"{name}: the commit failed: {error}") from error
+
+
+def _grown(handle: DeltaTable, name: str, wanted: pa.Schema) -> DeltaTable:
+    """The handle, its table grown by the columns that it lacks."""
+    ours = {field.name: field for field in Schema.from_arrow(wanted).fields}
+    stored = {field.name: field for field in handle.schema().fields}
+    both = [(column, stored[column].type, ours[column].type) for column in ours if column in stored]
+    if changed := [f"{column}: stored {old}, now {new}" for column, old, new in both if old != new]:
+        raise SchemaMismatch(
+            f"table {name!r} cannot be grown into this version's schema; columns whose type changed: "
+            f"{'; '.join(changed)}. Add a new column instead of changing one, or use the version that wrote the table."
+        )
+    if missing := [field for column, field in ours.items() if column not in stored]:
+        handle.alter.add_columns(missing)
+        handle.update_incremental()
+    return handle

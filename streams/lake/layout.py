@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -26,11 +27,26 @@ class Lake:
         self.root = str(root).rstrip("/")
         self.storage_options = dict(storage_options or {})
 
+    @classmethod
+    def of(cls, handle: DeltaTable, name: str) -> Lake:
+        """The lake that an open table lies in."""
+        uri = handle.table_uri.rstrip("/").removesuffix(f"/{name}")
+        return cls(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri, handle._storage_options)  # noqa: SLF001
+
     def uri(self, name: str) -> str:
         """Where a table lies. Raises LakeError for a name that is not in the table of tables."""
         if name not in TABLES:
             raise LakeError(f"there is no table {name!r}; known are {', '.join(TABLES)}")
         return f"{self.root}/{name}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return "://" not in self.root
+
+    def handle(self, name: str) -> DeltaTable:
+        """A table's Delta handle at its newest version. Raises deltalake's TableNotFoundError."""
+        return DeltaTable(self.uri(name), storage_options=self.storage_options or None)
 
     def open(self, name: str, version: int | None = None) -> DeltaTable:
         """A table's Delta handle, at its newest or a given version. Raises TableMissing."""

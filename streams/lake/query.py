@@ -53,10 +53,12 @@ def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, vers
         connection.execute(f"CREATE VIEW {name} AS SELECT *{added} FROM {stored}")  # noqa: S608 names are ours
         return
     keys = ", ".join(table.identity)
+    place = "coalesce(kafka_topic_id, ''), kafka_partition, kafka_offset"
+    with_id = f"(SELECT *{added} FROM {stored})"
     connection.execute(
-        f"CREATE VIEW {name} AS SELECT *{added} FROM {stored} WHERE (kafka_partition, kafka_offset) IN ("  # noqa: S608
-        f"SELECT (kafka_partition, kafka_offset) FROM (SELECT kafka_partition, kafka_offset, row_number() OVER "
-        f"(PARTITION BY {keys} ORDER BY kafka_partition, kafka_offset) AS copy FROM {stored}) WHERE copy = 1)"
+        f"CREATE VIEW {name} AS SELECT * FROM {with_id} WHERE ({place}) IN (SELECT (topic, part, place) FROM ("  # noqa: S608
+        f"SELECT coalesce(kafka_topic_id, '') AS topic, kafka_partition AS part, kafka_offset AS place, row_number() "
+        f"OVER (PARTITION BY {keys} ORDER BY ingested_at, {place}) AS copy FROM {with_id}) WHERE copy = 1)"
     )
 
 

@@ -1,0 +1,139 @@
+"""Arrow rows → Parquet files that are named by their own SHA-256.
+
+A single bit flip in zstd Parquet is silently wrong in two reads of three. A file's name is in the Delta log, so the
+hash is committed with the file, survives checkpoints, and costs no second table. Go on to `append.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction
+from pyarrow.fs import PyFileSystem
+
+from schemas.errors import FileDamaged
+from schemas.tables import TABLES
+from streams.lake.layout import Lake
+
+LEVEL = 1
+"""zstd level: 3 costs 17 % more time for 5 % fewer bytes, 6 and above gain nothing (docs/performance.md)."""
+ROW_GROUP = 100_000
+"""Rows: below 10,000 files grow; an archiver's batch is one row group."""
+INDEXED = ("id", "time", "kafka_partition", "kafka_offset", "ingested_at", "run_id", "interaction_id")
+"""Columns whose smallest and largest value go into the Delta log, so that readers skip files."""
+
+
+def write(lake: Lake, name: str, rows: pa.Table, note: Mapping[str, str]) -> list[AddAction]:
+    """Write rows as one Parquet file for each partition value; on return the files are durable but not yet visible.
+
+    `note` goes into the footers. It makes the bytes of two commits differ even where their rows are the same: a path
+    stands for one commit.
+    """
+    table = TABLES[name]
+    if not rows.num_rows:
+        return []
+    if not table.partition_by:
+        return [_write_one(lake, name, rows, {}, note)]
+    (column,) = table.partition_by
+    return [
+        _write_one(lake, name, rows.filter(pc.equal(rows[column], value)), {column: value.as_py().isoformat()}, note)
+        for value in pc.unique(rows[column])
+    ]
+
+
+def verify(lake: Lake, name: str, path: str) -> bool | None:
+    """Whether a data file still has the content that its name promises; None where its name promises nothing.
+
+    Raises FileDamaged where the file cannot be read at all.
+    """
+    promised = Path(path).name.removesuffix(".parquet")
+    if len(promised) != 64:
+        return None
+    try:
+        with filesystem(lake, name).open_input_stream(unquote(path)) as stream:
+            digest = hashlib.sha256()
+            while chunk := stream.read(2**20):
+                digest.update(chunk)
+    except OSError as error:
+        raise FileDamaged(f"{name}/{path} is in the table but cannot be read: {error}") from error
+    return digest.hexdigest() == promised
+
+
+def filesystem(lake: Lake, name: str) -> PyFileSystem:
+    """The folder of a table, wherever it lies, as pyarrow sees a file system."""
+    return PyFileSystem(DeltaStorageHandler(lake.uri(name), lake.storage_options or None))
+
+
+def to_parquet(name: str, rows: pa.Table, note: Mapping[str, str]) -> pa.Buffer:
+    """The bytes of one Parquet file, with the settings that were measured to be best (docs/performance.md)."""
+    table = TABLES[name]
+    low = set(table.low_cardinality)
+    present = [*rows.schema.names, *(f"{f.name}.list.element" for f in rows.schema if pa.types.is_list(f.type))]
+    metadata = {"flywheel": msgspec.json.encode(note, order="sorted").decode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        compression_level=LEVEL,
+        use_dictionary=[column for column in present if column in low],
+        write_statistics=[column for column in present if column in INDEXED],
+        row_group_size=ROW_GROUP,
+        store_schema=False,
+    )
+    return sink.getvalue()
+
+
+def _write_one(
+    lake: Lake, name: str, rows: pa.Table, partition: dict[str, str | None], note: Mapping[str, str]
+) -> AddAction:
+    content = to_parquet(name, rows.drop_columns(list(partition)), note)
+    folder = "".join(f"{column}={value}/" for column, value in partition.items())
+    path = f"{folder}{hashlib.sha256(content).hexdigest()}.parquet"
+    if lake.is_local:
+        _store(Path(lake.uri(name)) / path, content)
+    else:
+        with filesystem(lake, name).open_output_stream(path) as stream:
+            stream.write(content.to_pybytes())
+    return AddAction(path, content.size, partition, int(time.time() * 1000), True, _statistics(rows))
+
+
+def _store(path: Path, content: pa.Buffer) -> None:
+    """Write, sync, rename, sync the folder: after that a power cut leaves the whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.rename(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _statistics(rows: pa.Table) -> str:
+    columns = [name for name in INDEXED if name in rows.column_names]
+    bounds = {name: pc.min_max(rows[name]).as_py() for name in columns}
+    return msgspec.json.encode({
+        "numRecords": rows.num_rows,
+        "minValues": {name: bound["min"] for name, bound in bounds.items() if bound["min"] is not None},
+        "maxValues": {name: bound["max"] for name, bound in bounds.items() if bound["max"] is not None},
+        "nullCount": {name: rows[name].null_count for name in columns},
+    }).decode()  # fmt: skip
