@@ -53,6 +53,9 @@ SETTINGS: Mapping[str, str] = {
     "share.coordinator.state.topic.num.partitions": "1",
     # The first consumer of a group need not wait for others.
     "group.initial.rebalance.delay.ms": "0",
+    # A killed broker may come back only when its old session is over: after 3 s instead of 9.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "700",
     # A topic comes from schemas/topics.py; a misspelt name must not make one.
     "auto.create.topics.enable": "false",
     # 8 MiB: an event of 5 MB must reach the archiver, which refuses it with a name.
@@ -78,7 +81,7 @@ class Ports(msgspec.Struct, frozen=True):
 class Broker:
     """One Kafka broker on the loopback interface, with its log in `home`.
 
-    `port` is taken as it is or refused; without one, the port of the last start is used where it is free.
+    `port` is taken as it is or refused; without one (None or 0), the port of the last start is used where it is free.
     `heap` is Java's -Xmx. `java_home` and `cache` are what JAVA_HOME and XDG_CACHE_HOME say, if they say anything.
     """
 
@@ -163,17 +166,19 @@ class Broker:
         return self._ports
 
     def _take_home(self) -> None:
+        if "," in str(self.home):
+            raise BrokerError(f"Kafka cannot keep its log in {self.home}: choose a path without a comma.")
         try:
             self._claim = Claim(self.home)
         except AlreadyRunning as error:
             raise HomeInUse(f"another broker runs on this data folder: {error}") from error
 
     def _prepared(self) -> Child:
+        run = self.home / "run"
+        sweep(run / "broker.pid", STOP_TIMEOUT_S)
+        self._ports = self._choose_ports()
         java = find_java(self._java_home)
         jars = kafka_jars(self._cache)
-        pid_folder = self.home / "run"
-        sweep(pid_folder / "broker.pid", STOP_TIMEOUT_S)
-        self._ports = self._choose_ports()
         properties = self._write_properties(self._ports)
         self._format(java, jars, properties)
         return Child(
@@ -182,7 +187,7 @@ class Broker:
                 str(java), f"-Xmx{self._heap}", "-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={LOG4J}",
                 "-cp", f"{jars}/*", "kafka.Kafka", str(properties),
             ),
-            folder=pid_folder, ready=self.answers, stop_timeout_s=STOP_TIMEOUT_S, error=BrokerDied,
+            folder=run, ready=self.answers, stop_timeout_s=STOP_TIMEOUT_S, error=BrokerDied,
         )  # fmt: skip
 
     def _choose_ports(self) -> Ports:
@@ -218,9 +223,14 @@ class Broker:
         return path
 
     def _format(self, java: Path, jars: Path, properties: Path) -> None:
-        """Give the log its cluster id, unless it has one: Kafka writes meta.properties last."""
-        if (self.home / "data" / "meta.properties").exists():
+        """Give the log its ids, once. Kafka writes meta.properties last, so half a format is made anew."""
+        data = self.home / "data"
+        if (data / "meta.properties").exists():
             return
+        if (data / "__cluster_metadata-0" / "quorum-state").exists():
+            raise BrokerError(
+                f"{data} holds a log but has lost its meta.properties: restore it, or move the folder away."
+            )
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(  # noqa: S603 - our own arguments, no shell
             [java, "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={LOG4J}", "kafka.tools.StorageTool", "format",
@@ -229,7 +239,7 @@ class Broker:
         )  # fmt: skip
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-            raise BrokerError(f"Kafka could not format {self.home / 'data'}:\n{last}")
+            raise BrokerError(f"Kafka could not format {data}:\n{last}")
 
     def answers(self) -> bool:
         """Whether the broker takes requests now: it must name itself as a live member of its cluster."""
@@ -241,8 +251,10 @@ class Broker:
 
 
 def _escaped(value: str) -> str:
-    """A value as a Java properties file wants it."""
-    return value.replace("\\", "\\\\").encode("ascii", "backslashreplace").decode()
+    """A value as a Java properties file wants it: ASCII, with every other UTF-16 unit by number."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)
 
 
 def is_free(port: int) -> bool:

@@ -11,9 +11,14 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from schemas.errors import DownloadFailed, JarMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOCK = Path(__file__).with_name("kafka_jars.txt")
 MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -44,6 +49,15 @@ class Jar:
         return f"{self.group}:{self.artifact}:{self.version}"
 
 
+class Fetch(Protocol):
+    """Puts all the jars into an empty folder. Raises OSError, RuntimeError or SubprocessError; checks no sums."""
+
+    __name__: str
+
+    def __call__(self, jars: tuple[Jar, ...], into: Path, /) -> None:
+        """Called once, before the next way is tried."""
+
+
 def read_lock(lock: Path = LOCK) -> tuple[Jar, ...]:
     """The pinned jars, in the order of the lock file."""
     rows = [line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#")]
@@ -55,24 +69,24 @@ def _jar(coordinates: str, sha256: str) -> Jar:
     return Jar(group, artifact, version, sha256)
 
 
-def kafka_version(jars: tuple[Jar, ...]) -> str:
-    """Which Kafka the lock holds."""
-    return next(jar.version for jar in jars if jar.artifact.startswith("kafka_2"))
-
-
 def kafka_jars(cache: Path | None = None) -> Path:
     """The folder with exactly the pinned jars; fetched on first use, checked on every use (0.1 s).
 
-    `cache` is `~/.cache` unless given. Two processes may call this at once: each fetches into a folder of its own,
-    and the first to rename it into place wins. Raises DownloadFailed, or JarMismatch naming the jar.
+    `cache` is `~/.cache` unless given. Raises DownloadFailed, or JarMismatch naming the jar.
     """
     jars = read_lock()
-    root = (cache or Path.home() / ".cache") / "llm-flywheel"
-    folder = root / f"kafka-{kafka_version(jars)}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]}"
+    folder = folder_in(cache or Path.home() / ".cache", jars)
     if not folder.is_dir():
-        _fill(folder, jars)
+        fill(folder, jars, FETCHERS)
     check(folder, jars)
     return folder
+
+
+def folder_in(cache: Path, jars: tuple[Jar, ...]) -> Path:
+    """Where a cache keeps these jars: another lock is another folder, so no folder ever changes."""
+    version = next(jar.version for jar in jars if jar.artifact.startswith("kafka_"))
+    sums = hashlib.sha256("".join(jar.sha256 for jar in jars).encode()).hexdigest()
+    return cache / "llm-flywheel" / f"kafka-{version}-{sums[:8]}"
 
 
 def check(folder: Path, jars: tuple[Jar, ...]) -> None:
@@ -90,12 +104,16 @@ def check(folder: Path, jars: tuple[Jar, ...]) -> None:
             )
 
 
-def _fill(folder: Path, jars: tuple[Jar, ...]) -> None:
-    """Fetch and check all jars in a folder beside, then rename it: whoever sees `folder` sees all of it."""
+def fill(folder: Path, jars: tuple[Jar, ...], fetchers: Sequence[Fetch]) -> None:
+    """Fetch and check the jars in a folder beside, then rename it: whoever sees `folder` sees all of it.
+
+    Two processes may do so at once: the first to rename wins, and the other's are dropped. The fetchers are tried
+    in turn. Raises DownloadFailed with what each said, or JarMismatch.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as scratch:
         fresh = Path(scratch) / "jars"
-        _fetch(jars, fresh, folder)
+        _try_each(fetchers, jars, fresh, folder)
         check(fresh, jars)
         try:
             fresh.rename(folder)
@@ -104,16 +122,15 @@ def _fill(folder: Path, jars: tuple[Jar, ...]) -> None:
                 raise
 
 
-def _fetch(jars: tuple[Jar, ...], into: Path, folder: Path) -> None:
-    """Try jgo, then Maven, which knows the mirrors and passwords of the user's settings.xml."""
+def _try_each(fetchers: Sequence[Fetch], jars: tuple[Jar, ...], into: Path, folder: Path) -> None:
     reasons = []
-    for name, fetch in (("jgo", fetch_with_jgo), ("mvn", fetch_with_maven)):
+    for fetch in fetchers:
         shutil.rmtree(into, ignore_errors=True)
         into.mkdir()
         try:
             fetch(jars, into)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            reasons.append(f"{name}: {error}")
+            reasons.append(f"{fetch.__name__}: {error}")
         else:
             return
     raise DownloadFailed(
@@ -125,8 +142,7 @@ def _fetch(jars: tuple[Jar, ...], into: Path, folder: Path) -> None:
 def fetch_with_jgo(jars: tuple[Jar, ...], into: Path) -> None:
     """Download the jars from Maven Central. Raises OSError or RuntimeError, the latter where a jar is not there."""
     with ThreadPoolExecutor(8) as pool:
-        for download in [pool.submit(_download, jar, into) for jar in jars]:
-            download.result()
+        list(pool.map(_download, jars, repeat(into)))  # map, unlike submit, drops the rest when one fails
 
 
 def _download(jar: Jar, into: Path) -> None:
@@ -174,3 +190,7 @@ def _pom(jars: tuple[Jar, ...]) -> str:
         "<artifactId>broker-jars</artifactId><version>1</version>"
         f"<dependencies>{wanted}</dependencies></project>"
     )
+
+
+FETCHERS: tuple[Fetch, ...] = (fetch_with_jgo, fetch_with_maven)
+"""jgo needs nothing installed; Maven knows the mirrors and passwords of the user's settings.xml."""

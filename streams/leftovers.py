@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,11 +60,12 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def note(pid_file: Path, pid: int, argv: tuple[str, ...]) -> None:
-    """Write down, in one step, that this process runs now."""
-    record = Record(pid, psutil.Process(pid).create_time(), argv)
-    fresh = pid_file.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode(record))
-    fresh.replace(pid_file)
+    """Write down, in one step, that this process runs now; nothing if it has ended already."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        record = Record(pid, psutil.Process(pid).create_time(), argv)
+        fresh = pid_file.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(record))
+        fresh.replace(pid_file)
 
 
 def sweep(pid_file: Path, timeout_s: float) -> list[int]:
@@ -102,8 +104,19 @@ def _runs(command_line: list[str], argv: tuple[str, ...]) -> bool:
 
 
 def _end(processes: Sequence[psutil.Process], timeout_s: float) -> None:
+    """SIGTERM, wait, SIGKILL, wait. A zombie counts as ended: only its new parent can bury it."""
     for end in (psutil.Process.terminate, psutil.Process.kill):
+        processes = [process for process in processes if not _has_ended(process)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 end(process)
-        _, processes = psutil.wait_procs(processes, timeout=timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while not all(map(_has_ended, processes)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def bound(log: Path, limit: int = LOG_LIMIT) -> None:
     if not log.exists() or log.stat().st_size <= limit:
         return
     with contextlib.suppress(OSError):  # a full disk must not stop the log from being emptied
-        log.with_suffix(".log.1").write_bytes(log.read_bytes())
+        shutil.copyfile(log, f"{log}.1")
     os.truncate(log, 0)
 
 
@@ -223,7 +224,12 @@ class Keeper:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=child.env,
                 start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which stops in order
             )  # fmt: skip
-        note(child.pid_file, process.pid, child.argv)
+        try:
+            note(child.pid_file, process.pid, child.argv)
+        except OSError:  # a full disk: better no child than one that nobody could find again
+            process.kill()
+            process.wait()
+            raise
         self._process = process
         return process
 
@@ -284,7 +290,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all children, last first, in at most twice the sum of their `stop_timeout_s`. Signals are ignored."""
-        with _deaf():
+        with _handling(signal.SIG_IGN):
             while self._started:
                 self._started.pop().stop()
             while self._claims:
@@ -317,31 +323,34 @@ class Supervisor:
         self.stop()
 
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Make SIGTERM raise KeyboardInterrupt, as SIGINT does: `with` blocks are left in order. Main thread only."""
+    """Make SIGTERM raise KeyboardInterrupt, as SIGINT does: `with` blocks are left in order. Main thread only.
+
+    Only the first signal counts: an impatient second Ctrl-C must not leave children behind.
+    """
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = [(number, signal.signal(number, interrupt)) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
+    with _handling(interrupt):
         yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM: an impatient second Ctrl-C must not leave children behind."""
+def _handling(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM in this way for a while; only the main thread can, and elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
+    before = [(number, signal.signal(number, handler)) for number in STOP_SIGNALS]
     try:
         yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        for number, previous in before:
+            signal.signal(number, previous)

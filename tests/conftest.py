@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 
 from schemas.events import Feedback, Interaction
+from streams.broker import Broker
 from streams.lake import Lake
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -65,3 +68,13 @@ def feedback(n: int, about: Interaction, kind: str = "thumb", **fields: Any) -> 
     if kind == "thumb":
         values["value"] = 0
     return msgspec.convert({**values, **fields}, Feedback)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a real Kafka: KAFKA_BOOTSTRAP_SERVERS where it is set, else one broker for the session."""
+    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield servers
+        return
+    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.bootstrap_servers
