@@ -50,15 +50,66 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
     """How much of a bad event's value is kept; its full length and SHA-256 always are."""
     group_id: str = "flywheel-archive"
     """Consumer group: archivers of one group share the partitions; its committed offsets are only a lag gauge."""
+    accept_loss: bool = False
+    """Go on where Kafka's retention has removed events that were never archived, recording each loss as a dead letter
+    `lost`. Otherwise the archiver stops and names the offsets: nothing is skipped without a person's word."""
+    metrics_port: int = 0
+    """Port on loopback for Prometheus; 0: none."""
 
 
 class ClusterSettings(Struct, frozen=True, kw_only=True):
     """Failures into named issues."""
 
     failed_below: Share = 0.5
-    """An interaction whose probability of being good is below this is failed; at or above it is ok."""
+    """An interaction whose probability of being good is below this is failed."""
+    ok_from: Share = 0.65
+    """At or above this it is ok. Between the two it is unknown: one weak signal, or signals that disagree."""
+    signals_off: tuple[str, ...] = ()
+    """Signals that are not heard: a kind (`abandon`), a source (`judge:NAME`) or a rule of ours (`found:refusal`)."""
+    signal_weights: dict[str, Annotated[float, Meta(ge=0, le=10)]] = {}
+    """Scales the log odds that a kind's or source's voice adds; 1 where not named. Reliabilities are estimated all the
+    same."""
+    failing_labels: tuple[str, ...] = ("bad", "wrong", "incorrect", "failed", "harmful", "off_topic")
+    """Labels (lower case) that say an interaction failed; any other label says nothing."""
+    feedback_cap: PositiveInt = 20
+    """Interactions of one day that one user's (or conversation's) feedback may decide: the rest is counted, not heard."""
+    subject_cap: PositiveInt = 3
+    """Times that one user counts in a cluster's rate per window: k accounts move it by at most 3 k failures."""
+    embedder: str = "wordllama"
+    """`wordllama` (offline, 15k texts/s), `minilm` (extra `quality`), `sentence-transformers/MODEL`, or, with
+    `embedder_url`, any model that is served there."""
+    embedder_url: str = ""
+    """Base URL, up to and with `/v1`, of an OpenAI-compatible API that serves embeddings."""
+    embedder_key: str = ""
+    """Its bearer token."""
     min_size: PositiveInt = 5
     """Fewer failures that go wrong alike are not a cluster yet."""
+    window_hours: Positive = 24.0
+    """Trends hold the last window against the seven before it."""
+    namer_url: str = ""
+    """Base URL, up to and with `/v1`, of an OpenAI-compatible API that names clusters. Empty: distinctive words do."""
+    namer_model: str = ""
+    """The model that is asked there."""
+    namer_key: str = ""
+    """Its bearer token."""
+
+
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which examples a dataset takes: `[curate.recipes.NAME]` in the settings file. Everything, unless it says less."""
+
+    clusters: tuple[str, ...] = ()
+    """Only these cluster ids; empty: any, and those in none."""
+    origins: tuple[str, ...] = ()
+    """Only these signals: accepted, correction, regenerate, ab; empty: any."""
+    models: tuple[str, ...] = ()
+    """Only answers of these request models; empty: any."""
+    prompt_versions: tuple[str, ...] = ()
+    days: PositiveInt | None = None
+    """Only interactions of so many days before the build."""
+    min_score: Share = 0.0
+    """Only accepted answers with at least this probability of being good."""
+    per_cluster: PositiveInt | None = None
+    """At most so many rows of one cluster: the best rated; no cluster can drown the others."""
 
 
 class CurateSettings(Struct, frozen=True, kw_only=True):
@@ -69,9 +120,21 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     salt: str = "llm-flywheel"
     """Keys the hash of the split: change it and every unit is dealt anew, so never change it."""
     near_duplicate: Share = 0.7
-    """Jaccard similarity of character 4-grams from which two texts are one."""
+    """Jaccard similarity of 4-grams from which two texts are one."""
+    paraphrase: Share = 0.9
+    """Cosine of vectors from which a train text says the same as an eval text; 1 switches the check off."""
+    benchmarks: tuple[str, ...] = ()
+    """Files that train must not resemble: .jsonl (field `text`, `question` or `prompt`), .parquet, or a text a line."""
     consent: bool = True
     """What an interaction without `training_consent` counts as."""
+    redact: bool = True
+    """Personal data and secrets become placeholders such as <EMAIL_1> before anything else is done with a row."""
+    regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "AU")
+    """Whose phone numbers are known without a country code."""
+    recognisers: dict[str, str] = {}
+    """Personal data of your own: kind → regular expression; a group named `value` marks what to replace."""
+    recipes: dict[str, Recipe] = {}
+    """Named datasets: `flywheel dataset build NAME`."""
 
 
 class EvaluateSettings(Struct, frozen=True, kw_only=True):

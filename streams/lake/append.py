@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
@@ -30,6 +31,10 @@ PROPERTIES = {
     # Versions that datasets were built from must stay readable: the maintain flow alone decides what may go.
     "delta.enableExpiredLogCleanup": "false",
 }
+
+
+Handle = DeltaTable
+"""A table as of one version; what a commit is checked against."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -109,6 +114,20 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
         else:
             return True
     return False
+
+
+def dead_offsets(handle: Handle, topic: str, topic_id: str, partition: int, first: int) -> frozenset[int]:
+    """The offsets of one Kafka partition, from `first` on, that `handle` (of `dead_letters`) knows as dead letters."""
+    place = (
+        (pc.field("kafka_topic") == topic)
+        & (pc.field("kafka_topic_id") == topic_id)
+        & (pc.field("kafka_partition") == partition)
+        & (pc.field("kafka_offset") >= first)
+    )
+    found = handle.to_pyarrow_dataset().to_table(columns=["kafka_offset", "offsets"], filter=place).to_pylist()
+    return frozenset(
+        offset for row in found for offset in range(row["kafka_offset"], row["kafka_offset"] + (row["offsets"] or 1))
+    )
 
 
 def to_rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -54,7 +54,7 @@ def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, vers
         return
     keys = ", ".join(table.identity)
     place = "coalesce(kafka_topic_id, ''), kafka_partition, kafka_offset"
-    with_id = f"(SELECT *{added} FROM {stored})"
+    with_id = f"(SELECT *{added} FROM {stored})"  # noqa: S608 names are ours
     connection.execute(
         f"CREATE VIEW {name} AS SELECT * FROM {with_id} WHERE ({place}) IN (SELECT (topic, part, place) FROM ("  # noqa: S608
         f"SELECT coalesce(kafka_topic_id, '') AS topic, kafka_partition AS part, kafka_offset AS place, row_number() "

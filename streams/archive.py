@@ -1,0 +1,324 @@
+"""Kafka to lake, exactly once: the hot path.
+
+    consume ──▶ buffer per topic ──▶ decode into a batch ──▶ landing thread: files, dead letters, rows + marks
+       ▲                                                              │
+       └────────── seek to the table's marks ◀── another was first ───┘
+
+Where to go on is what the table says, never what Kafka remembers; Kafka's committed offsets are a lag gauge. A kill at
+any moment costs the work since the last commit, nothing else. Several archivers share the partitions by consumer
+group. Go on to `streams/batch.py` and `streams/landing.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.errors import BrokerError, CommitConflict, LakeError, OffsetsLost
+from schemas.settings import Settings
+from schemas.topics import ARCHIVED, BY_NAME, Topic
+from streams import metrics
+from streams.admin import Admin, client_options
+from streams.batch import lost, make_batch
+from streams.lake import Lake
+from streams.landing import Landing
+
+_log = logging.getLogger(__name__)
+CONSUME = 5_000
+"""Records taken from librdkafka at once: the call's own cost is spread over them."""
+POLL_S = 0.1
+PREFETCH_KIB = 32 * 1024
+"""What librdkafka may hold unread; its own default of 64 MiB adds nothing to speed."""
+STOP_S = 4.0
+"""For the last commit after a stop is asked; what is not committed by then is read again at the next start."""
+
+
+class Buffer:
+    """What was consumed of one topic and is not in a batch yet."""
+
+    def __init__(self) -> None:
+        self.records: list[Message] = []
+        self.bytes = 0
+        self.since = 0.0
+        """Monotonic time of the oldest record."""
+        self.dead: list[dict[str, Any]] = []
+        """Losses found at a seek, to be landed with the next batch."""
+
+    def add(self, record: Message, now: float) -> None:
+        """Take one record."""
+        if not self.records:
+            self.since = now
+        self.records.append(record)
+        self.bytes += len(record.value() or b"")
+
+
+class Partition(msgspec.Struct):
+    """Where the archiver stands in one partition that is assigned to it."""
+
+    mark: int | None
+    """What the table's mark will be when all submitted batches have landed."""
+    position: int
+    """The next offset that no batch has covered."""
+    refused: frozenset[int] = frozenset()
+
+
+class Archiver:
+    """One member of the group. `run` returns after `stop`; it raises what it cannot live with."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lake: Lake,
+        *,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._limits = settings.archive
+        self._kafka = settings.kafka
+        self._topics = ARCHIVED
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._admin = Admin(settings.kafka)
+        self._landing = Landing(lake, check=self._check_topic)
+        self._ids: dict[str, str] = {}
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._buffers = {topic.name: Buffer() for topic in self._topics}
+        self._under_way: tuple[Topic, Future[None], int] | None = None
+        self._failure: BaseException | None = None
+        self._stop = threading.Event()
+        self._consumer = Consumer(self._options())
+
+    def stop(self) -> None:
+        """Ask `run` to commit what it has and return; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self, until_idle_s: float | None = None) -> None:
+        """Archive until `stop`, or until nothing has come for `until_idle_s`.
+
+        Raises OffsetsLost, SchemaMismatch, BrokerError (no broker at start).
+        """
+        self._admin.ensure_topics(self._topics)
+        self._consumer.subscribe(
+            [topic.name for topic in self._topics],
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._revoked,
+        )
+        try:
+            last = time.monotonic()
+            while not self._stop.is_set():
+                now = time.monotonic()
+                if self._take(self._consumer.consume(CONSUME, POLL_S)) or self._busy():
+                    last = now
+                elif until_idle_s is not None and self._partitions and now - last > until_idle_s:
+                    break
+                self._raise_failure()
+                self._collect(block=False)
+                for topic in self._topics:
+                    if self._due(topic, time.monotonic()):
+                        self._flush(topic)
+            for topic in self._topics:
+                self._flush(topic)
+        finally:
+            self._close()
+        self._raise_failure()
+
+    def _close(self) -> None:
+        deadline = time.monotonic() + STOP_S
+        if self._under_way:
+            wait([self._under_way[1]], STOP_S)
+            with contextlib.suppress(CommitConflict, LakeError):  # read again at the next start
+                self._collect(block=False)
+        if not self._landing.close(max(0.1, deadline - time.monotonic())):
+            _log.warning("stopped while a commit was under way; what it did not land is read again at the next start")
+        self._consumer.close()
+
+    def _take(self, records: list[Message]) -> int:
+        now = time.monotonic()
+        for record in records:
+            if error := record.error():
+                self._kafka_error(record, error)
+            elif (record.topic(), record.partition()) in self._partitions:
+                self._buffers[record.topic() or ""].add(record, now)
+        return len(records)
+
+    def _kafka_error(self, record: Message, error: KafkaError) -> None:
+        if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001 - its API
+            _log.warning("%s[%s]: Kafka no longer has the next offset", record.topic(), record.partition())
+            self._seek(BY_NAME[record.topic() or ""])
+        elif error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:  # noqa: SLF001
+            _log.warning("topic %s is gone", record.topic())
+        elif error.fatal():
+            raise BrokerError(f"Kafka client failed: {error}")
+        else:
+            _log.warning("Kafka: %s", error)
+
+    def _busy(self) -> bool:
+        return self._under_way is not None or any(buffer.records for buffer in self._buffers.values())
+
+    def _due(self, topic: Topic, now: float) -> bool:
+        buffer, limits = self._buffers[topic.name], self._limits
+        return bool(buffer.dead) or (
+            bool(buffer.records)
+            and (
+                len(buffer.records) >= limits.batch_rows
+                or buffer.bytes >= limits.batch_bytes
+                or now - buffer.since >= limits.batch_seconds
+            )
+        )
+
+    def _flush(self, topic: Topic) -> None:
+        """Decode the buffer while the last batch lands; then hand it to the landing thread."""
+        buffer = self._buffers[topic.name]
+        if not (buffer.records or buffer.dead):
+            return
+        self._buffers[topic.name] = Buffer()
+        mine = {number: at for (name, number), at in self._partitions.items() if name == topic.name}
+        batch = make_batch(
+            topic,
+            self._ids[topic.name],
+            [record for record in buffer.records if record.partition() in mine],
+            {number: at.position for number, at in mine.items()},
+            self._clock(),
+            self._limits,
+            frozenset((number, offset) for number, at in mine.items() for offset in at.refused),
+        )
+        batch.dead[:0] = buffer.dead
+        self._collect(block=True)
+        if any(self._partitions.get((topic.name, number)) is not at for number, at in mine.items()):
+            self._seek(topic)  # rebalanced or overtaken while the last batch landed
+            return
+        marks = {number: at.mark for number, at in mine.items()}
+        moved = {number: after for number, after in batch.next.items() if marks[number] != after}
+        future = self._landing.submit(topic, self._ids[topic.name], batch, marks)
+        for number, after in moved.items():
+            mine[number].mark = mine[number].position = after
+            mine[number].refused = frozenset(offset for offset in mine[number].refused if offset >= after)
+        self._under_way = (topic, future, batch.rows.num_rows)
+        metrics.batched(topic.table, batch, buffer.bytes)
+
+    def _collect(self, *, block: bool) -> None:
+        """Take the outcome of the batch under way. While waiting for it the partitions are paused, not abandoned."""
+        if self._under_way is None:
+            return
+        topic, future, rows = self._under_way
+        if block and not wait([future], 1.0).done:
+            self._wait_paused(future)
+        if not future.done():
+            return
+        self._under_way = None
+        try:
+            future.result()
+        except CommitConflict as conflict:
+            metrics.CONFLICTS.labels(topic.table).inc()
+            _log.warning("%s; going on from the table's marks", conflict)
+            self._seek(topic)
+        else:
+            _log.info("landed %d rows in %s", rows, topic.table)
+            metrics.LAST_COMMIT.labels(topic.table).set_to_current_time()
+            self._tell_kafka(topic)
+
+    def _wait_paused(self, future: Future[None]) -> None:
+        while not (future.done() or self._stop.is_set()):
+            self._consumer.pause(self._consumer.assignment())
+            self._take(self._consumer.consume(CONSUME, 0.5))
+        if assigned := self._consumer.assignment():
+            self._consumer.resume(assigned)
+
+    def _tell_kafka(self, topic: Topic) -> None:
+        """Group offsets, for lag monitors only: they may fail, and nothing reads them back."""
+        at = [TopicPartition(n, p, s.mark) for (n, p), s in self._partitions.items() if n == topic.name and s.mark]
+        with contextlib.suppress(KafkaException):
+            if at:
+                self._consumer.commit(offsets=at, asynchronous=True)
+
+    def _check_topic(self, topic: Topic, topic_id: str) -> None:
+        """Raise CommitConflict where the topic is no longer the one that was consumed (landing thread)."""
+        if self._admin.topic_ids([topic.name]).get(topic.name) != topic_id:
+            raise CommitConflict(f"topic {topic.name} was deleted or made anew since its events were consumed")
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        try:
+            for name in sorted({at.topic for at in assigned}):
+                self._start(BY_NAME[name], [at.partition for at in assigned if at.topic == name])
+        except BaseException as error:
+            self._failure = error
+            return
+        consumer.incremental_assign(self._at(assigned))
+
+    def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        if self._under_way:  # its rows need not be read again by the next owner
+            wait([self._under_way[1]], STOP_S)
+        for at in revoked:
+            self._partitions.pop((at.topic, at.partition), None)
+        consumer.incremental_unassign(revoked)
+
+    def _seek(self, topic: Topic) -> None:
+        """Drop what is buffered of a topic and go on from the table's marks."""
+        self._buffers[topic.name] = Buffer()
+        mine = [TopicPartition(name, number) for name, number in self._partitions if name == topic.name]
+        if not mine:
+            return
+        self._consumer.incremental_unassign(mine)
+        for at in mine:
+            del self._partitions[at.topic, at.partition]
+        self._start(topic, [at.partition for at in mine])
+        self._consumer.incremental_assign(self._at(mine))
+
+    def _start(self, topic: Topic, numbers: list[int]) -> None:
+        """Read the marks of newly assigned partitions, and compare them with what Kafka still has."""
+        self._ids[topic.name] = self._admin.topic_ids([topic.name]).get(topic.name, "")
+        starts = self._landing.starts(topic, self._ids[topic.name], numbers).result()
+        held = self._admin.offsets([topic.name])
+        for number in numbers:
+            start, kafka = starts[number], held[topic.name, number]
+            first = kafka.earliest if start.mark is None else start.mark
+            state = Partition(start.mark, first, start.refused)
+            if first < kafka.earliest:
+                self._lost(topic, number, state, kafka.earliest)
+            elif first > kafka.latest:
+                raise LakeError(
+                    f"{topic.name}[{number}]: the lake is at offset {first}, but Kafka ends at {kafka.latest}: Kafka "
+                    "has lost acknowledged events that the lake holds. Recreate the topic to go on."
+                )
+            self._partitions[topic.name, number] = state
+
+    def _lost(self, topic: Topic, number: int, state: Partition, earliest: int) -> None:
+        if not self._limits.accept_loss:
+            raise OffsetsLost(topic.name, number, state.position, earliest)
+        count = earliest - state.position
+        _log.error("%s[%d]: %d events from offset %d on are lost", topic.name, number, count, state.position)
+        letter = lost(topic, self._ids[topic.name], number, state.position, count, self._clock())
+        self._buffers[topic.name].dead.append(letter)
+        state.position = earliest
+
+    def _at(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(at.topic, at.partition, self._partitions[at.topic, at.partition].position)
+            for at in partitions
+        ]
+
+    def _raise_failure(self) -> None:
+        if failure := self._failure:
+            self._failure = None
+            raise failure
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "group.id": self._limits.group_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",  # a reset would skip events silently
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 10_000,
+            "queued.max.messages.kbytes": PREFETCH_KIB,
+            "check.crcs": True,
+            **client_options(self._kafka),
+        }

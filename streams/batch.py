@@ -1,0 +1,193 @@
+"""Kafka records → one batch: rows for the topic's table, dead letters for the rest, and the offsets that it covers.
+
+Pure: no clock, no Kafka, no lake. Every offset of a batch is accounted for exactly once: a row, a dead letter, or part
+of a gap that Kafka itself left. Go on to `streams/archive.py`, which fills batches and lands them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.codec import Headers, known_type, type_of
+from schemas.errors import EventError
+from schemas.rows import Row, fields_of, nested_of, row
+from schemas.settings import ArchiveSettings
+from schemas.tables import DEAD_LETTERS, TABLES
+from schemas.topics import Topic
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Record(Protocol):
+    """One record as Kafka clients hand it out; `confluent_kafka.Message` is one."""
+
+    def partition(self) -> int | None:
+        """Its partition."""
+
+    def offset(self) -> int | None:
+        """Its offset."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind of time, and milliseconds since the epoch."""
+
+    def key(self) -> bytes | None:
+        """Its key."""
+
+    def value(self) -> bytes | None:
+        """Its value."""
+
+    def headers(self) -> Any:
+        """Its headers: pairs of name and bytes, or None."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one commit lands."""
+
+    rows: pa.Table
+    """In the schema of the topic's table."""
+    dead: list[dict[str, Any]]
+    """Rows of `dead_letters`, offsets ascending within a partition."""
+    next: dict[int, int]
+    """Per partition, one beyond the last offset that the batch accounts for."""
+
+
+def make_batch(
+    topic: Topic,
+    topic_id: str,
+    records: Sequence[Record],
+    start: Mapping[int, int],
+    ingested_at: datetime,
+    limits: ArchiveSettings,
+    refused: frozenset[tuple[int, int]] = frozenset(),
+) -> Batch:
+    """Decode and validate records, in offset order within each partition.
+
+    `start` says for each partition which offset comes next: earlier records are skipped (they are in the lake), a jump
+    is a gap of Kafka's own (transaction markers, aborted or compacted records) and becomes one `absent` dead letter.
+    `refused` are (partition, offset) that are dead letters already, whatever this version thinks of them.
+    """
+    expected = dict(start)
+    good: list[Row] = []
+    places: list[tuple[int, int, int]] = []
+    dead: list[dict[str, Any]] = []
+    make_dead = _DeadLetters(topic, topic_id, ingested_at, limits.dead_letter_bytes)
+    for record in records:
+        partition, offset = record.partition() or 0, record.offset() or 0
+        if (wanted := expected.get(partition, offset)) != offset:
+            if offset < wanted:
+                continue
+            dead.append(make_dead.absent(partition, wanted, offset - wanted, "no record in Kafka at these offsets"))
+        expected[partition] = offset + 1
+        if refused and (partition, offset) in refused:
+            continue
+        try:
+            good.append(_row(topic, record, limits.max_event_bytes))
+        except EventError as error:
+            dead.append(make_dead.refused(record, error))
+        else:
+            places.append((partition, offset, record.timestamp()[1]))
+    return Batch(_to_arrow(topic, topic_id, good, places, ingested_at), dead, expected)
+
+
+def lost(topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime) -> dict[str, Any]:
+    """The dead letter for offsets that Kafka's retention removed before they were archived."""
+    letters = _DeadLetters(topic, topic_id, ingested_at, 0)
+    return letters.absent(partition, first, count, "removed by Kafka's retention before it was archived", "lost")
+
+
+def dead_table(letters: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Dead letters as rows of their table."""
+    return pa.Table.from_pylist(list(letters), schema=DEAD_LETTERS.schema)
+
+
+def _row(topic: Topic, record: Record, limit: int) -> Row:
+    value = record.value()
+    if value is not None and len(value) > limit:
+        raise EventError("too_large", f"{len(value)} bytes; archive.max_event_bytes is {limit}")
+    headers = record.headers()
+    type_name = type_of(headers, topic.event_type) if headers else topic.event_type
+    if type_name != topic.event_type and known_type(type_name)[0] != topic.event_type:
+        raise EventError("wrong_topic", f"{type_name} does not belong on {topic.name}")
+    return row(value, type_name)
+
+
+class _DeadLetters:
+    """Makes dead letters of one topic: one method for each kind of cause."""
+
+    def __init__(self, topic: Topic, topic_id: str, ingested_at: datetime, kept_bytes: int) -> None:
+        self._kept_bytes = kept_bytes
+        self._common = {
+            "kafka_topic": topic.name,
+            "kafka_topic_id": topic_id,
+            "ingested_at": ingested_at,
+            "ingest_date": ingested_at.date(),
+        }
+
+    def refused(self, record: Record, error: EventError) -> dict[str, Any]:
+        """The record came, and breaks the contract."""
+        value = record.value()
+        return {
+            **self._common,
+            "kafka_partition": record.partition() or 0,
+            "kafka_offset": record.offset() or 0,
+            "kafka_time": _EPOCH + timedelta(milliseconds=max(0, record.timestamp()[1])),
+            "reason": error.reason,
+            "detail": error.detail[:1000].encode("utf-8", "replace").decode(),
+            "key": record.key(),
+            "value": None if value is None else value[: self._kept_bytes],
+            "value_size": None if value is None else len(value),
+            "value_sha256": None if value is None else hashlib.sha256(value).hexdigest(),
+            "headers": _headers_text(record.headers()),
+            "offsets": 1,
+        }
+
+    def absent(self, partition: int, first: int, count: int, detail: str, reason: str = "absent") -> dict[str, Any]:
+        """No record came for these offsets."""
+        place = {"kafka_partition": partition, "kafka_offset": first, "offsets": count}
+        return {**self._common, **place, "reason": reason, "detail": detail}
+
+
+def _headers_text(headers: Headers | None) -> str | None:
+    if not headers:
+        return None
+    return msgspec.json.encode(
+        [[name, None if value is None else value.decode("utf-8", "replace")] for name, value in headers]
+    ).decode()
+
+
+def _to_arrow(
+    topic: Topic, topic_id: str, rows: list[Row], places: list[tuple[int, int, int]], ingested_at: datetime
+) -> pa.Table:
+    schema = TABLES[topic.table].schema
+    if not rows:
+        return schema.empty_table()
+    nested = nested_of(topic.event_type)
+    by_name: dict[str, Sequence[Any]] = dict(zip(fields_of(topic.event_type), zip(*rows, strict=True), strict=True))
+    partitions, offsets, times = zip(*places, strict=True)
+    by_name |= {"kafka_partition": partitions, "kafka_offset": offsets}
+    constant = {"ingested_at": ingested_at, "ingest_date": ingested_at.date(), "kafka_topic_id": topic_id}
+    columns = []
+    for field in schema:
+        if field.name in constant:
+            columns.append(pa.repeat(pa.scalar(constant[field.name], field.type), len(rows)))
+        elif field.name == "kafka_time":
+            columns.append(pa.array(times, pa.timestamp("ms", tz="UTC")).cast(field.type))
+        elif field.name in nested:
+            columns.append(_json(by_name[field.name]))
+        else:
+            columns.append(pa.array(by_name[field.name], field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _json(values: Sequence[Any]) -> pa.Array:
+    """JSON texts as a column; a field that was absent or `null` is null."""
+    texts = pa.array(list(map(bytes, values)), pa.binary())
+    nothing = pc.or_(pc.equal(texts, b""), pc.equal(texts, b"null"))
+    return pc.if_else(nothing, pa.scalar(None, pa.binary()), texts).cast(pa.string())
