@@ -9,11 +9,27 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas.settings import SECTIONS, Settings, load
 from streams.lake import Lake
+
+ADDRESSES = "addresses.json"
+"""In `<home>/run`, while `flywheel up` runs."""
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where the processes of a running `flywheel up` are found."""
+
+    kafka: str
+    """Bootstrap servers."""
+    triage: str
+    """URL of the live page."""
+    prefect: str = ""
+    """URL of the API; empty without Prefect."""
 
 
 def settings_from_environment() -> Settings:
@@ -30,12 +46,51 @@ def lake_of(settings: Settings) -> Lake:
     return Lake(settings.lake_root, settings.storage_options)
 
 
+def with_addresses(settings: Settings) -> Settings:
+    """The settings, with the addresses of the `flywheel up` that runs on this home where they name none themselves."""
+    try:
+        found = msgspec.json.decode((settings.home_path / "run" / ADDRESSES).read_bytes(), type=Addresses)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return settings
+    kafka = (
+        settings.kafka if settings.kafka.bootstrap_servers else replace(settings.kafka, bootstrap_servers=found.kafka)
+    )
+    ports = {name: urlsplit(url).port or 0 for name, url in (("triage", found.triage), ("prefect", found.prefect))}
+    return replace(
+        settings, kafka=kafka, prefect_port=ports["prefect"] or settings.prefect_port,
+        triage=replace(settings.triage, web_port=ports["triage"]),
+    )  # fmt: skip
+
+
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment with every setting spelled out, so that a child process has exactly these settings.
 
     `more` is added last. Whatever file or option a setting came from, the child need not find it again.
     """
     return {**os.environ, **_variables(settings), **more}
+
+
+def prefect_url(settings: Settings) -> str:
+    """The API of the Prefect server: PREFECT_API_URL where it is set, else the one that `flywheel up` starts."""
+    return os.environ.get("PREFECT_API_URL") or f"http://127.0.0.1:{settings.prefect_port}/api"
+
+
+def prefect_environment(settings: Settings) -> dict[str, str]:
+    """What Prefect's server and runs are told: loopback, no calls home, results as JSON and never pickled."""
+    url = prefect_url(settings)
+    return {
+        "PREFECT_HOME": str(settings.home_path / "prefect"),
+        "PREFECT_API_URL": url,
+        "PREFECT_UI_URL": url.removesuffix("/api"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages call an analytics host from the browser
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    }
 
 
 def _variables(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,100 @@
+"""The few questions that are asked of a Prefect server, over its HTTP API.
+
+Prefect's own client would do; importing it takes two seconds, which a command that only starts a run need not pay.
+Go on to `serve.py`, whose flows are started here.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from flows.context import prefect_url
+from schemas.settings import Settings
+
+TIMEOUT_S = 10.0
+"""A busy server on SQLite can take seconds to answer."""
+EVALUATION = "evaluate-and-promote/on-registration"
+"""The deployment that judges a candidate, as `flow/deployment`."""
+_LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_PROXIED = urllib.request.build_opener()
+
+
+class FlowRun(Struct, frozen=True):
+    """A run as the server knows it."""
+
+    id: str
+    name: str = ""
+    state_type: str | None = None
+    """SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, CRASHED, CANCELLED, PAUSED."""
+    parameters: dict[str, Any] = {}
+    created: str = ""
+
+
+class Orchestrator:
+    """A Prefect server at a URL that ends in `/api`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    @property
+    def page(self) -> str:
+        """Where a person looks at it."""
+        return self.url.removesuffix("/api")
+
+    def answers(self) -> bool:
+        """Whether it takes requests now."""
+        return self._ask("GET", "/health") is not None
+
+    def serves(self, deployment: str) -> bool:
+        """Whether it knows `flow/deployment`."""
+        return self._ask("GET", f"/deployments/name/{deployment}") is not None
+
+    def find(self, run_id: str) -> FlowRun | None:
+        """A run as it is now."""
+        found = self._ask("GET", f"/flow_runs/{run_id}")
+        return None if found is None else msgspec.json.decode(found, type=FlowRun)
+
+    def start(self, deployment: str, parameters: dict[str, Any], key: str) -> FlowRun | None:
+        """Start a run of `flow/deployment`, or find the run that was started with the same key before.
+
+        None where no server answers or nothing of that name is served.
+        """
+        found = self._ask("GET", f"/deployments/name/{deployment}")
+        if found is None:
+            return None
+        body = {"parameters": parameters, "idempotency_key": key, "state": {"type": "SCHEDULED"}}
+        made = self._ask("POST", f"/deployments/{msgspec.json.decode(found)['id']}/create_flow_run", body)
+        return None if made is None else msgspec.json.decode(made, type=FlowRun)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes | None:
+        """The answer's bytes; None where there is none."""
+        request = urllib.request.Request(  # noqa: S310 the scheme is the setting's http or https
+            self.url + path,
+            method=method,
+            data=None if body is None else msgspec.json.encode(body),
+            headers={"content-type": "application/json"},
+        )
+        opener = _LOCAL if "//127.0.0.1" in self.url or "//localhost" in self.url else _PROXIED
+        try:
+            with opener.open(request, timeout=TIMEOUT_S) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return None
+
+
+def request_evaluation(settings: Settings, candidate_id: str, occasion: str = "registered") -> FlowRun | None:
+    """Ask the served flows to judge a candidate; asking twice on the same occasion is one run.
+
+    None where no Prefect server answers, or serves no flows: the candidate then waits in the ledger for the next turn,
+    which asks for all that wait, or for `flywheel evaluate`.
+    """
+    return Orchestrator(prefect_url(settings)).start(
+        EVALUATION,
+        {"candidate_id": candidate_id, "application": settings.application},
+        f"evaluate:{settings.application}:{candidate_id}@{occasion}",
+    )

@@ -1,0 +1,82 @@
+"""One turn of the wheel: cluster ▶ curate, then evaluate ▶ promote for each candidate that is registered.
+
+The only file that knows all stages. Plain functions, for `flywheel turn`, cron and tests; `serve.py` runs the same
+under Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from flows.cluster.flow import cluster
+from flows.curate.make import curate
+from flows.evaluate.evaluation import evaluate
+from flows.ledger import fold
+from flows.promote.decide import Announce, promote
+from flows.run import Run, begin, finish, finished, latest
+from schemas.settings import Settings
+from streams.lake import Lake
+from streams.lake.query import read
+
+RAW = ("interactions", "feedback", "erasures")
+"""What a turn is turned by: without news in these there is nothing to turn."""
+Step = Callable[[], dict[str, Any]]
+
+
+def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, Step] | None = None) -> dict[str, Any]:
+    """Cluster, then curate, as of an instant; returns each stage's summary by its name.
+
+    Where nothing has arrived since the last turn (and settings and code are the same), that turn's summary is returned
+    and nothing is done: started twice is turned once. `steps` are the stages in another dress, such as Prefect's.
+    Raises NotEnoughData where there is nothing to work on yet.
+    """
+    run = begin(lake, "turn", settings.application, as_of, RAW, [settings.cluster, settings.curate])
+    if (before := finished(lake, run) or _unchanged(lake, run)) is not None:
+        return before
+    steps = steps or {
+        "cluster": lambda: cluster(lake, settings, as_of),
+        "curate": lambda: curate(lake, settings, as_of),
+    }
+    summary = {name: step() for name, step in steps.items()}
+    finish(lake, run, summary)
+    return summary
+
+
+def evaluate_and_promote(
+    lake: Lake, settings: Settings, as_of: datetime, candidate_id: str, announce: Announce
+) -> dict[str, Any]:
+    """Compare a candidate with the champion and decide; returns both summaries."""
+    evaluation = evaluate(lake, settings, as_of, candidate_id)
+    return {
+        "evaluate": evaluation,
+        "promote": promote(lake, settings, as_of, evaluation["evaluation_id"], announce),
+    }
+
+
+def waiting(lake: Lake, settings: Settings) -> list[str]:
+    """Ids of the candidates that were registered and not decided about, oldest first.
+
+    One that was evaluated and waits for a person's word is not among them.
+    """
+    registry = fold(lake, settings.application)
+    settled = {decision.candidate.id for decision in registry.decisions if decision.action != "registered"}
+    if settings.gate.approval:
+        settled |= {msgspec.json.decode(row)["id"] for row in read(lake, "evaluations").column("candidate").to_pylist()}
+    return [candidate_id for candidate_id in registry.candidates if candidate_id not in settled]
+
+
+def _unchanged(lake: Lake, run: Run) -> dict[str, Any] | None:
+    """The last turn's summary, where this one would read and do the same."""
+    last = latest(lake, "turn", run.application)
+    if last is None or run.as_of < last["as_of"]:
+        return None
+    same = (last["settings_hash"], last["code_version"], msgspec.json.decode(last["versions"])) == (
+        run.settings_hash,
+        run.code_version,
+        run.versions,
+    )
+    return dict(msgspec.json.decode(last["summary"])) if same else None
