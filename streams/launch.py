@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-MARK = "FLYWHEEL_CHILD"
+MARK = "LLM_FLYWHEEL_CHILD"
 """Environment variable that names the pid file of the child; what the child starts inherits it."""
 
 PR_SET_PDEATHSIG = 1
