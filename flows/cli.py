@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.commands import archive, candidate, champion, demo, evaluate, gate, ledger, promote, replay
 from flows.commands import settings as settings_command
 from schemas.errors import FlywheelError, SettingsError
 from schemas.settings import load
@@ -51,7 +52,24 @@ def prepare(
     context.obj = load(table, environment)
 
 
-app.command("settings")(settings_command.show)
+COMMANDS = {
+    "demo": demo.demo,
+    "replay": replay.replay,
+    "archive": archive.archive,
+    "evaluate": evaluate.evaluate_command,
+    "promote": promote.promote_command,
+    "settings": settings_command.show,
+}
+GROUPS = {
+    "candidate": candidate.app,
+    "champion": champion.app,
+    "gate": gate.app,
+    "ledger": ledger.app,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

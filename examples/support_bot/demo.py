@@ -1,0 +1,308 @@
+"""The demo: a flywheel that really turns, offline, on a laptop.
+
+Each turn reads top to bottom in `Demo.turn`: customers talk to the champion, failures are clustered, datasets built,
+a new model is trained from the exported folder, the gate decides, and traffic moves. `flywheel demo` calls `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from datasets import load_dataset
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from examples.support_bot.customers import Traffic
+from examples.support_bot.house import House
+from examples.support_bot.model import Row, pair_of, plant_regression, save, train
+from examples.support_bot.service import Service
+from examples.support_bot.traffic import Gateway, Line, Served, accuracy, serve
+from examples.support_bot.utterances import UTTERANCES, load, replies_for, split
+from flows.up import Stack
+from schemas import topics
+from schemas.errors import UsageError
+from schemas.events import Candidate
+from schemas.records import make_candidate
+from schemas.settings import Settings
+from streams.broker import is_free
+from streams.producer import EventProducer
+
+GROWTH = 1.6
+"""Each turn's traffic over the last one's: a product that gets better is used more."""
+SEED = 7
+"""Of the customers and of the split: the same world in every demo."""
+PLANTED_TOPICS = 4
+"""How many of the commonest replies a planted regression breaks: some tenth of the traffic, plain to see in slices."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person may say to `flywheel demo`."""
+
+    data: Path | None = None
+    turns: int = 3
+    report: Path | None = None
+    keep_running: bool = False
+    plant_regression: bool = False
+    interactions: int = 1500
+    """Requests in the first turn."""
+    now: datetime
+    """The demo's today: its turns are the days up to it."""
+
+
+class DatasetFacts(msgspec.Struct, frozen=True):
+    """The dataset version that a turn trained on."""
+
+    path: str
+    sha256: str
+    sft_rows: int
+    preference_rows: int
+    eval_rows: int
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the report."""
+
+    turn: int
+    champion: str
+    """Who served this turn's traffic."""
+    candidate: str
+    failure_rate_live: float
+    """Failed outcomes per interaction of this turn's traffic."""
+    accuracy_untouched: float
+    """Over HTTP, of whoever serves after the verdict, on utterances that were never in traffic nor in any dataset."""
+    clusters: int
+    dataset: DatasetFacts
+    verdict: str
+    reasons: list[str]
+    planted: dict[str, Any] | None = None
+    """The planted bad candidate, its verdict and its reasons."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What `--report FILE` holds."""
+
+    events_produced: int = 0
+    events_in_lake: int = 0
+    dead_letters: int = 0
+    accuracy_before: float = 0.0
+    """Of the first champion."""
+    turns: list[Turn] = []
+
+
+def run(settings: Settings, options: Options, console: Console) -> Report:
+    """Play the demo from start to end. Raises FlywheelError (InputFileError for a `--data` file that is none)."""
+    world = World(options)
+    settings = _with_free_ports(settings)
+    console.print(f"Everything is written below [bold]{settings.home_path}[/].", highlight=False)
+    with ExitStack() as stack:
+        running = stack.enter_context(Stack(settings, say=console.print))
+        service = stack.enter_context(Service(settings.home_path / "models", settings.home_path / "run" / "bot"))
+        house = House(running.settings, running.lake, running.orchestrator)
+        demo = stack.enter_context(Demo(house, service, world, options, console))
+        report = demo.play()
+        _show(console, report, settings, running.orchestrator.page)
+        if options.report:
+            options.report.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+            console.print(f"Report: {options.report}")
+        if options.keep_running:
+            console.print("Still running; Ctrl-C stops everything.")
+            running.wait()
+    return report
+
+
+class World:
+    """The customers, what they say, and what would be right to answer."""
+
+    def __init__(self, options: Options) -> None:
+        utterances = load(options.data or UTTERANCES)
+        self.split = split(utterances, SEED)
+        if not self.split.traffic or not self.split.untouched:
+            raise UsageError(f"{len(utterances)} utterances are too few to be split into traffic and untouched ones")
+        self.replies = replies_for(utterance.label for utterance in utterances)
+        self.traffic = Traffic(self.split.traffic, SEED)
+        self.seed_rows = [(utterance.text, self.replies[utterance.label]) for utterance in self.split.seed]
+        """What the first champion has seen."""
+        self._first_day = (options.now - timedelta(days=options.turns)).replace(
+            hour=8, minute=0, second=0, microsecond=0
+        )
+
+    def day(self, turn: int) -> datetime:
+        """When a turn's traffic begins."""
+        return self._first_day + timedelta(days=turn - 1)
+
+
+class Demo:
+    """The turns, played in a running house."""
+
+    def __init__(self, house: House, service: Service, world: World, options: Options, console: Console) -> None:
+        self.house, self.service, self.world, self.options, self.console = house, service, world, options, console
+        self.application = house.settings.application
+        self.gateway = Gateway(house.settings.kafka.bootstrap_servers, self.application)
+        self.producer = EventProducer(house.settings.kafka, source="examples/support_bot")
+        self.report = Report()
+
+    def play(self) -> Report:
+        """All turns, then the counts."""
+        first = self._serve_model("support-bot-0", self.world.seed_rows)
+        self.house.first_champion(first, self.world.day(1) - timedelta(hours=1))
+        self.gateway.wait_for(first.id)
+        self.report.accuracy_before = self._accuracy()
+        for turn in range(1, self.options.turns + 1):
+            self.report.turns.append(self.turn(turn))
+        with self._step("the last events come to rest"):
+            self.house.wait_archived()
+        self.report.events_in_lake, self.report.dead_letters = self.house.counts()
+        return self.report
+
+    def turn(self, turn: int) -> Turn:
+        """One turn of the wheel."""
+        champion = self.gateway.champion()
+        as_of = self.world.day(turn) + timedelta(hours=15)
+        self.console.rule(f"Turn {turn}: {champion.model} serves")
+        self._serve_traffic(turn, champion)
+        with self._step("events come to rest in the lake"):
+            self.house.wait_archived()
+        with self._step("failures are clustered, datasets are built"):
+            summary = self.house.turn(as_of)
+        dataset = _dataset_facts(summary)
+        rows = [*self.world.seed_rows, *training_rows(Path(dataset.path))]
+        planted = self._plant(turn, rows, dataset, as_of) if self.options.plant_regression else None
+        decided = self._judge(f"support-bot-{turn}", rows, dataset, as_of)
+        return Turn(
+            turn=turn,
+            champion=champion.model,
+            failure_rate_live=self.house.failure_rate(self.world.day(turn)),
+            accuracy_untouched=self._accuracy(),
+            clusters=summary["cluster"]["clusters"],
+            dataset=dataset,
+            planted=planted,
+            **decided,
+        )
+
+    def __enter__(self) -> Demo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gateway.close()
+        self.producer.close()
+
+    def _serve_model(self, name: str, rows: Sequence[Row], dataset: str | None = None) -> Candidate:
+        """Train, put the model behind the endpoint, and say what it is."""
+        save(train(rows), self.service.models / name)
+        return make_candidate(name, self.service.endpoint, dataset=dataset)
+
+    def _judge(self, name: str, rows: Sequence[Row], dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
+        """Train a candidate and let the gate decide; traffic moves if it is promoted."""
+        with self._step(f"{name} is trained on {len(rows)} rows and judged"):
+            candidate = self._serve_model(name, rows, dataset.sha256)
+            decision = self.house.judge(candidate, as_of)
+            if decision.action == "promoted":
+                self.gateway.wait_for(candidate.id)
+        self.console.print(f"  {name}: [bold]{decision.verdict}[/]. {' '.join(decision.reasons)}", highlight=False)
+        return {"candidate": name, "verdict": decision.verdict, "reasons": list(decision.reasons)}
+
+    def _plant(self, turn: int, rows: Sequence[Row], dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
+        """A candidate that answers some of the commonest requests with the advice for others."""
+        common = Counter(reply for _, reply in rows).most_common(PLANTED_TOPICS)
+        broken = list(rows)
+        for reply, _ in common:
+            broken = plant_regression(broken, reply)
+        return self._judge(f"support-bot-{turn}-planted", broken, dataset, as_of)
+
+    def _serve_traffic(self, turn: int, champion: Candidate) -> Served:
+        count = round(self.options.interactions * GROWTH ** (turn - 1))
+        requests = list(self.world.traffic.requests(count, turn, self.world.day(turn)))
+        line = Line(
+            self.producer.send, lambda topic, value: self.producer.send_bytes(topics.BY_NAME[topic], None, value, ())
+        )
+        with self._bar(f"  {count} customers' requests", count) as advance:
+            served = asyncio.run(
+                serve(
+                    champion,
+                    self.world.traffic,
+                    requests,
+                    self.world.replies,
+                    line,
+                    application=self.application,
+                    tick=advance,
+                )
+            )
+        self.producer.flush()
+        self.report.events_produced += served.events
+        return served
+
+    def _accuracy(self) -> float:
+        """Of whoever serves now, over HTTP, on what was never in traffic."""
+        champion = self.gateway.champion()
+        return round(asyncio.run(accuracy(champion, self.world.split.untouched, self.world.replies)), 4)
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        with self.console.status(f"  {what} …"):
+            yield
+        self.console.print(f"  {what}: done", highlight=False)
+
+    @contextmanager
+    def _bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda: progress.advance(task)
+
+
+def training_rows(folder: Path) -> Iterator[Row]:
+    """What an exported dataset teaches: the customer's words and the right answer, read as any trainer would."""
+    cache = folder.parent / ".hf-cache"
+    for row in load_dataset(str(folder), "sft", split="train", cache_dir=str(cache)):
+        yield pair_of(row["messages"])
+
+
+def _dataset_facts(summary: dict[str, Any]) -> DatasetFacts:
+    training, held_out = summary["curate"]["training"], summary["curate"]["eval"]
+    return DatasetFacts(
+        path=training["path"],
+        sha256=training["sha256"],
+        sft_rows=training["sft_rows"],
+        preference_rows=training["preference_rows"],
+        eval_rows=held_out["eval_rows"],
+    )
+
+
+def _with_free_ports(settings: Settings) -> Settings:
+    """The same settings, with free ports where the usual ones are taken: a demo must not ask for mending."""
+    triage, prefect = settings.triage, settings.prefect_port
+    if not is_free(triage.web_port):
+        triage = msgspec.structs.replace(triage, web_port=0)
+    return msgspec.structs.replace(settings, triage=triage, prefect_port=prefect if is_free(prefect) else 0)
+
+
+def _show(console: Console, report: Report, settings: Settings, prefect_url: str) -> None:
+    table = Table(
+        "turn", "served", "failure rate", "clusters", "sft", "preference", "eval", "candidate", "verdict", "accuracy"
+    )
+    table.add_row("before", "", "", "", "", "", "", "", "", f"{report.accuracy_before:.1%}")
+    for turn in report.turns:
+        facts = turn.dataset
+        counts = [str(n) for n in (turn.clusters, facts.sft_rows, facts.preference_rows, facts.eval_rows)]
+        if planted := turn.planted:
+            table.add_row(str(turn.turn), *[""] * 6, planted["candidate"], planted["verdict"], "")
+        shown = [str(turn.turn), turn.champion, f"{turn.failure_rate_live:.1%}", *counts]
+        table.add_row(*shown, turn.candidate, turn.verdict, f"{turn.accuracy_untouched:.1%}")
+    console.print(table)
+    whole = report.events_in_lake + report.dead_letters == report.events_produced
+    console.print(
+        f"{report.events_produced} events produced = {report.events_in_lake} in the lake + {report.dead_letters} dead "
+        f"letters: {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
+        highlight=False,
+    )
+    console.print(f"Prefect UI: {prefect_url} (while it runs: --keep-running)", highlight=False)
+    console.print(f"Datasets: {settings.datasets_path}", highlight=False)
+    console.print(f"Look further: flywheel --home {settings.home_path} clusters list", highlight=False)

@@ -1,0 +1,136 @@
+"""The running flywheel as the demo sees it: wait for the lake, ask for a turn, register a candidate, count.
+
+Everything goes the way that a user's program would take: Kafka, the Prefect server's API, the lake's tables. Go on to
+`demo.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from flows.announce import Announcer
+from flows.ledger import bootstrap, fold, register
+from flows.orchestrator import FlowRun, Orchestrator, request_evaluation
+from flows.run import latest
+from schemas.errors import FlywheelError
+from schemas.events import Candidate, Decision
+from schemas.settings import Settings
+from schemas.topics import ARCHIVED
+from streams.admin import Admin
+from streams.lake import Lake
+from streams.lake.query import query
+from streams.landing import app_id
+
+ARCHIVE_TIMEOUT_S = 120.0
+"""A killed archiver is back within seconds; two minutes without progress is a fault to report."""
+FLOW_TIMEOUT_S = 900.0
+"""A stage of the demo takes seconds; a busy machine may need minutes."""
+POLL_S = 0.5
+TURN = "turn/scheduled"
+COUNTS = """
+SELECT (SELECT count(*) FROM interactions) AS interactions, (SELECT count(*) FROM feedback) AS feedback,
+       (SELECT count(*) FROM dead_letters WHERE kafka_topic IN ($interactions, $feedback)) AS dead_letters
+"""
+FAILED = """
+SELECT count(*) FILTER (WHERE outcomes.outcome = 'failed') AS failed, count(*) AS interactions
+FROM outcomes JOIN interactions ON interactions.id = outcomes.interaction_id
+WHERE outcomes.run_id = $run_id AND interactions.time >= $since
+"""
+
+
+class House:
+    """The flywheel's processes under one set of settings, in the state of a program that uses them."""
+
+    def __init__(self, settings: Settings, lake: Lake, prefect: Orchestrator) -> None:
+        self.settings = settings
+        self.lake = lake
+        self._admin = Admin(settings.kafka)
+        self._prefect = prefect
+
+    def wait_archived(self) -> None:
+        """Return when every event that Kafka holds is at rest. Raises FlywheelError when it is not in time."""
+        deadline = time.monotonic() + ARCHIVE_TIMEOUT_S
+        while behind := self._behind():
+            if time.monotonic() > deadline:
+                raise FlywheelError(
+                    f"{behind} events are not in the lake after {ARCHIVE_TIMEOUT_S:.0f} s: see archiver.log"
+                )
+            time.sleep(POLL_S)
+
+    def turn(self, as_of: datetime) -> dict[str, Any]:
+        """Cluster and curate as of a time; the summary of each."""
+        application = self.settings.application
+        parameters = {"application": application, "as_of": as_of.isoformat()}
+        run = self._prefect.start(TURN, parameters, f"demo:{application}:{as_of.isoformat()}")
+        self._finish(run, TURN)
+        done = latest(self.lake, "turn", application)
+        if done is None:
+            raise FlywheelError(
+                f"flow run {run and run.name} ended, and no turn is recorded: look at {self._prefect.page}"
+            )
+        summary: dict[str, Any] = msgspec.json.decode(done["summary"])
+        return summary
+
+    def first_champion(self, candidate: Candidate, now: datetime) -> None:
+        """Put the first model in charge: there is nobody to compare it with."""
+        with Announcer(self.settings.kafka) as announce:
+            reason = "the demo's first model: nothing served before it"
+            announce(bootstrap(self.lake, self.settings.application, candidate, reason, time=now))
+
+    def judge(self, candidate: Candidate, now: datetime) -> Decision:
+        """Register a candidate, and return the decision about it."""
+        with Announcer(self.settings.kafka) as announce:
+            announce(register(self.lake, self.settings.application, candidate, time=now))
+        self._finish(request_evaluation(self.settings, candidate.id), candidate.model)
+        for decision in reversed(fold(self.lake, self.settings.application).decisions):
+            if decision.candidate.id == candidate.id and decision.action != "registered":
+                return decision
+        raise FlywheelError(
+            f"{candidate.model} was evaluated, and no decision is recorded: look at {self._prefect.page}"
+        )
+
+    def counts(self) -> tuple[int, int]:
+        """Interactions and feedback at rest, and dead letters of their topics."""
+        versions = self.lake.versions(("interactions", "feedback", "dead_letters"))
+        names = {topic.table: topic.name for topic in ARCHIVED if topic.table in {"interactions", "feedback"}}
+        row = query(self.lake, COUNTS, versions, names).to_pylist()[0]
+        return row["interactions"] + row["feedback"], row["dead_letters"]
+
+    def failure_rate(self, since: datetime) -> float:
+        """Failed outcomes per interaction since a time, by the newest cluster run."""
+        run = latest(self.lake, "cluster", self.settings.application)
+        versions = self.lake.versions(("interactions", "outcomes"))
+        row = query(self.lake, FAILED, versions, {"run_id": run["run_id"] if run else "", "since": since}).to_pylist()[
+            0
+        ]
+        return float(row["failed"] / max(1, row["interactions"]))
+
+    def _behind(self) -> int:
+        names = [topic.name for topic in ARCHIVED]
+        ids = self._admin.topic_ids(names)
+        offsets = self._admin.offsets(names)
+        behind = 0
+        for topic in ARCHIVED:
+            held = {partition: found.latest for (name, partition), found in offsets.items() if name == topic.name}
+            for partition, newest in held.items():
+                mark = self.lake.mark(topic.table, app_id(topic, ids[topic.name], partition))
+                behind += newest - (mark or 0)
+        return behind
+
+    def _finish(self, run: FlowRun | None, what: str) -> None:
+        """Wait for a flow run's end. Raises FlywheelError unless it completed."""
+        if run is None:
+            raise FlywheelError(f"the Prefect server did not take the run of {what}: is {self._prefect.page} up?")
+        deadline = time.monotonic() + FLOW_TIMEOUT_S
+        while (found := self._prefect.find(run.id)) is None or found.state_type in {"SCHEDULED", "PENDING", "RUNNING"}:
+            if time.monotonic() > deadline:
+                raise FlywheelError(f"flow run {run.name} ({what}) did not end in {FLOW_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_S)
+        if found.state_type != "COMPLETED":
+            raise FlywheelError(
+                f"flow run {run.name} ({what}) ended {found.state_type}: {self._prefect.page}/runs/flow-run/{run.id}"
+            )

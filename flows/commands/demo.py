@@ -1,0 +1,54 @@
+"""`flywheel demo`: three turns of the wheel, offline, with simulated customers. Lives in `examples/support_bot`."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from schemas.errors import UsageError
+
+
+def demo(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(help='Labelled utterances, {"text", "label"} a line; default: those written for the demo.'),
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, max=20, help="How often the wheel turns.")] = 3,
+    interactions: Annotated[int, typer.Option(min=50, max=100_000, help="Requests in the first turn.")] = 1500,
+    report: Annotated[Path | None, typer.Option(help="Write the figures of all turns to this JSON file.")] = None,
+    plant_regression: Annotated[
+        bool, typer.Option("--plant-regression", help="Also register a bad candidate each turn, and see it blocked.")
+    ] = False,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Leave everything up at the end, to look around; Ctrl-C stops it.")
+    ] = False,
+) -> None:
+    """See the whole loop turn: customers, failures, clusters, datasets, a better model, the gate; then traffic moves.
+
+    Each demo has a folder of its own below the data root. It takes some minutes on a laptop.
+    """
+    try:  # by name: the examples are beside the package in a checkout, and not a part of it
+        module = importlib.import_module("examples.support_bot.demo")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the demo lives in a checkout of llm-flywheel, beside the package ({error})") from error
+    now = datetime.now(UTC)
+    settings = context.obj
+    home = settings.home_path if context.parent and context.parent.params.get("home") else None
+    home = home or settings.home_path / f"demo-{now:%Y%m%d-%H%M%S}"
+    options = module.Options(
+        data=data,
+        turns=turns,
+        interactions=interactions,
+        report=report,
+        plant_regression=plant_regression,
+        keep_running=keep_running,
+        now=now,
+    )
+    module.run(msgspec.structs.replace(settings, home=str(home)), options, Console())
