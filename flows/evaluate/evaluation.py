@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from flows.evalset import present
 from flows.evaluate.catalogue import scorer_of
 from flows.evaluate.compare import compare
 from flows.evaluate.items import read_items
 from flows.evaluate.journal import Journal
+from flows.evaluate.power import refuse_impossible
 from flows.evaluate.runner import Progress, run
 from flows.ledger import Registry, fold
 from flows.run import Run, begin, finish, finished, runs
@@ -126,21 +128,15 @@ def _pending(registry: Registry) -> Candidate:
 
 
 def _eval_set(lake: Lake, application: str) -> dict[str, Any]:
-    visible = {row["run_id"] for row in read(lake, "runs").to_pylist()}
-    rows = [
-        row
-        for row in read(lake, "dataset_versions").to_pylist()
-        if row["application"] == application and row["kind"] == "eval" and row["run_id"] in visible
-    ]
-    withdrawn = {row["version"] for row in rows if row["status"] == "withdrawn"}
-    current = [row for row in rows if row["status"] == "current" and row["version"] not in withdrawn]
-    if not current:
+    row = present(lake, application)
+    if row is None:
         raise NotEnoughData(f"{application} has no eval set yet: `flywheel dataset build`")
-    return max(current, key=lambda row: (row["created"], row["version"]))
+    return row
 
 
 def _ask(plan: Plan, settings: Settings, watch: Callable[[Progress], None] | None) -> list[Score]:
     items = read_items(plan.folder, plan.sha256)
+    refuse_impossible(items, settings.gate)
     scorer = scorer_of(settings.evaluate)
     with Journal(journal_path(settings.home_path, plan, settings.evaluate)) as journal:
         models = {"candidate": plan.candidate, "champion": plan.champion}

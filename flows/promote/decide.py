@@ -14,10 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from flows import ledger
+from flows.evalset import present
 from flows.promote.gate import decide
 from flows.run import code_version
 from schemas.errors import UsageError
-from schemas.events import Candidate, Decision
+from schemas.events import Decision
 from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
@@ -69,20 +70,21 @@ def promote(
 ) -> dict[str, Any]:
     """Decide on a recorded evaluation, once: the same evaluation under the same settings is the same decision.
 
-    Returns `{verdict, reasons, action, candidate, champion, decision_id}`; action is `promoted`, `held`, or
-    `awaiting_approval` where settings ask for a person's word and none is given yet (nothing is recorded then).
+    Returns `{verdict, reasons, action, candidate, against, champion, decision_id}`: `against` is the champion it was
+    compared with, `champion` who serves now. The action is `promoted`, `held`, or `awaiting_approval` where settings
+    ask for a person's word and none is given yet (nothing is recorded then).
     Raises UsageError for an unknown evaluation and LedgerConflict where another candidate was promoted meanwhile.
     """
     evidence = gather(lake, settings, evaluation_id)
     comparison = evidence.comparison
     registry = ledger.fold(lake, settings.application)
-    decision_id = ledger.decision_id("decision", evaluation_id, evidence.eval_set, evidence.settings_hash)
+    decision_id = ledger.decision_id("decision", evaluation_id, evidence.settings_hash)
     decision = next((row for row in registry.decisions if row.id == decision_id), None)
     if decision is None:
         verdict = judge(evidence, registry, settings.gate)
         if verdict.verdict == "promote" and settings.gate.approval:
             if approval is None:
-                return _summary("awaiting_approval", verdict.verdict, verdict.reasons, comparison.candidate, registry)
+                return _summary("awaiting_approval", verdict.verdict, verdict.reasons, comparison, registry)
             verdict = approve(verdict, approval)
         decision = ledger.append(
             lake,
@@ -99,35 +101,25 @@ def promote(
         )
     announce_pending(lake, settings.application, announce)
     found = ledger.fold(lake, settings.application)
-    return _summary(decision.action, decision.verdict, decision.reasons, decision.candidate, found, decision.id)
+    return _summary(decision.action, decision.verdict, decision.reasons, comparison, found, decision.id)
 
 
 def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
     """Read the evaluation and what it stands on. Raises UsageError where it was never finished."""
     visible = set(read(lake, "runs").column("run_id").to_pylist())
-    row = _last(
+    evaluations = (
         row
         for row in read(lake, "evaluations").to_pylist()
         if row["evaluation_id"] == evaluation_id
         and row["application"] == settings.application
         and row["run_id"] in visible
     )
+    row = next(evaluations, None)
     if row is None:
         raise UsageError(
             f"{settings.application}: no finished evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one"
         )
-    eval_set = _last(
-        sorted(
-            (
-                version
-                for version in read(lake, "dataset_versions").to_pylist()
-                if version["application"] == settings.application
-                and version["kind"] == "eval"
-                and version["run_id"] in visible
-            ),
-            key=lambda version: version["created"],
-        )
-    )
+    eval_set = present(lake, settings.application)
     scores = [score for score in read(lake, "scores").to_pylist() if score["evaluation_id"] == evaluation_id]
     keys = ("item_id", "role", "sample", "scorer")
     return Evidence(
@@ -212,7 +204,7 @@ def _summary(
     action: str,
     verdict: str,
     reasons: Iterable[str],
-    candidate: Candidate,
+    comparison: Comparison,
     registry: ledger.Registry,
     decision_id: str = "",
 ) -> dict[str, Any]:
@@ -220,12 +212,8 @@ def _summary(
         "verdict": verdict,
         "reasons": list(reasons),
         "action": action,
-        "candidate": msgspec.to_builtins(candidate),
+        "candidate": msgspec.to_builtins(comparison.candidate),
+        "against": msgspec.to_builtins(comparison.champion),
         "champion": msgspec.to_builtins(registry.champion),
         "decision_id": decision_id,
     }
-
-
-def _last(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    found = list(rows)
-    return found[-1] if found else None

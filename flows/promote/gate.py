@@ -31,38 +31,48 @@ class Finding(Struct, frozen=True):
     """What one question answers."""
 
     answer: Answer
+    about: str
+    """Short name of what was asked about: `evidence`, `overall`, `slice NAME`, `latency`, `cost`."""
     reason: str
 
 
 def decide(comparison: Comparison, gate: GateSettings) -> Verdict:
-    """The gate's verdict; reasons that decided it come first.
+    """The gate's verdict; reasons that decided it come first."""
+    found = findings(comparison, gate)
+    return Verdict(found[0].answer, tuple(finding.reason for finding in found), gate.policy)
+
+
+def findings(comparison: Comparison, gate: GateSettings) -> list[Finding]:
+    """Every finding, the deciding one first: what evidence lacks, else the worst of the rest.
 
     Where there is not enough to go by, the verdict is inconclusive whatever the numbers say.
     """
     lacking = list(_lacking(comparison, gate))
     harmed = _harmed(comparison, gate)
-    findings = [
-        *lacking,
+    rest = [
         *_overall(comparison.overall, gate, harmed),
         *_slices(comparison, gate, harmed),
         *_guards(comparison, gate),
     ]
-    answer: Answer = "inconclusive" if lacking else next(a for a in _WORST_FIRST if a in {f.answer for f in findings})
-    ordered = lacking + sorted(findings[len(lacking) :], key=lambda f: _WORST_FIRST.index(f.answer))
-    return Verdict(answer, tuple(finding.reason for finding in ordered), gate.policy)
+    return lacking + sorted(rest, key=lambda finding: _WORST_FIRST.index(finding.answer))
 
 
 def _lacking(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
     overall = comparison.overall
     asked = overall.items + overall.unscored
     if overall.items < gate.min_items:
-        yield Finding("inconclusive", f"only {overall.items} items have both scores; {gate.min_items} are needed")
+        yield Finding(
+            "inconclusive", "evidence", f"only {overall.items} items have both scores; {gate.min_items} are needed"
+        )
     elif overall.units < gate.min_units:
-        yield Finding("inconclusive", f"the items come from {overall.units} units; {gate.min_units} are needed")
+        yield Finding(
+            "inconclusive", "evidence", f"the items come from {overall.units} units; {gate.min_units} are needed"
+        )
     if asked and overall.unscored / asked > gate.max_unscored:
         why = "; ".join(comparison.notes) or "no reason recorded"
         yield Finding(
             "inconclusive",
+            "evidence",
             f"{overall.unscored} of {asked} items lack a score ({overall.unscored / asked:.1%}, allowed "
             f"{gate.max_unscored:.1%}): {why}",
         )
@@ -77,32 +87,35 @@ def _judge(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
     if labels < gate.min_labels:
         yield Finding(
             "inconclusive",
+            "judge",
             f"the judge was measured on {labels:.0f} items that people labelled; {gate.min_labels} are needed before "
             "its scores can decide",
         )
     elif kappa is None or kappa < gate.min_kappa:
         yield Finding(
             "inconclusive",
+            "judge",
             f"the judge agrees too little with people: kappa {_number(kappa)}, needed {gate.min_kappa:.2f}",
         )
 
 
 def _overall(overall: Difference, gate: GateSettings, harmed: dict[str, float]) -> Iterable[Finding]:
     if overall.difference is None:
-        yield Finding("inconclusive", "no item has a score on both sides")
+        yield Finding("inconclusive", "overall", "no item has a score on both sides")
         return
     numbers = describe(overall)
     if gate.policy == "better" and _at_most(overall.p_superior, gate.alpha):
-        yield Finding("promote", f"overall: better, {numbers}, p {_number(overall.p_superior)}")
+        yield Finding("promote", "overall", f"overall: better, {numbers}, p {_number(overall.p_superior)}")
     elif gate.policy == "as_good" and _at_most(overall.p_non_inferior, gate.alpha):
         yield Finding(
             "promote",
+            "overall",
             f"overall: not worse by {gate.margin:.3f} or more, {numbers}, p {_number(overall.p_non_inferior)}",
         )
     elif "" in harmed:
-        yield Finding("block", f"overall: worse, {numbers}, adjusted p {harmed['']:.2g}")
+        yield Finding("block", "overall", f"overall: worse, {numbers}, adjusted p {harmed['']:.2g}")
     else:
-        yield Finding("inconclusive", _not_enough(overall, gate, numbers))
+        yield Finding("inconclusive", "overall", _not_enough(overall, gate, numbers))
 
 
 def _not_enough(overall: Difference, gate: GateSettings, numbers: str) -> str:
@@ -130,24 +143,35 @@ def _slices(comparison: Comparison, gate: GateSettings, harmed: dict[str, float]
     present = {found.slice: found for found in comparison.slices}
     for name in gate.protected:
         if name not in present or present[name].difference is None:
-            yield Finding("inconclusive", f"protected slice {name}: no item with both scores in this eval set")
+            yield Finding(
+                "inconclusive", f"slice {name}", f"protected slice {name}: no item with both scores in this eval set"
+            )
     for found in comparison.slices:
         if found.difference is None:
             continue
         within = _at_most(found.p_non_inferior, gate.alpha)
         text = f"{'protected ' if found.slice in gate.protected else ''}slice {found.slice}"
         if found.slice in harmed and not within:
-            yield Finding("block", f"{text}: worse, {describe(found)}, adjusted p {harmed[found.slice]:.2g}")
+            yield Finding(
+                "block",
+                f"slice {found.slice}",
+                f"{text}: worse, {describe(found)}, adjusted p {harmed[found.slice]:.2g}",
+            )
         elif found.slice in gate.protected:
             yield _protected(found, gate, text, within)
 
 
 def _protected(found: Difference, gate: GateSettings, text: str, within: bool) -> Finding:
     if within:
-        return Finding("promote", f"{text}: not worse by {gate.slice_margin:.3f} or more, {describe(found)}")
+        return Finding(
+            "promote",
+            f"slice {found.slice}",
+            f"{text}: not worse by {gate.slice_margin:.3f} or more, {describe(found)}",
+        )
     needed = f"; about {found.items_needed} items in it are needed" if found.items_needed else ""
     return Finding(
         "inconclusive",
+        f"slice {found.slice}",
         f"{text}: not shown to be within its margin of {gate.slice_margin:.3f}, {describe(found)}{needed}",
     )
 
@@ -172,7 +196,7 @@ def _guards(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
             continue
         text = f"{_WORDS[name]}: {ratio:.2f} times the champion's ({low:.2f} to {high:.2f}), limit {limit:.2f}"
         answer: Answer = "block" if low > limit else "inconclusive" if high > limit else "promote"
-        yield Finding(answer, text)
+        yield Finding(answer, _WORDS[name], text)
 
 
 def describe(found: Difference) -> str:

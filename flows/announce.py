@@ -1,0 +1,37 @@
+"""Decisions to Kafka: the way out of the ledger for flows and commands.
+
+A decision is a ledger row first; what cannot be announced now is announced by whoever decides next (see
+`flows.ledger.unannounced`). Go on to `streams/producer.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from schemas.events import Decision
+from schemas.settings import KafkaSettings
+from streams.producer import EventProducer
+
+
+class Announcer:
+    """Sends decisions; connects at the first one, so that a command with nothing to say needs no broker.
+
+    Leaving the `with` block returns when all are acknowledged. Raises what `EventProducer` raises.
+    """
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._producer: EventProducer | None = None
+
+    def __call__(self, decision: Decision) -> None:
+        """Queue one decision for its topic."""
+        if self._producer is None:
+            self._producer = EventProducer(self._kafka)
+        self._producer.send(decision)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: object) -> None:
+        if self._producer is not None:
+            self._producer.__exit__(kind, value, trace)

@@ -1,0 +1,87 @@
+"""`flywheel champion`: who serves, and why."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows import ledger
+from flows.commands.candidate import AsJson, Dataset, Endpoint, Model, Parameters, PromptVersion, candidate_of
+from flows.commands.shared import announce_or_say, identity, print_json, tell_later
+from flows.context import lake_of
+from flows.promote.decide import roll_back
+from schemas.errors import UsageError
+from schemas.events import Decision
+from schemas.settings import Settings
+
+app = typer.Typer(help="The champion: who serves and why; set the first one; roll back.")
+
+
+@app.callback(invoke_without_command=True)
+def show(context: typer.Context, as_json: AsJson = False) -> None:
+    """Who serves and why: the decision that made it champion, with its reasons and evidence."""
+    if context.invoked_subcommand:
+        return
+    settings: Settings = context.obj
+    registry = ledger.fold(lake_of(settings), settings.application)
+    moves = [decision for decision in registry.decisions if decision.action in {"promoted", "rolled_back"}]
+    if as_json:
+        print_json({"champion": registry.champion, "decision": moves[-1] if moves else None})
+    elif registry.champion is None:
+        Console().print(f"{settings.application} has no champion yet: `flywheel champion set` names the first one")
+    else:
+        _explain(moves[-1])
+
+
+@app.command("set")
+def set_first(
+    context: typer.Context,
+    endpoint: Endpoint,
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why this one: it is recorded, since nothing could be compared.")],
+    prompt_version: PromptVersion = None,
+    dataset: Dataset = None,
+    parameters: Parameters = "{}",
+) -> None:
+    """Name the first champion. Later ones must win: this refuses once somebody serves."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    candidate = candidate_of(model, endpoint, prompt_version, dataset, parameters)
+    decision = ledger.bootstrap(
+        lake, settings.application, candidate, reason, time=datetime.now(UTC), decided_by=identity()
+    )
+    announce_or_say(lake, settings)
+    _explain(decision)
+
+
+@app.command("rollback")
+def rollback(
+    context: typer.Context, reason: Annotated[str, typer.Option(help="Why: it is recorded in the ledger.")]
+) -> None:
+    """Put the champion before the present one back."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    serving = ledger.fold(lake, settings.application).champion
+    if serving is None:
+        raise UsageError(f"{settings.application} has no champion")
+    now = datetime.now(UTC)
+    evidence = {"requested_by": identity(), "requested_at": now.isoformat()}
+    decision = roll_back(lake, settings.application, serving.id, reason, evidence, now, tell_later)
+    announce_or_say(lake, settings)
+    _explain(decision)
+
+
+def _explain(decision: Decision) -> None:
+    console, champion = Console(highlight=False, soft_wrap=True), decision.champion
+    if champion is None:
+        raise UsageError("the decision names no champion")
+    prompt = f", prompt {champion.prompt_version}" if champion.prompt_version else ""
+    console.print(f"[bold]{champion.model}[/]{prompt} at {champion.endpoint} ({champion.id})")
+    console.print(f"{decision.action} on {decision.time:%Y-%m-%d %H:%M} UTC by {decision.decided_by}, because")
+    for reason in decision.reasons:
+        console.print(f"  - {reason}", markup=False)
+    for name, value in sorted(decision.evidence.items()):
+        console.print(f"  {name}: {value}", style="dim", markup=False)

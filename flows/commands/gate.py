@@ -1,0 +1,172 @@
+"""`flywheel gate`: a verdict for continuous integration, which records nothing, and the gate's own test.
+
+Exit codes: 0 promote, 1 block, 2 inconclusive, 3 error.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from typer.core import TyperGroup
+
+from flows import ledger
+from flows.commands.candidate import candidate_of
+from flows.commands.shared import print_json
+from flows.context import lake_of
+from flows.evalset import present
+from flows.evaluate import report as evaluation_report
+from flows.evaluate.catalogue import scorer_of
+from flows.evaluate.compare import compare, pair
+from flows.evaluate.evaluation import Plan, comparison_of, journal_path
+from flows.evaluate.items import read_items
+from flows.evaluate.journal import Journal
+from flows.evaluate.power import refuse_impossible
+from flows.evaluate.runner import Role, run
+from flows.evaluate.selftest import flip_rates
+from flows.promote.gate import decide, findings
+from flows.promote.report import junit, markdown
+from flows.run import latest
+from schemas.errors import FlywheelError, UsageError
+from schemas.events import Candidate
+from schemas.records import Comparison, Score, content_hash
+from schemas.settings import Settings
+from streams.lake import Lake
+from streams.lake.query import read
+
+EXIT = {"promote": 0, "block": 1, "inconclusive": 2}
+ERROR = 3
+_WRONG_OPTION: type[Exception] = typer.BadParameter.__mro__[1]
+"""`UsageError`, which typer takes from click or from its own copy of it, by version."""
+
+
+class GateGroup(TyperGroup):
+    """Answers a wrong option with exit code 3: the usual 2 would read as "inconclusive"."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As ever, with our exit code on a wrong option."""
+        try:
+            return super().parse_args(ctx, args)
+        except _WRONG_OPTION as error:
+            error.exit_code = ERROR  # type: ignore[attr-defined]
+            raise
+
+
+app = typer.Typer(help="Verdict on a candidate, for continuous integration: records nothing.", cls=GateGroup)
+
+
+@app.callback(invoke_without_command=True)
+def gate_command(
+    context: typer.Context,
+    candidate: Annotated[str, typer.Option(help="Id of a registered candidate, or MODEL@URL.")] = "",
+    champion: Annotated[str, typer.Option(help="The same; default: who serves.")] = "",
+    dataset: Annotated[str, typer.Option(help="Folder of an eval set; default: the present one in the lake.")] = "",
+    junit_file: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown summary here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print verdict and comparison as one JSON object.")] = False,
+) -> None:
+    """Measure a candidate against a champion and say promote (0), block (1), inconclusive (2) or fail (3)."""
+    if context.invoked_subcommand:
+        return
+    settings: Settings = context.obj
+    try:
+        plan = _plan(settings, candidate, champion, dataset)
+        comparison = _measure(plan, settings)
+        verdict = decide(comparison, settings.gate)
+        text = f"{markdown(verdict, plan.candidate, plan.champion)}\n{evaluation_report.markdown(comparison)}\n"
+        if junit_file:
+            junit_file.write_text(junit(findings(comparison, settings.gate)))
+        if markdown_file:
+            markdown_file.write_text(text)
+    except (FlywheelError, OSError) as error:
+        Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(ERROR) from error
+    if as_json:
+        print_json({"verdict": verdict, "comparison": comparison})
+    else:
+        Console().print(Markdown(text))
+    raise typer.Exit(EXIT[verdict.verdict])
+
+
+@app.command("selftest")
+def selftest(
+    context: typer.Context,
+    evaluation: Annotated[str, typer.Option(help="Id of a finished evaluation; default: the newest.")] = "",
+    repeats: Annotated[int, typer.Option(min=1, max=100_000, help="How many A/A comparisons.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the coins that deal the answers anew.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rates as one JSON object.")] = False,
+) -> None:
+    """How often the configured gate errs between two equal models on this eval set. Asks no model anything."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    name = evaluation or _newest(lake, settings.application)
+    paired = pair(_scores(lake, name))
+    rates = flip_rates(paired, comparison_of(lake, name), settings.gate, decide, repeats, seed)
+    if as_json:
+        print_json(rates)
+        return
+    table = Table("verdict", "share of A/A comparisons", title=f"{repeats} A/A comparisons of evaluation {name}")
+    for verdict, rate in rates.items():
+        table.add_row(verdict, f"{rate:.3f}")
+    Console().print(table)
+    errors = rates["block"] + (rates["promote"] if settings.gate.policy == "better" else 0)
+    print_rate = f"equal models are told apart in {errors:.1%}; gate.alpha is {settings.gate.alpha:.1%} each way"
+    Console().print(print_rate, highlight=False)
+
+
+def _plan(settings: Settings, candidate: str, champion: str, dataset: str) -> Plan:
+    lake = lake_of(settings)
+    if not candidate:
+        raise UsageError("--candidate is missing: the id of a registered candidate, or MODEL@URL")
+    registry = ledger.fold(lake, settings.application)
+    serving = _who(champion, registry) if champion else registry.champion
+    if serving is None:
+        raise UsageError("nobody serves yet: name the model to compare with by --champion MODEL@URL")
+    return Plan(_who(candidate, registry), serving, *_eval_set(lake, settings, dataset))
+
+
+def _eval_set(lake: Lake, settings: Settings, dataset: str) -> tuple[str, Path, dict[str, str]]:
+    """Version, folder and recorded sums: of the folder named, else of the present eval set."""
+    if dataset:
+        folder = Path(dataset)
+        sums = {str(f.relative_to(folder)): sha256(f.read_bytes()).hexdigest() for f in folder.glob("data/*.parquet")}
+        return content_hash(sums)[:32], folder, sums
+    row = present(lake, settings.application)
+    if row is None:
+        raise UsageError(f"{settings.application} has no eval set yet: name a folder by --dataset")
+    files = msgspec.json.decode(row["manifest"]).get("files", {})
+    sums = {path: entry["sha256"] if isinstance(entry, dict) else entry for path, entry in files.items()}
+    return row["version"], settings.datasets_path / row["path"], sums
+
+
+def _who(text: str, registry: ledger.Registry) -> Candidate:
+    model, at, endpoint = text.rpartition("@")
+    return candidate_of(model, endpoint, None, None, "{}") if at else registry.candidate(text)
+
+
+def _measure(plan: Plan, settings: Settings) -> Comparison:
+    items = read_items(plan.folder, plan.sha256)
+    refuse_impossible(items, settings.gate)
+    models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
+    with Journal(journal_path(settings.home_path, plan, settings.evaluate)) as journal:
+        scores = run(items, models, settings.evaluate, scorer_of(settings.evaluate), journal)
+    name = content_hash([plan.candidate, plan.champion, plan.dataset_version])[:32]
+    return compare(scores, plan.candidate, plan.champion, plan.dataset_version, name, settings.gate)
+
+
+def _scores(lake: Lake, evaluation_id: str) -> list[Score]:
+    rows = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
+    return [msgspec.convert(row, Score) for row in rows]
+
+
+def _newest(lake: Lake, application: str) -> str:
+    found = latest(lake, "evaluate", application)
+    if found is None:
+        raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
+    return str(found["run_id"])

@@ -1,0 +1,71 @@
+"""`flywheel promote`: decide on a finished evaluation, and approve where a person's word is asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from flows.commands.candidate import AsJson
+from flows.commands.shared import announce_or_say, identity, print_json, tell_later
+from flows.context import lake_of
+from flows.promote.decide import Approval, promote
+from flows.promote.report import markdown
+from flows.run import latest
+from schemas.errors import UsageError
+from schemas.events import Candidate
+from schemas.records import Verdict
+from schemas.settings import Settings
+from streams.lake import Lake
+
+
+def promote_command(
+    context: typer.Context,
+    evaluation: Annotated[str | None, typer.Argument(help="Id of a finished evaluation; default: the newest.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Say yes, where `gate.approval` asks.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Say no, where `gate.approval` asks.")] = False,
+    reviewer: Annotated[str, typer.Option(help="Who says so; default: the name of your account.")] = "",
+    comment: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide on an evaluation: verdict, ledger row, announcement. Deciding it again changes nothing."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    approval = _approval(approve, reject, reviewer, comment)
+    name = evaluation or _newest(lake, settings.application)
+    summary = promote(lake, settings, datetime.now(UTC), name, tell_later, approval)
+    announce_or_say(lake, settings)
+    if as_json:
+        print_json(summary)
+    else:
+        _show(summary, settings)
+
+
+def _approval(approve: bool, reject: bool, reviewer: str, comment: str) -> Approval | None:
+    if approve and reject:
+        raise UsageError("--approve and --reject exclude each other")
+    if not approve and not reject:
+        return None
+    word: Literal["promote", "reject"] = "promote" if approve else "reject"
+    return Approval(word, reviewer or identity(), comment)
+
+
+def _newest(lake: Lake, application: str) -> str:
+    run = latest(lake, "evaluate", application)
+    if run is None:
+        raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
+    return str(run["run_id"])
+
+
+def _show(summary: dict[str, Any], settings: Settings) -> None:
+    candidate, against = (msgspec.convert(summary[role], Candidate) for role in ("candidate", "against"))
+    verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), settings.gate.policy)
+    console = Console()
+    console.print(Markdown(markdown(verdict, candidate, against)))
+    console.print(f"{summary['action'].replace('_', ' ')}; {summary['champion']['model']} serves", highlight=False)
+    if summary["action"] == "awaiting_approval":
+        console.print("Answer with `flywheel promote --approve` or `--reject`, or in the Prefect UI.")

@@ -1,0 +1,75 @@
+"""Promote as a Prefect flow: what `decide.py` does, with the verdict as artifact and, where asked for, a person's word.
+
+A run that waits for approval is suspended: it holds no process, and starts from the top once somebody has answered the
+form in the Prefect UI. Nothing before the form writes anything, and evidence is read again after it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from flows.announce import Announcer
+from flows.context import lake_of, settings_from_environment
+from flows.promote.decide import Approval, promote
+from flows.promote.report import markdown
+from schemas.events import Candidate
+from schemas.records import Verdict
+
+__all__ = ["promote", "promote_flow"]
+
+APPROVAL_TIMEOUT_S = 7 * 24 * 3600
+"""A week: after that the evidence is old, and the run fails instead of waiting for ever."""
+
+
+class PromotionForm(RunInput):
+    """What the Prefect UI asks; an answer left as it stands promotes nobody."""
+
+    decision: Literal["promote", "reject"] = Field(default="reject", description="Shall the candidate serve?")
+    reviewer: str = Field(default="", description="Who decides (Prefect does not know; it is recorded as you say).")
+    comment: str = Field(default="", description="Why.")
+
+
+@flow(name="promote", persist_result=False)
+def promote_flow(evaluation_id: str, application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
+    """Decide on an evaluation; suspended for a person's word where `gate.approval` asks for it."""
+    settings = settings_from_environment()
+    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    lake = lake_of(settings)
+    with Announcer(settings.kafka) as announce:
+        summary = promote(lake, settings, moment, evaluation_id, announce)
+        if summary["action"] == "awaiting_approval":
+            approval = _ask(evaluation_id, _report(summary, settings.gate.policy))
+            summary = promote(lake, settings, moment, evaluation_id, announce, approval)
+    create_markdown_artifact(
+        _report(summary, settings.gate.policy), key="verdict", description=f"{summary['action']}: {evaluation_id}"
+    )
+    return summary
+
+
+def _ask(evaluation_id: str, description: str) -> Approval:
+    """A person's word; an empty name is a rejection by nobody in particular, never a promotion."""
+    form = suspend_flow_run(
+        wait_for_input=PromotionForm.with_initial_data(
+            description=description, decision="reject", reviewer="", comment=""
+        ),
+        timeout=APPROVAL_TIMEOUT_S,
+        key=f"approve-{evaluation_id}",
+    )
+    if not form.reviewer.strip():
+        return Approval("reject", "nobody", "the form was sent without a reviewer's name")
+    return Approval(form.decision, form.reviewer, form.comment)
+
+
+def _report(summary: dict[str, Any], policy: str) -> str:
+    verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), policy)
+    return markdown(verdict, *(msgspec.convert(summary[role], Candidate) for role in ("candidate", "against")))

@@ -1,0 +1,43 @@
+"""A verdict as others read it: Markdown for people and pull requests, JUnit XML for continuous integration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from flows.promote.gate import Finding
+from schemas.events import Candidate
+from schemas.records import Verdict
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|<>~])")
+
+
+def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate) -> str:
+    """The verdict first, then every reason, those that decided it at the top. Names made by users are escaped."""
+    who = f"Candidate {_text(candidate.model)} ({candidate.id}) against {_text(champion.model)} ({champion.id})"
+    reasons = [f"{n}. {_text(reason)}" for n, reason in enumerate(verdict.reasons, 1)]
+    return "\n".join([f"## Verdict: {verdict.verdict}", "", f"{who}, policy `{verdict.policy}`.", "", *reasons, ""])
+
+
+def junit(findings: Sequence[Finding]) -> str:
+    """One test case a finding; whatever does not speak for promotion is a failure, its type says which."""
+    failures = sum(finding.answer != "promote" for finding in findings)
+    suite = ElementTree.Element("testsuite", name="flywheel gate", tests=str(len(findings)), failures=str(failures))
+    for finding in findings:
+        case = ElementTree.SubElement(suite, "testcase", classname="flywheel.gate", name=_clean(finding.about))
+        if finding.answer != "promote":
+            failure = ElementTree.SubElement(case, "failure", type=finding.answer, message=_clean(finding.reason))
+            failure.text = _clean(finding.reason)
+        else:
+            ElementTree.SubElement(case, "system-out").text = _clean(finding.reason)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _text(value: str) -> str:
+    return _MARKUP.sub(r"\\\1", " ".join(value.split()))
+
+
+def _clean(value: str) -> str:
+    return _NOT_XML.sub("?", value)
