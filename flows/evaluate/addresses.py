@@ -41,7 +41,9 @@ def check_address(host: str, address: str, declared: Iterable[str]) -> None:
         return
     try:
         found = ipaddress.ip_address(address)
-    except ValueError:
+    except ValueError as error:
+        if address.replace(".", "").isdigit():  # `2130706433` is 127.0.0.1, and no client asks a resolver about it
+            raise EndpointError(f"{host}: write the address as four numbers with points between") from error
         return  # a name: the resolver checks what it stands for
     if isinstance(found, ipaddress.IPv6Address):
         found = found.ipv4_mapped or found.sixtofour or found

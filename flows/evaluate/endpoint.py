@@ -6,6 +6,7 @@ Never raises for what an endpoint does. Requests are content-keyed (`journal.py`
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import random
 import time
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -52,7 +54,7 @@ def make_request(
     system message; its name always travels in the header `x-prompt-version`, for endpoints that keep their own prompts.
     Raises EndpointError if the endpoint's URL may not be called.
     """
-    url = check_url(candidate.endpoint.rstrip("/") + "/chat/completions", settings.private_endpoints)
+    url = _completions(candidate.endpoint, settings.private_endpoints)
     version = candidate.prompt_version
     if version in settings.prompts:
         system = {"role": "system", "content": settings.prompts[version]}
@@ -63,9 +65,15 @@ def make_request(
     if settings.stream:
         what |= {"stream": True, "stream_options": {"include_usage": True}}
     body = _encoder.encode(what)
-    headers = {"x-prompt-version": version} if version else {}
+    headers = {"x-prompt-version": quote(version)} if version else {}
     name = b"\0".join((str(url).encode(), (version or "").encode(), str(sample).encode(), body))
     return Request(url, candidate.model, body, hashlib.sha256(name).hexdigest(), headers)
+
+
+@functools.lru_cache(maxsize=64)
+def _completions(endpoint: str, declared: tuple[str, ...]) -> URL:
+    """Where an endpoint, named by its base URL, takes chat requests."""
+    return check_url(endpoint.rstrip("/"), declared) / "chat" / "completions"
 
 
 class Client:
@@ -80,7 +88,7 @@ class Client:
         self._random = random.Random(seed)  # noqa: S311 jitter, not a secret
         self._resume_at: dict[URL, float] = {}
         self._failures: dict[URL, int] = {}
-        self._keys = {str(check_url(base, settings.private_endpoints)): key for base, key in settings.api_keys.items()}
+        self._keys = {URL(base.rstrip("/")) / "chat" / "completions": key for base, key in settings.api_keys.items()}
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
@@ -105,8 +113,11 @@ class Client:
         for number in range(1, self._settings.tries + 1):
             if self._failures.get(request.url, 0) >= self._settings.give_up_after:
                 break
-            await self._pause(request.url)
-            answer = msgspec.structs.replace(await self._try(request, number), tries=number)
+            if request.url in self._resume_at:
+                await self._pause(request.url)
+            answer = await self._try(request, number)
+            if number > 1:
+                answer = msgspec.structs.replace(answer, tries=number)
             if answer.unscored not in RETRIED:
                 break
         if answer.unscored in RETRIED:
@@ -124,7 +135,7 @@ class Client:
         begin = time.perf_counter()
         try:
             async with self._session.post(
-                request.url, data=request.body, headers=self._headers(request), allow_redirects=False
+                request.url, data=request.body, headers=self._headers_of(request), allow_redirects=False
             ) as response:
                 if response.status == 200:
                     return await self._read(response, begin)
@@ -147,10 +158,9 @@ class Client:
             until = asyncio.get_running_loop().time() + min(asked, self._settings.retry_after_max_s)
             self._resume_at[url] = max(until, self._resume_at.get(url, 0.0))
 
-    def _headers(self, request: Request) -> dict[str, str]:
-        base = str(request.url).removesuffix("/chat/completions")
-        key = self._keys.get(base) or self._keys.get(base + "/")
-        return {**request.headers, **({"authorization": f"Bearer {key}"} if key else {})}
+    def _headers_of(self, request: Request) -> Mapping[str, str]:
+        key = self._keys.get(request.url)
+        return {**request.headers, "authorization": f"Bearer {key}"} if key else request.headers
 
     async def _read(self, response: aiohttp.ClientResponse, begin: float) -> Answer:
         limit = self._settings.max_response_bytes

@@ -51,7 +51,7 @@ def _item(row: dict[str, Any], number: int) -> Item:
     try:
         return Item(
             item_id=str(row["item_id"]),
-            messages=tuple(to_chat([_bare(message) for message in _nested(row["messages"])])),
+            messages=tuple(to_chat([_message(message) for message in _nested(row["messages"])])),
             reference=row.get("reference"),
             slice=row.get("slice") or "",
             unit=row.get("unit") or str(row["item_id"]),
@@ -66,6 +66,11 @@ def _nested(value: Any) -> list[dict[str, Any]]:
     """A nested column, stored as Arrow lists, as Arrow JSON, or as JSON text."""
     decoded = msgspec.json.decode(value) if isinstance(value, str | bytes) else value
     return [msgspec.json.decode(part) if isinstance(part, str) else part for part in decoded or []]
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    bare = _bare(message)
+    return {**bare, "tool_calls": _nested(bare["tool_calls"])} if "tool_calls" in bare else bare
 
 
 def _bare(value: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ A judge's own error is measured against people's labels and corrected for where 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -131,15 +132,16 @@ class PairwiseJudge(_Asked):
         return [_side(known.get((case.item.item_id, case.sample)), case.role) for case in cases]
 
     async def _shares(self, pairs: Sequence[tuple[Item, int, Answer, Answer]], ask: Ask) -> list[Mark]:
-        """The candidate's share of each pair: 1, 0.5 or 0."""
+        """The candidate's share of each pair: 1, 0.5 or 0. Of equal answers none is better: nobody is asked."""
+        differ = [candidate.text != champion.text for *_, candidate, champion in pairs]
         questions = [
             self._request(item, sample, {"reply_1": first.text, "reply_2": second.text})
-            for item, sample, candidate, champion in pairs
+            for item, sample, candidate, champion in itertools.compress(pairs, differ)
             for first, second in ((candidate, champion), (champion, candidate))
         ]
         answers = await ask([request for request, _ in questions])
-        said = [_better(answer, token) for answer, (_, token) in zip(answers, questions, strict=True)]
-        return [_share(there, back) for there, back in zip(said[::2], said[1::2], strict=True)]
+        said = iter([_better(answer, token) for answer, (_, token) in zip(answers, questions, strict=True)])
+        return [_share(next(said), next(said)) if asked else Mark(0.5) for asked in differ]
 
 
 def _short(item: Item, answer: Answer) -> bool:

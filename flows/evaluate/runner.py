@@ -55,9 +55,13 @@ class Budget:
         most, dearest = self._settings.max_requests, self._settings.max_cost_usd
         return bool((most and self.requests >= most) or (dearest and self.cost_usd >= dearest))
 
-    def add(self, model: str, answer: Answer) -> None:
-        """Count what was asked for and answered."""
-        self.requests += answer.tries
+    def begin(self) -> None:
+        """Count a request that is about to be made."""
+        self.requests += 1
+
+    def add(self, model: str, answer: Answer, begun: int = 0) -> None:
+        """Count an answer: what it cost, and its tries beyond those that were begun."""
+        self.requests += answer.tries - begun
         self.cost_usd += cost(self._settings.prices, model, answer) or 0.0
 
 
@@ -85,18 +89,19 @@ class Runner:
         self._done = self._total = self._unscored = 0
 
     async def answer_all(self, requests: Sequence[Request]) -> list[Answer]:
-        """The answers in the order of the requests, which are begun in that order."""
-        answers: list[Answer | None] = [None] * len(requests)
-        waiting = iter(enumerate(requests))
-        self._total += len(requests)
+        """The answers in the order of the requests, which are begun in that order; equal requests are made once."""
+        unique = {request.key: request for request in requests}
+        answers: dict[str, Answer] = {}
+        waiting = iter(unique.values())
+        self._total += len(unique)
         async with self._ticking(), asyncio.TaskGroup() as workers:
-            for _ in range(min(self._settings.connections, len(requests))):
+            for _ in range(min(self._settings.connections, len(unique))):
                 workers.create_task(self._work(waiting, answers))
-        return [answer or unanswered("never_asked") for answer in answers]
+        return [answers[request.key] for request in requests]
 
-    async def _work(self, waiting: Iterator[tuple[int, Request]], answers: list[Answer | None]) -> None:
-        for place, request in waiting:
-            answer = answers[place] = await self._answer(request)
+    async def _work(self, waiting: Iterator[Request], answers: dict[str, Answer]) -> None:
+        for request in waiting:
+            answer = answers[request.key] = await self._answer(request)
             self._done += 1
             self._unscored += answer.unscored is not None
 
@@ -106,8 +111,9 @@ class Runner:
             return known
         if self._budget.spent:
             return unanswered("budget", "evaluate.max_requests or evaluate.max_cost_usd is reached")
+        self._budget.begin()
         answer = await self._client.ask(request)
-        self._budget.add(request.model, answer)
+        self._budget.add(request.model, answer, begun=1)
         self._journal.put(request.key, answer)
         return answer
 

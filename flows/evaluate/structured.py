@@ -6,7 +6,7 @@ What a model writes may be hostile: a pattern has a time limit, a schema fetches
 from __future__ import annotations
 
 import math
-from decimal import Decimal, InvalidOperation
+import re
 from typing import Any
 
 import msgspec
@@ -18,7 +18,10 @@ from schemas.records import Item
 
 PATTERN_S = 0.2
 """The longest that one answer may be searched: patterns that need more are explosive."""
-_NUMBER = r"[-−+]?(?:\d{1,3}(?:[,  ]\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?<=\d)"
+_NUMBER = re.compile(
+    r"(?:(?<![\w)])([-−+])[$€£]?)?"  # a sign; in `3-4` the dash is none
+    r"((?:\d{1,3}(?:[,\u00a0\u2009\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
+)
 
 
 def pattern(pattern: str, ignore_case: bool = False) -> Scorer:
@@ -92,20 +95,11 @@ def numeric(tolerance: float = 1e-6) -> Scorer:
 
 def last_number(text: str) -> float | None:
     """The last number in a text: thousands separators, signs and exponents understood, None where there is none."""
-    import regex  # noqa: PLC0415 as above
-
-    found = regex.findall(_NUMBER, text.rsplit("####", maxsplit=1)[-1])
-    return _number(found[-1]) if found else None
-
-
-def _number(text: str) -> float | None:
-    plain = text.replace("−", "-")
-    for separator in (",", " ", " "):
-        plain = plain.replace(separator, "")
-    try:
-        value = float(Decimal(plain))
-    except (InvalidOperation, OverflowError):
+    found = _NUMBER.findall(text.rsplit("####", maxsplit=1)[-1])
+    if not found:
         return None
+    sign, digits = found[-1]
+    value = float(re.sub(r"[,\u00a0\u2009\u202f]", "", digits)) * (-1 if sign in {"-", "−"} else 1)
     return value if math.isfinite(value) else None
 
 

@@ -47,6 +47,12 @@ class Endpoint:
     def candidate(self, model: str = "model", **fields: Any) -> Candidate:
         return make_candidate(model, self.url, **fields)
 
+    @staticmethod
+    def sse(*events: dict[str, Any] | str) -> web.Response:
+        """Events as a finished stream."""
+        lines = [f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events]
+        return web.Response(body="".join(lines).encode(), content_type="text/event-stream")
+
     async def _serve(self) -> int:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._handle)
@@ -87,12 +93,6 @@ def item(n: int, reference: str | None = "right", **fields: Any) -> Item:
     """The n-th eval item."""
     message = {"role": "user", "content": f"question {n}"}
     return Item(f"item-{n}", (message,), reference, unit=f"user-{n}", **fields)
-
-
-def sse(*events: dict[str, Any] | str) -> web.Response:
-    """Events as a finished stream."""
-    lines = [f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events]
-    return web.Response(body="".join(lines).encode(), content_type="text/event-stream")
 
 
 @pytest.fixture

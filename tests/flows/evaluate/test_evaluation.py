@@ -216,9 +216,7 @@ def test_no_key_is_stored(lake: Lake, settings: Settings, endpoint: Any) -> None
     assert not [path for path in files if b"sk-" in path.read_bytes()]
 
 
-def test_a_forbidden_endpoint_is_refused_before_anything_is_sent(
-    lake: Lake, settings: Settings, endpoint: Any
-) -> None:
+def test_a_forbidden_endpoint_is_refused_before_anything_is_sent(lake: Lake, settings: Settings, endpoint: Any) -> None:
     """A candidate on a cloud's metadata address cannot make us call it."""
     freeze(lake, settings, rows_of(2))
     old = endpoint.candidate("old")

@@ -1,0 +1,231 @@
+"""Many requests: side by side, once each, within a budget, and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from flows.evaluate.catalogue import scorer_of
+from flows.evaluate.journal import Journal
+from flows.evaluate.runner import Progress, run
+from schemas.errors import SettingsError
+from schemas.records import Item, Score
+from schemas.settings import EvaluateSettings
+
+
+def item(n: int) -> Item:
+    """The n-th eval item: its reference is its number."""
+    return Item(f"item-{n}", ({"role": "user", "content": f"question {n}"},), str(n), unit=f"user-{n}")
+
+
+def number(body: dict[str, Any]) -> str:
+    """The number that a request asks about: the right answer."""
+    return str(body["messages"][-1]["content"].removeprefix("question "))
+
+
+def scores_of(endpoint: Any, path: Path, settings: EvaluateSettings, items: int, **more: Any) -> list[Score]:
+    """Both models' scores on some items."""
+    models: Any = {"candidate": endpoint.candidate("new"), "champion": endpoint.candidate("old")}
+    with Journal(path / "journal.jsonl") as journal:
+        return run([item(n) for n in range(items)], models, settings, scorer_of(settings), journal, **more)
+
+
+def timeless(scores: list[Score]) -> list[Score]:
+    return [msgspec.structs.replace(score, duration_ms=None, tries=1) for score in scores]
+
+
+def test_both_models_are_asked_side_by_side(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """Item by item, each model first in turn, so that what drifts hits both alike."""
+    scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, connections=1), 4)
+
+    asked = [(number(body), body["model"]) for body in endpoint.seen]
+    assert asked == [
+        ("0", "old"), ("0", "new"), ("1", "new"), ("1", "old"), ("2", "old"), ("2", "new"), ("3", "new"), ("3", "old"),
+    ]  # fmt: skip
+
+
+def test_every_item_model_and_sample_has_a_score_or_a_reason(
+    endpoint: Any, quick: EvaluateSettings, tmp_path: Path
+) -> None:
+    """Nothing is left out, and what is missing is neither a pass nor a zero."""
+    endpoint.reply = lambda body: web.Response(status=400) if number(body) == "2" else number(body)
+
+    scores = scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, samples=3), 4)
+
+    assert Counter((s.item_id, s.role) for s in scores) == {
+        (f"item-{n}", role): 3 for n in range(4) for role in ("candidate", "champion")
+    }
+    assert {(s.score, s.unscored) for s in scores} == {(1.0, None), (None, "refused")}
+    assert {s.item_id for s in scores if s.unscored} == {"item-2"}
+    assert all(s.output and s.output.startswith("HTTP 400") for s in scores if s.unscored)
+
+
+def test_requests_in_flight_are_bounded(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """Never more than `connections` at once."""
+    now = most = 0
+
+    def reply(body: dict[str, Any]) -> str:
+        nonlocal now
+        now -= 1
+        return number(body)
+
+    class Counting(list):  # type: ignore[type-arg]
+        def append(self, body: Any) -> None:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            super().append(body)
+
+    endpoint.reply, endpoint.seen, endpoint.delay_s = reply, Counting(), 0.01
+
+    scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, connections=5), 30)
+
+    assert most == 5
+
+
+def test_nothing_is_paid_for_twice(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """The second run over a journal asks nothing, and gives the same scores."""
+    endpoint.reply = number
+    first = scores_of(endpoint, tmp_path, quick, 10)
+
+    assert scores_of(endpoint, tmp_path, quick, 10) == first
+    assert len(endpoint.seen) == 20
+    assert scores_of(endpoint, tmp_path, quick, 11)[:20] == first
+    assert len(endpoint.seen) == 22
+
+
+def test_equal_items_are_asked_once(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """The same question twice in an eval set is one call to each model, and two scores."""
+    endpoint.reply = number
+    twin = msgspec.structs.replace(item(0), item_id="twin", reference="7")
+    models: Any = {"candidate": endpoint.candidate("new"), "champion": endpoint.candidate("old")}
+
+    with Journal(tmp_path / "j") as journal:
+        scores = run([item(0), twin], models, quick, scorer_of(quick), journal)
+
+    assert len(endpoint.seen) == 2
+    assert {(s.item_id, s.score) for s in scores} == {("item-0", 1.0), ("twin", 0.0)}
+
+
+KILLED = """
+    import sys
+    from pathlib import Path
+    from flows.evaluate.catalogue import scorer_of
+    from flows.evaluate.journal import Journal
+    from flows.evaluate.runner import run
+    from schemas.records import Item, make_candidate
+    from schemas.settings import EvaluateSettings
+
+    url, path, items = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    settings = EvaluateSettings(connections=8)
+    models = {"candidate": make_candidate("new", url), "champion": make_candidate("old", url)}
+    rows = [Item(f"item-{n}", ({"role": "user", "content": f"question {n}"},), str(n), unit=f"user-{n}")
+            for n in range(items)]
+    with Journal(path / "journal.jsonl") as journal:
+        run(rows, models, settings, scorer_of(settings), journal)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """[run, KILL -9 at half, run]: no answered call is repeated, and the scores are those of a run without a kill.
+
+    A call whose answer had not been written down when the kill came may be made again: at most one a connection.
+    """
+    items = 150
+    endpoint.reply, endpoint.delay_s = number, 0.01
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), endpoint.url, str(tmp_path), str(items)]
+    child = subprocess.Popen(command)
+    while len(endpoint.seen) < items:
+        assert child.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.002)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    kept = (tmp_path / "journal.jsonl").read_bytes().count(b"\n")
+    before, endpoint.seen = endpoint.seen, []
+
+    resumed = scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, connections=8), items)
+
+    calls = Counter((body["model"], number(body)) for body in [*before, *endpoint.seen])
+    assert len(calls) == 2 * items
+    assert len(endpoint.seen) == 2 * items - kept
+    assert sum(count - 1 for count in calls.values()) <= 8
+    assert timeless(resumed) == timeless(scores_of(endpoint, tmp_path / "undisturbed", quick, items))
+
+
+def test_a_budget_of_requests_is_kept(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """The calls beyond the cap are not made; their items are unscored on both sides alike, and not zero."""
+    endpoint.reply = number
+
+    scores = scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, max_requests=10, connections=2), 20)
+
+    assert len(endpoint.seen) == 10
+    assert Counter(s.unscored for s in scores) == {None: 10, "budget": 30}
+    assert Counter(s.role for s in scores if s.unscored) == {"candidate": 15, "champion": 15}
+
+
+def test_repeated_tries_count_against_the_budget(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """A try that failed was a request too."""
+    endpoint.reply = lambda _: web.Response(status=500)
+
+    scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, max_requests=7, connections=1), 20)
+
+    assert 7 <= len(endpoint.seen) < 7 + quick.tries
+
+
+def test_a_budget_of_money_is_kept(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """By the prices in the settings and the tokens that the endpoint counts; a resumed run has what is left."""
+    endpoint.reply = number
+    prices = {"new": (1e5, 0.0), "old": (0.0, 2e5)}  # 10 tokens in, 5 out: one dollar a call either way
+    settings = msgspec.structs.replace(quick, connections=1, prices=prices, max_cost_usd=6.0)
+
+    scores = scores_of(endpoint, tmp_path, settings, 20)
+
+    assert len(endpoint.seen) == 6
+    assert {s.cost_usd for s in scores if s.score is not None} == {1.0}
+    assert {s.cost_usd for s in scores if s.unscored} == {None}
+    scores_of(endpoint, tmp_path, settings, 20)
+    assert len(endpoint.seen) == 6
+
+
+def test_a_budget_of_money_needs_prices(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """A cap that cannot be kept is refused before anything is spent."""
+    with pytest.raises(SettingsError, match=r"price in evaluate\.prices for new, old"):
+        scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, max_cost_usd=1.0), 1)
+    assert not endpoint.seen
+
+
+def test_progress_is_told_to_its_end(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """Who watches sees the numbers rise to the whole."""
+    seen: list[Progress] = []
+    endpoint.reply = number
+
+    scores_of(endpoint, tmp_path, quick, 5, watch=seen.append)
+
+    assert seen[-1] == Progress(done=10, total=10, unscored=0, cost_usd=None)
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+
+
+def test_an_outage_of_one_side_leaves_the_other_scored(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """The candidate's endpoint is given up after a while; the champion behind another is asked to the end."""
+    endpoint.reply = number
+    down = endpoint.candidate("new")
+    down = msgspec.structs.replace(down, endpoint="http://127.0.0.1:9/v1")
+    settings = msgspec.structs.replace(quick, give_up_after=2, tries=2)
+    models: Any = {"candidate": down, "champion": endpoint.candidate("old")}
+
+    with Journal(tmp_path / "j") as journal:
+        scores = run([item(n) for n in range(20)], models, settings, scorer_of(settings), journal)
+
+    assert {s.unscored for s in scores if s.role == "champion"} == {None}
+    assert {s.unscored for s in scores if s.role == "candidate"} == {"unreachable", "endpoint_down"}
