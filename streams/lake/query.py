@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
 
 from schemas.tables import TABLES
 from streams.lake.layout import Lake
@@ -24,7 +26,7 @@ def read(lake: Lake, name: str, version: int | None = None) -> pa.Table:
     schema = TABLES[name].schema
     if version == -1 or not lake.exists(name):
         return schema.empty_table()
-    table = lake.open(name, version).to_pyarrow_dataset().to_table()
+    table = _dataset(lake.open(name, version)).to_table()
     return _conform(table, schema)
 
 
@@ -40,13 +42,29 @@ def query(lake: Lake, sql: str, versions: Mapping[str, int], parameters: Mapping
         return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
 
 
+def _dataset(handle: DeltaTable) -> ds.Dataset:
+    """The table's files without the bounds that Delta's log gives for whole files.
+
+    Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
+    a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
+    """
+    full = handle.to_pyarrow_dataset()
+    partitions = handle.metadata().partition_columns
+    keys = ds.partitioning(pa.schema([full.schema.field(name) for name in partitions]), flavor="hive")
+    fragments = [
+        full.format.make_fragment(part.path, part.filesystem, partition_expression=keys.parse(part.path))
+        for part in full.get_fragments()
+    ]
+    return ds.FileSystemDataset(fragments, full.schema, full.format, full.filesystem)
+
+
 def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, version: int) -> None:
     table = TABLES[name]
     if version == -1:
         connection.register(name, table.schema.empty_table())
         return
     stored = f"stored_{name}"
-    connection.register(stored, lake.open(name, version).to_pyarrow_dataset())
+    connection.register(stored, _dataset(lake.open(name, version)))
     missing = [field for field in table.schema if field.name not in connection.table(stored).columns]
     added = "".join(f", CAST(NULL AS {_sql_type(field)}) AS {field.name}" for field in missing)
     if not table.raw:
