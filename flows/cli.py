@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from flows.commands import archive, candidate, champion, demo, evaluate, gate, ledger, promote, replay
+from flows.commands import archive, candidate, champion, demo, evaluate, gate, ledger, promote, replay, triage, turn, up
 from flows.commands import settings as settings_command
+from flows.context import with_addresses
 from schemas.errors import FlywheelError, SettingsError
 from schemas.settings import load
 
@@ -49,10 +51,17 @@ def prepare(
     environment = dict(os.environ)
     if home:
         environment["FLYWHEEL_HOME"] = str(home)
-    context.obj = load(table, environment)
+    settings = load(table, environment)
+    context.obj = settings if context.invoked_subcommand in STARTERS else with_addresses(settings)
 
 
-COMMANDS = {
+STARTERS = {"up", "demo"}
+"""Commands that start a broker and a Prefect server; all others find those of a running `flywheel up`."""
+COMMANDS: dict[str, Callable[..., None]] = {
+    "up": up.up,
+    "serve": up.serve,
+    "triage": triage.triage,
+    "turn": turn.turn,
     "demo": demo.demo,
     "replay": replay.replay,
     "archive": archive.archive,

@@ -18,6 +18,8 @@ from schemas.settings import Settings
 
 TIMEOUT_S = 10.0
 """A busy server on SQLite can take seconds to answer."""
+TURN = "turn/scheduled"
+"""The deployment that turns the wheel, as `flow/deployment`."""
 EVALUATION = "evaluate-and-promote/on-registration"
 """The deployment that judges a candidate, as `flow/deployment`."""
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -45,6 +47,10 @@ class Orchestrator:
     def page(self) -> str:
         """Where a person looks at it."""
         return self.url.removesuffix("/api")
+
+    def page_of(self, run: FlowRun) -> str:
+        """Where a person looks at a run."""
+        return f"{self.page}/runs/flow-run/{run.id}"
 
     def answers(self) -> bool:
         """Whether it takes requests now."""

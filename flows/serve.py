@@ -38,7 +38,7 @@ from flows.cluster.flow import cluster_flow
 from flows.context import lake_of, prefect_url, settings_from_environment
 from flows.curate.flow import curate_flow
 from flows.evaluate.flow import evaluate_flow
-from flows.orchestrator import EVALUATION, Orchestrator, request_evaluation
+from flows.orchestrator import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
 from flows.turn import turn, waiting
 from schemas.errors import NotEnoughData
@@ -91,7 +91,7 @@ def evaluate_and_promote_flow(candidate_id: str, application: str | None = None,
 
 
 SERVED: tuple[tuple[Flow[..., Any], str, Schedule | None], ...] = (
-    (turn_flow, "scheduled", Cron("0 * * * *", timezone="UTC", slug="hourly")),
+    (turn_flow, TURN.rpartition("/")[2], Cron("0 * * * *", timezone="UTC", slug="hourly")),
     (evaluate_and_promote_flow, EVALUATION.rpartition("/")[2], None),
     (cluster_flow, "by-hand", None),
     (curate_flow, "by-hand", None),

@@ -1,0 +1,69 @@
+"""`flywheel turn`: one turn of the wheel, under Prefect or in this process."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.context import lake_of, prefect_url
+from flows.orchestrator import TURN, Orchestrator
+from flows.turn import turn as turn_here
+from schemas.errors import UsageError
+from schemas.settings import Settings
+
+
+def turn(
+    context: typer.Context,
+    as_of: Annotated[
+        str | None, typer.Option(help="The instant that windows end at, ISO 8601 with its offset; default: now.")
+    ] = None,
+    prefect: Annotated[
+        bool, typer.Option("--prefect/--no-prefect", help="Ask the Prefect server, or work in this process.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Cluster the failures and build the datasets, now instead of at the next scheduled time."""
+    settings: Settings = context.obj
+    moment = _instant(as_of)
+    console = Console()
+    if prefect and (url := _asked(settings, moment)):
+        console.print(json.dumps({"run": url}) if as_json else f"turn started: {url}", highlight=False, soft_wrap=True)
+        return
+    if prefect:
+        console.print("No Prefect server answers, so the turn is made in this process.", style="dim")
+    summary = turn_here(lake_of(settings), settings, moment)
+    if as_json:
+        print(json.dumps(summary))  # noqa: T201 for programs, so without colours
+    else:
+        _show(console, summary)
+
+
+def _asked(settings: Settings, moment: datetime) -> str | None:
+    """The page of the run that was started, or None where nobody took the order."""
+    server = Orchestrator(prefect_url(settings))
+    known = {"application": settings.application, "as_of": moment.isoformat()}
+    run = server.start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
+    return None if run is None else server.page_of(run)
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--as-of {text!r} is not a time: {error}") from error
+    if moment.tzinfo is None:
+        raise UsageError(f"--as-of {text!r} has no offset: write for example {text}Z")
+    return moment
+
+
+def _show(console: Console, summary: dict[str, Any]) -> None:
+    for stage, found in summary.items():
+        plain = {name: value for name, value in found.items() if isinstance(value, str | int | float)}
+        told = ", ".join(f"{name} {value}" for name, value in plain.items())
+        console.print(f"[bold]{stage}[/]: {told}", highlight=False)
