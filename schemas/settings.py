@@ -121,8 +121,11 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     """Keys the hash of the split: change it and every unit is dealt anew, so never change it."""
     near_duplicate: Share = 0.7
     """Jaccard similarity of 4-grams from which two texts are one."""
-    paraphrase: Share = 0.9
-    """Cosine of vectors from which a train text says the same as an eval text; 1 switches the check off."""
+    paraphrase: Share = 0.75
+    """Cosine of vectors from which a train text may say the same as an eval text; 1 switches the check off."""
+    paraphrase_margin: Share = 0.15
+    """And how far the pair must stand out from the eval text's own neighbourhood: questions of one topic are near one
+    another without saying the same (docs/design/splits.md)."""
     benchmarks: tuple[str, ...] = ()
     """Files that train must not resemble: .jsonl (field `text`, `question` or `prompt`), .parquet, or a text a line."""
     consent: bool = True
@@ -180,6 +183,8 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     """Scorers `judge` and `pairwise_judge`: base URL of the model that judges."""
     judge_model: str = ""
     """Its name there; best of another family than the models that it judges."""
+    judge_parameters: dict[str, Any] = {"temperature": 0, "max_tokens": 512, "response_format": {"type": "json_object"}}
+    """Sent with each question to the judge: a short, steady answer. Change it where its server knows other words."""
     rubric: str = "The reply answers the request correctly and completely; it invents nothing."
     """What a judge is to look for, where the item brings no rubric of its own."""
 

@@ -27,8 +27,6 @@ from schemas.settings import EvaluateSettings
 
 MAX_CHARS = 50_000
 """The longest text that a judge is shown: cutting it would hide its end, so a longer one is `too_long_to_judge`."""
-MAX_TOKENS = 512
-"""The judge's own answer: a few words and the verdict."""
 _Verdict = TypeVar("_Verdict")
 NONSENSE = Mark(None, "judge_nonsense")
 
@@ -68,7 +66,7 @@ class _Asked:
         self._judge: Candidate = make_candidate(
             settings.judge_model,
             settings.judge_endpoint,
-            parameters={"temperature": 0, "max_tokens": MAX_TOKENS, "response_format": {"type": "json_object"}},
+            parameters=settings.judge_parameters,
         )
         self._instructions = instructions
 

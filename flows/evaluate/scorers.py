@@ -97,8 +97,11 @@ def normalised_match() -> Scorer:
 
 def normalise(text: str) -> str:
     """Compatibility form (NFKC), folded case, single spaces, no punctuation, unless punctuation is all there is."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return " ".join(re.sub(r"[^\w\s]|_", " ", folded).split()) or folded
+    return " ".join(_words(text)) or " ".join(text.split())
+
+
+def _words(text: str) -> list[str]:
+    return re.sub(r"[^\w\s]|_", " ", unicodedata.normalize("NFKC", text).casefold()).split()
 
 
 def token_f1() -> Scorer:
@@ -116,24 +119,23 @@ def f1(text: str, reference: str) -> float:
 
 
 def _squad_words(text: str) -> list[str]:
-    return [word for word in normalise(text).split() if word not in {"a", "an", "the"}]
+    return [word for word in _words(text) if word not in {"a", "an", "the"}]
 
 
 def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -> Scorer:
     """ROUGE F-measure (Lin, 2004) by Google's rouge-score, with words of every script rather than ASCII alone."""
     from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]  # noqa: PLC0415 nltk is slow
 
-    scorer = RougeScorer([kind], tokenizer=_Words())
+    scorer = RougeScorer([kind], tokenizer=_Tokenizer())
     return against_reference(
         kind, lambda text, reference: scorer.score(target=reference, prediction=text)[kind].fmeasure
     )
 
 
-class _Words:
+class _Tokenizer:
     """The tokenizer that rouge-score takes."""
 
-    def tokenize(self, text: str) -> list[str]:
-        return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+    tokenize = staticmethod(_words)
 
 
 class EmbeddingSimilarity:

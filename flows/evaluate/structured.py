@@ -57,6 +57,7 @@ def json_schema(schema: dict[str, Any]) -> Scorer:
     """
     from jsonschema import exceptions, validators  # type: ignore[import-untyped]  # noqa: PLC0415 slow to import
     from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
     kind = validators.validator_for(schema)
     try:
@@ -72,6 +73,8 @@ def json_schema(schema: dict[str, Any]) -> Scorer:
             return Mark(0.0)
         except RecursionError:
             return Mark(None, "nested_too_deep")
+        except Unresolvable:
+            return Mark(None, "schema_unresolved")
 
     return Each("json_schema", mark)
 
