@@ -183,7 +183,9 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     """Scorers `judge` and `pairwise_judge`: base URL of the model that judges."""
     judge_model: str = ""
     """Its name there; best of another family than the models that it judges."""
-    judge_parameters: dict[str, Any] = {"temperature": 0, "max_tokens": 512, "response_format": {"type": "json_object"}}
+    judge_parameters: dict[str, Any] = msgspec.field(
+        default_factory=lambda: {"temperature": 0, "max_tokens": 512, "response_format": {"type": "json_object"}}
+    )
     """Sent with each question to the judge: a short, steady answer. Change it where its server knows other words."""
     rubric: str = "The reply answers the request correctly and completely; it invents nothing."
     """What a judge is to look for, where the item brings no rubric of its own."""
