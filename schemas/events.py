@@ -19,6 +19,8 @@ MAX_TEXT = 1_000_000
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 """An identifier that somebody else made: never part of a path or a table name."""
+Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+"""Held by `check_id`, which says which field is wrong; UUIDv7 recommended: ids that grow with time cluster in files."""
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Instant = Annotated[datetime, Meta(tz=True)]
 """An RFC 3339 time with its offset; a time without one is refused."""
@@ -34,6 +36,13 @@ def check_id(value: str, field: str = "id") -> None:
     """Raise ValueError unless `value` is a UUID in canonical lower-case form (UUIDv7 recommended)."""
     if not _is_uuid(value):
         raise ValueError(f"{field} must be a UUID in lower-case canonical form, got {value[:64]!r}")
+
+
+def check_head(event: Any) -> None:
+    """Raise ValueError unless the event's id is a UUID and its time one that every tool can write."""
+    check_id(event.id)
+    if not 1970 <= event.time.year <= 9998:
+        raise ValueError(f"time must lie between the years 1970 and 9998, got {event.time.year}")
 
 
 class ToolFunction(Struct, frozen=True, omit_defaults=True):
@@ -67,7 +76,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
 class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request to an LLM application and its response."""
 
-    id: str
+    id: Id
     """UUID made by the producer (UUIDv7 recommended); the same id twice is one event."""
     time: Instant
     """When the request began."""
@@ -104,7 +113,7 @@ class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot say."""
-        check_id(self.id)
+        check_head(self)
 
 
 Kind = Literal[
@@ -122,11 +131,11 @@ _NEEDS_TEXT = {"comment", "correction"}
 class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anything that says how good one interaction was."""
 
-    id: str
+    id: Id
     time: Instant
     application: Name
     conversation_id: Name
-    interaction_id: str
+    interaction_id: Id
     """May arrive before the interaction itself, or days later."""
     kind: Kind
     source: Name = "user"
@@ -138,16 +147,16 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """kind `label`: its name; guardrails: the category; escalate: the queue."""
     text: Text | None = None
     """comment: what was said. correction: the answer as it should have been."""
-    replaced_by: str | None = None
+    replaced_by: Id | None = None
     """regenerate, retry: the id of the interaction that answered instead."""
-    supersedes: str | None = None
+    supersedes: Id | None = None
     """The id of an earlier feedback event that this one replaces."""
-    retracts: str | None = None
+    retracts: Id | None = None
     """The id of an earlier feedback event that is taken back; this event says nothing itself."""
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot say."""
-        check_id(self.id)
+        check_head(self)
         check_id(self.interaction_id, "interaction_id")
         for field in ("replaced_by", "supersedes", "retracts"):
             if (value := getattr(self, field)) is not None:
@@ -167,7 +176,7 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A person's wish to be forgotten."""
 
-    id: str
+    id: Id
     time: Instant
     subject: Name
     """The `user_id` whose rows are to go."""
@@ -178,7 +187,7 @@ class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot say."""
-        check_id(self.id)
+        check_head(self)
 
 
 class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -198,7 +207,7 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the promotion ledger, announced on `llm.decisions`."""
 
-    id: str
+    id: Id
     time: Instant
     application: Name
     action: Literal["registered", "promoted", "held", "rolled_back"]
@@ -220,13 +229,13 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot say."""
-        check_id(self.id)
+        check_head(self)
 
 
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What triage raises on `llm.alerts`."""
 
-    id: str
+    id: Id
     time: Instant
     application: Name
     rule: Name

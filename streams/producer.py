@@ -47,7 +47,7 @@ _BY_TYPE = {topic.event_type: topic for topic in TOPICS}
 class EventProducer:
     """Sends events; `flush` (or leaving the `with` block) returns when Kafka has acknowledged all of them."""
 
-    def __init__(self, kafka: KafkaSettings, source: str = SOURCE) -> None:
+    def __init__(self, kafka: KafkaSettings, source: str = SOURCE, timeout_s: float = 30.0) -> None:
         """Raises BrokerError where no broker answers, UsageError where none is named."""
         if not kafka.bootstrap_servers:
             raise UsageError("no Kafka broker is named: start one with `flywheel up`, or set KAFKA_BOOTSTRAP_SERVERS")
@@ -65,6 +65,7 @@ class EventProducer:
                 batch_size=2**18,
                 max_request_size=MAX_REQUEST,
                 allow_auto_create_topics=False,
+                bootstrap_timeout_ms=int(timeout_s * 1000),
                 **_options(kafka),
             )
         except KafkaError as error:

@@ -1,0 +1,102 @@
+"""A file of events → Kafka: each line checked as the archiver will check it, then sent as it is.
+
+A line is one JSON object: `{"type": "llm.feedback.v1", "data": {…}}` (CloudEvents' JSON form), or the event itself with
+a `type` among its fields, or the event itself where the type is given for the whole file. Replaying a file twice is
+safe: the same id twice is one event. Go on to `streams/producer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from schemas.codec import decode
+from schemas.errors import EventError, InputFileError
+from schemas.events import EVENT_TYPES, event_type
+from schemas.topics import TOPICS, Topic
+from streams.producer import EventProducer
+
+_LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BY_TYPE = {topic.event_type: topic for topic in TOPICS}
+_SHOWN = 20
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One good line of a file."""
+
+    topic: Topic
+    key: str
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """One line that is not an event."""
+
+    number: int
+    """Counted from 1."""
+    error: str
+
+
+class Replayed(msgspec.Struct):
+    """What became of a file."""
+
+    sent: int = 0
+    bad: int = 0
+    shown: list[BadLine] = []
+    """The first 20 bad lines."""
+
+
+def replay(
+    path: Path, producer: EventProducer, default_type: str | None, progress: Callable[[int], None] = lambda _: None
+) -> Replayed:
+    """Send every good line; `progress` is told the bytes read, line by line. Raises InputFileError, BrokerError."""
+    if default_type is not None and default_type not in EVENT_TYPES:
+        raise InputFileError(f"{default_type!r} is no event type; known are {', '.join(EVENT_TYPES)}")
+    result = Replayed()
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                progress(len(line))
+                if not line.strip():
+                    continue
+                try:
+                    event = parse_line(line, default_type)
+                    producer.send_bytes(event.topic, event.key, event.value, event.headers)
+                except EventError as error:
+                    result.bad += 1
+                    if len(result.shown) < _SHOWN:
+                        result.shown.append(BadLine(number, str(error)))
+                else:
+                    result.sent += 1
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror}") from error
+    producer.flush()
+    return result
+
+
+def parse_line(line: bytes, default_type: str | None = None) -> Line:
+    """One line as what is sent. Raises EventError naming what is wrong."""
+    try:
+        fields = _LINE.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventError("invalid_json", f"not a JSON object: {error}") from error
+    type_name = _type_of(fields.pop("type", None), default_type)
+    value = bytes(fields["data"]) if "data" in fields else msgspec.json.encode(fields)
+    event = decode(value, type_name).event
+    topic = _BY_TYPE[event_type(event)]
+    headers = {"ce_specversion": "1.0", "ce_id": event.id, "ce_type": type_name, "ce_source": "flywheel replay"}
+    return Line(topic, getattr(event, topic.key), value, [(name, text.encode()) for name, text in headers.items()])
+
+
+def _type_of(stated: msgspec.Raw | None, default: str | None) -> str:
+    if stated is None:
+        if default is None:
+            raise EventError("unknown_type", "the line names no `type`, and none was given for the file")
+        return default
+    try:
+        return msgspec.json.decode(stated, type=str)
+    except msgspec.ValidationError as error:
+        raise EventError("unknown_type", "`type` must be text such as llm.interaction.v1") from error

@@ -1,0 +1,215 @@
+"""Bytes become events or a named refusal, and both ways of reading agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import codec
+from schemas.codec import decode, encode, headers, type_of
+from schemas.errors import EventError
+from schemas.events import EVENT_TYPES, event_type
+from schemas.rows import fields_of, row
+from tests.conftest import event_id, feedback, interaction
+
+INTERACTION = "llm.interaction.v1"
+T = TypeVar("T")
+
+
+def fields(**changes: Any) -> dict[str, Any]:
+    """The fields of a good interaction, with changes; None removes one."""
+    merged = {**msgspec.to_builtins(interaction(1)), **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def reason(value: bytes | None, type_name: str = INTERACTION) -> str:
+    """Why both ways of reading refuse the bytes."""
+    with pytest.raises(EventError) as slow:
+        decode(value, type_name)
+    with pytest.raises(EventError) as fast:
+        row(value, type_name)
+    assert (fast.value.reason, fast.value.detail) == (slow.value.reason, slow.value.detail)
+    return f"{slow.value.reason}: {slow.value.detail}"
+
+
+def test_an_event_survives_the_way_to_bytes_and_back() -> None:
+    """Encoding and decoding change nothing."""
+    for event in (
+        interaction(1, cost_usd=0.5, finish_reasons=["stop"]),
+        feedback(1, interaction(1), "correction", text="x"),
+    ):
+        name = "llm.interaction.v1" if event.id == interaction(1).id else "llm.feedback.v1"
+        assert decode(encode(event), name).event == event
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id": "no"}, "id must be a UUID"),
+        ({"id": event_id(1).upper().replace("0190", "A190")}, "id must be a UUID"),
+        ({"id": None}, "missing required field `id`"),
+        ({"time": "2026-01-05T09:00:00"}, "timezone"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "between the years 1970 and 9998"),
+        ({"request_model": 7}, "$.request_model"),
+        ({"input_messages": []}, "length >= 1"),
+        ({"input_messages": None}, "input_messages"),
+        ({"input_messages": [{"content": "no role"}]}, "$.input_messages[0]"),
+        ({"input_tokens": -1}, "$.input_tokens"),
+        ({"input_tokens": 2**60}, "$.input_tokens"),
+        ({"application": "x" * 257}, "$.application"),
+    ],
+)
+def test_a_refusal_names_the_field(changes: dict[str, Any], said: str) -> None:
+    """Whoever sent a bad event learns which field is wrong."""
+    found = reason(json.dumps(fields(**changes)).encode())
+
+    assert found.startswith("invalid_field")
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b"null", "invalid_field"),
+        (b"[]", "invalid_field"),
+        (b"{", "invalid_json"),
+        (encode(interaction(1)) * 2, "invalid_json"),
+        (b"\xff", "invalid_utf8"),
+        (b'{"id": NaN}', "invalid_json"),
+        (encode(interaction(1)).replace(b"answer", b"\xc3\x28"), "invalid_utf8"),
+        (encode(interaction(1))[:-1] + b',"x":"\xc3\x28"}', "invalid_utf8"),
+        (encode(interaction(1))[:-1] + b',"x":"\\ud800"}', "invalid_json"),
+        (encode(interaction(1))[:-1] + b',"x":1e999}', "invalid_"),
+        (encode(interaction(1)).replace(b'"role":"user"', b'"role":"user","y":"\\ud800"'), "invalid_json"),
+        (encode(interaction(1))[:-1] + b',"x":' + b"[" * 70 + b"]" * 70 + b"}", "too_deep"),
+        (encode(interaction(1))[:-1] + b',"x":' + b"[" * 99_999 + b"]" * 99_999 + b"}", "too_deep"),
+        (encode(interaction(1))[:-1] + b',"request_parameters":{"a":' + b"[" * 70 + b"]" * 70 + b"}}", "too_deep"),
+    ],
+)
+def test_broken_bytes_have_a_countable_reason(value: bytes | None, expected: str) -> None:
+    """Every kind of breakage has its name, and none gets through unread."""
+    assert reason(value).startswith(expected)
+
+
+def test_brackets_in_text_are_not_nesting() -> None:
+    """A message full of brackets is an ordinary message."""
+    text = '[{"' * 500 + "\\" * 7
+    event = interaction(1, input_messages=[{"role": "user", "content": text}])
+
+    assert decode(encode(event), INTERACTION).event == event
+    assert row(encode(event), INTERACTION)[0] == event.id
+
+
+def test_unknown_fields_are_kept() -> None:
+    """What a type does not know is kept as it came, at any level, and nothing else is."""
+    value = json.dumps({**fields(), "z": [1, {"a": None}], "b": "x"}).encode()
+
+    assert json.loads(decode(value, INTERACTION).extra or "") == {"b": "x", "z": [1, {"a": None}]}
+    named = dict(zip(fields_of(INTERACTION), row(value, INTERACTION), strict=True))
+    assert named["extra"] == decode(value, INTERACTION).extra
+    odd = json.dumps(fields(input_messages=[{"role": "user", "content": "x", "mood": "calm"}])).encode()
+    assert b'"mood"' in bytes(dict(zip(fields_of(INTERACTION), row(odd, INTERACTION), strict=True))["input_messages"])
+
+
+def test_an_unknown_type_is_refused() -> None:
+    """A record of a type that nobody knows is a dead letter, not a guess."""
+    for name in ("llm.dream.v1", "", "llm.interaction", "llm.interaction.v0", "x" * 10_000):
+        assert reason(encode(interaction(1)), name).startswith("unknown_type")
+
+
+def test_old_versions_are_lifted_and_new_ones_read_as_the_newest_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions live side by side on a topic; the one that was written is remembered."""
+    newer = decode(encode(interaction(1)), "llm.interaction.v7")
+    assert (newer.event, newer.version) == (interaction(1), 7)
+
+    monkeypatch.setitem(codec.EVENT_TYPES, "llm.note.v2", codec.EVENT_TYPES["llm.erasure.v1"])
+    monkeypatch.setitem(codec._DECODERS, "llm.note.v2", codec._DECODERS["llm.erasure.v1"])
+    monkeypatch.setitem(codec._FIELDS, "llm.note.v2", codec._FIELDS["llm.erasure.v1"])
+    monkeypatch.setitem(codec._NEWEST, "llm.note", "llm.note.v2")
+    monkeypatch.setitem(codec.LIFTS, "llm.note.v1", lambda old: {**old, "subject": old["person"]})
+    old = json.dumps({"id": event_id(1), "time": "2026-01-05T09:00:00Z", "person": "p"}).encode()
+    lifted = decode(old, "llm.note.v1")
+
+    assert (lifted.event.subject, lifted.version) == ("p", 1)
+
+
+def test_headers_say_what_the_event_is() -> None:
+    """CloudEvents headers carry the type back; without them the topic's type counts."""
+    written = headers(interaction(1), "/app")
+
+    assert type_of(written, "x") == INTERACTION
+    assert type_of([], "x") == type_of(None, "x") == "x"
+    assert dict(written)["ce_time"] == b"2026-01-05T09:00:01Z"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(set(EVENT_TYPES) - {"llm.alert.v1"})),
+    changes=st.dictionaries(
+        st.sampled_from(sorted({f for name in EVENT_TYPES for f in EVENT_TYPES[name].__struct_fields__} | {"new"})),
+        json_values,
+        max_size=4,
+    ),
+)
+def test_both_ways_of_reading_agree(name: str, changes: dict[str, Any]) -> None:
+    """The archiver's fast way accepts exactly what the codec accepts, with the same values."""
+    base = {
+        "llm.interaction.v1": msgspec.to_builtins(interaction(1)),
+        "llm.feedback.v1": msgspec.to_builtins(feedback(1, interaction(1))),
+    }.get(name, {"id": event_id(1), "time": "2026-01-05T09:00:00Z", "subject": "s", "application": "a"})
+    _agree(json.dumps({**base, **changes}).encode("utf-8", "surrogatepass"), name)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_bytes_never_crash_a_reader(data: st.DataObject) -> None:
+    """Whatever happens to the bytes of an event, it is read or refused with a reason, both ways alike."""
+    value = bytearray(encode(interaction(1)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(value) - 1))
+        value[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    _agree(bytes(value), INTERACTION)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_random_bytes_never_crash_a_reader(value: bytes) -> None:
+    """Noise is refused with a reason."""
+    _agree(value, INTERACTION)
+
+
+def _agree(value: bytes, name: str) -> None:
+    decoded, refused = _tried(lambda: decode(value, name))
+    found, also_refused = _tried(lambda: row(value, name))
+    assert also_refused == refused
+    if decoded is None or found is None:
+        return
+    named = dict(zip(fields_of(name), found, strict=True))
+    assert (named.pop("extra"), named.pop("event_version")) == (decoded.extra, decoded.version)
+    for field, kept in named.items():
+        if isinstance(kept, msgspec.Raw):
+            assert bytes(kept) == bytes(decoded.raw.get(field, b""))
+        else:
+            assert kept == getattr(decoded.event, field)
+
+
+def _tried(read: Callable[[], T]) -> tuple[T | None, str | None]:
+    try:
+        return read(), None
+    except EventError as error:
+        return None, error.reason
