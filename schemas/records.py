@@ -90,11 +90,11 @@ class Example(Struct, frozen=True, gc=False):
     text: str
     """What the person asked: all user messages, for duplicates and leaks."""
     origin: str
-    """Which signal made it an example: `accepted`, `correction`, `regenerate`, `ab`, `rejected`."""
+    """Which signal made it an example: `accepted`, `correction`, `regenerate`, `ab`, `rejected`, `guardrail`."""
     rejected: str | None = None
     """The answer that was corrected or regenerated, where there is one: chat messages as canonical JSON."""
-    rejected_id: str | None = None
-    """The interaction that gave the rejected answer, where it is another one."""
+    other_id: str | None = None
+    """The interaction that gave the good answer, where it is another one (`regenerate`, `ab`)."""
     feedback_id: str | None = None
     """The feedback event that made it an example, where one alone did."""
     cluster_id: str = ""
@@ -104,6 +104,11 @@ class Example(Struct, frozen=True, gc=False):
     time: datetime | None = None
     tools: str | None = None
     """Tool definitions as JSON."""
+    prompt_version: str | None = None
+    guard: str | None = None
+    """Origin `guardrail`: the guardrail's verdict and what people say of it, as JSON."""
+    copies: int = 1
+    """How many examples it stands for: itself and its duplicates that were left out."""
 
 
 class Item(Struct, frozen=True):

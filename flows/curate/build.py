@@ -1,44 +1,45 @@
-"""Examples into the rows of a training and an eval dataset, with a reason for everything that is left out.
+"""Examples into what each kind of dataset holds, with a reason for everything that is left out. Pure.
 
-The order is the argument: whose side (split), then duplicates inside each side, then train against eval. Pure.
-Go on to `shapes.py` and `folder.py`.
+The order is the argument: whose side (split), train away from eval, then duplicates inside train, and the recipe last:
+what a recipe leaves out must not change what is safe. Go on to `shapes.py` and `folder.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
 from flows.curate.dedup import normalise, stars
-from flows.curate.examples import Dropped
-from flows.curate.leaks import MIN_WORDS, Leaks
+from flows.curate.examples import Dropped, Found
+from flows.curate.leaks import Guard, Leaks, Paraphrases, texts_of
 from flows.curate.split import side_of
-from schemas.messages import parse
 from schemas.records import Example
-from schemas.settings import CurateSettings
+from schemas.settings import CurateSettings, Recipe
 
-ORIGINS = ("correction", "regenerate", "accepted", "rejected")
-"""Best first: a person's own words, an answer that a person took instead, an answer that nobody minded."""
+BEST_FIRST = ("correction", "regenerate", "ab", "accepted", "rejected", "guardrail")
+"""A person's own words, an answer taken instead of another, an answer that did better, an answer nobody minded."""
+NEVER_TAUGHT = ("rejected", "guardrail")
 
 
 class Build(msgspec.Struct, frozen=True):
-    """What goes into the two datasets, and what does not."""
+    """What goes into the two datasets, and what does not. All in order of interaction."""
 
-    train: tuple[Example, ...]
+    taught: tuple[Example, ...]
+    """Train, with a good answer: `sft`; those with a rejected answer too: `preference`."""
+    rejected: tuple[Example, ...]
+    """Train, with a bad answer only: in `kto`."""
+    guardrail: tuple[Example, ...]
+    """Train, verdicts of guardrails."""
     eval: tuple[Example, ...]
     dropped: tuple[Dropped, ...]
 
     @property
-    def sft(self) -> list[Example]:
-        """Train examples with a good answer."""
-        return list(self.train)
-
-    @property
-    def preference(self) -> list[Example]:
+    def pairs(self) -> tuple[Example, ...]:
         """Train examples with a good answer and one that was not."""
-        return [example for example in self.train if example.rejected]
+        return tuple(example for example in self.taught if example.rejected)
 
     def reasons(self) -> dict[str, int]:
         """Dropped rows by reason, most first."""
@@ -46,63 +47,129 @@ class Build(msgspec.Struct, frozen=True):
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def build(examples: Iterable[Example], unusable: Iterable[Dropped], settings: CurateSettings) -> Build:
-    """Split, de-duplicate, and keep train away from eval; `unusable` are the rows that gave no example."""
-    usable, dropped = _with_answer(examples)
-    dropped += unusable
+def build(
+    found: Found,
+    settings: CurateSettings,
+    recipe: Recipe,
+    as_of: datetime,
+    guards: Sequence[Guard] = (),
+    paraphrases: Paraphrases | None = None,
+) -> Build:
+    """Split, keep train away from eval and `guards`, de-duplicate, and take what the recipe asks for."""
+    dropped = list(found.dropped)
     sides: dict[str, list[Example]] = {"train": [], "eval": []}
-    for example in sorted(usable, key=_best_first):
+    for example in sorted(found.examples, key=_best_first):
         sides[side_of(example.unit, settings.salt, settings.eval_share)].append(example)
-    evals = _distinct(sides["eval"], 1.0, "duplicate_in_eval", dropped)
-    safe = _away_from(evals, sides["train"], settings.near_duplicate, dropped)
-    train = _distinct(safe, settings.near_duplicate, "duplicate_in_train", dropped)
-    return Build(_in_order(train), _in_order(evals), tuple(sorted(dropped, key=lambda d: (d.interaction_id, d.reason))))
+    items = _distinct(_askable(sides["eval"], dropped), 1.0, "duplicate_in_eval", dropped)
+    everything = [*map(_guard, items), *guards]
+    safe = _away_from(everything, sides["train"], settings.near_duplicate, paraphrases, dropped)
+    train = [
+        example
+        for group in (_taught(safe), _of(safe, "rejected"), _of(safe, "guardrail"))
+        for example in _distinct(group, settings.near_duplicate, "duplicate_in_train", dropped)
+    ]
+    train, items = (_of_recipe(side, recipe, as_of, dropped) for side in (train, items))
+    train = _capped(train, recipe.per_cluster, dropped)
+    return Build(
+        taught=_in_order(_taught(train)),
+        rejected=_in_order(_of(train, "rejected")),
+        guardrail=_in_order(_of(train, "guardrail")),
+        eval=_in_order(items),
+        dropped=tuple(sorted(dropped, key=lambda row: (row.interaction_id, row.reason))),
+    )
 
 
-def texts_of(example: Example) -> list[str]:
-    """What of an example is compared with eval: all that the user said, and each longer message of it on its own."""
-    said = [m.get("content") or "" for m in parse(example.prompt) if m["role"] == "user"]
-    whole = normalise(example.text)
-    single = [text for text in map(normalise, said) if len(said) > 1 and len(text.split()) >= MIN_WORDS]
-    return list(dict.fromkeys([whole, *single]))
+def _best_first(example: Example) -> tuple[int, float, str, str]:
+    return BEST_FIRST.index(example.origin), -(example.score or 0), example.interaction_id, example.feedback_id or ""
 
 
-def _with_answer(examples: Iterable[Example]) -> tuple[list[Example], list[Dropped]]:
-    usable: list[Example] = []
-    dropped: list[Dropped] = []
-    for example in examples:
-        if example.answer:
-            usable.append(example)
-        else:
-            dropped.append(Dropped(example.interaction_id, "no_good_answer"))
-    return usable, dropped
+def _taught(examples: Iterable[Example]) -> list[Example]:
+    return [example for example in examples if example.origin not in NEVER_TAUGHT]
 
 
-def _best_first(example: Example) -> tuple[int, float, str]:
-    return ORIGINS.index(example.origin), -(example.score or 0.0), example.interaction_id
+def _of(examples: Iterable[Example], origin: str) -> list[Example]:
+    return [example for example in examples if example.origin == origin]
 
 
-def _distinct(examples: Sequence[Example], threshold: float, reason: str, dropped: list[Dropped]) -> list[Example]:
-    """The best of each star; the others are dropped with the row that stands for them."""
-    star = stars([normalise(example.text) for example in examples], threshold)
-    for index, kept in enumerate(star):
-        if kept != index:
-            dropped.append(Dropped(examples[index].interaction_id, reason, examples[kept].interaction_id))
-    return [examples[index] for index, kept in enumerate(star) if kept == index]
+def _askable(examples: Sequence[Example], dropped: list[Dropped]) -> list[Example]:
+    """Eval items need a reference; what has none on this side teaches nothing either."""
+    dropped += [Dropped(e.interaction_id, "eval_without_reference") for e in examples if e.origin in NEVER_TAUGHT]
+    return _taught(examples)
+
+
+def _guard(example: Example) -> Guard:
+    return Guard(example.interaction_id, example.interaction_id, example.unit, example.text, tuple(texts_of(example)))
 
 
 def _away_from(
-    evals: Sequence[Example], train: Sequence[Example], near_duplicate: float, dropped: list[Dropped]
+    guards: Sequence[Guard],
+    train: Sequence[Example],
+    near_duplicate: float,
+    paraphrases: Paraphrases | None,
+    dropped: list[Dropped],
 ) -> list[Example]:
-    leaks = Leaks([(e.interaction_id, text) for e in evals for text in texts_of(e)], near_duplicate)
-    safe = []
-    for example in train:
-        if found := leaks.find(texts_of(example)):
-            dropped.append(Dropped(example.interaction_id, *found))
+    """Train without what resembles a guard: in letters first, then, of what is left, in meaning."""
+    leaks = Leaks(guards, near_duplicate)
+    found = [leaks.find(example) for example in train]
+    dropped += [Dropped(example.interaction_id, *why) for example, why in zip(train, found, strict=True) if why]
+    safe = [example for example, why in zip(train, found, strict=True) if not why]
+    if paraphrases is None:
+        return safe
+    alike = paraphrases.find(guards, [example.text for example in safe])
+    dropped += [
+        Dropped(example.interaction_id, "eval_paraphrase", name)
+        for example, name in zip(safe, alike, strict=True)
+        if name
+    ]
+    return [example for example, name in zip(safe, alike, strict=True) if not name]
+
+
+def _distinct(examples: Sequence[Example], threshold: float, reason: str, dropped: list[Dropped]) -> list[Example]:
+    """The best of each star, with how many it stands for; the others are dropped with its name."""
+    star = stars([normalise(example.text) for example in examples], threshold)
+    copies = Counter(star)
+    for index, kept in enumerate(star):
+        if kept != index:
+            dropped.append(Dropped(examples[index].interaction_id, reason, examples[kept].interaction_id))
+    return [
+        msgspec.structs.replace(examples[index], copies=copies[index]) if copies[index] > 1 else examples[index]
+        for index, kept in enumerate(star)
+        if kept == index
+    ]
+
+
+def _of_recipe(examples: Sequence[Example], recipe: Recipe, as_of: datetime, dropped: list[Dropped]) -> list[Example]:
+    taken = [_wanted(example, recipe, as_of) for example in examples]
+    dropped += [
+        Dropped(e.interaction_id, "not_in_recipe") for e, wanted in zip(examples, taken, strict=True) if not wanted
+    ]
+    return [example for example, wanted in zip(examples, taken, strict=True) if wanted]
+
+
+def _wanted(example: Example, recipe: Recipe, as_of: datetime) -> bool:
+    chosen = (
+        (recipe.clusters, example.cluster_id),
+        (recipe.origins, example.origin),
+        (recipe.models, example.model),
+        (recipe.prompt_versions, example.prompt_version),
+    )
+    recent = recipe.days is None or example.time is None or example.time >= as_of - timedelta(days=recipe.days)
+    good = example.origin != "accepted" or (example.score or 0.0) >= recipe.min_score
+    return recent and good and all(not wanted or value in wanted for wanted, value in chosen)
+
+
+def _capped(examples: Sequence[Example], per_cluster: int | None, dropped: list[Dropped]) -> list[Example]:
+    """The best `per_cluster` of each cluster; examples come best first."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for example in examples:
+        seen[example.cluster_id] += 1
+        if per_cluster is None or seen[example.cluster_id] <= per_cluster:
+            kept.append(example)
         else:
-            safe.append(example)
-    return safe
+            dropped.append(Dropped(example.interaction_id, "cluster_full"))
+    return kept
 
 
-def _in_order(examples: Sequence[Example]) -> tuple[Example, ...]:
-    return tuple(sorted(examples, key=lambda example: example.interaction_id))
+def _in_order(examples: Iterable[Example]) -> tuple[Example, ...]:
+    return tuple(sorted(examples, key=lambda example: (example.interaction_id, example.feedback_id or "")))

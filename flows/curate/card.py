@@ -10,12 +10,17 @@ REASONS = {
     "no_consent": "no consent to training",
     "no_question": "the person said nothing in words",
     "no_answer": "the model answered nothing",
-    "no_good_answer": "failed, and nobody said what would have been right",
+    "eval_without_reference": "on the eval side, and nobody said what would have been right",
     "duplicate_in_eval": "the same question is in the eval set already",
-    "duplicate_in_train": "a near-duplicate of a better rated row",
-    "eval_exact": "train row equal to an eval row",
-    "eval_near": "train row nearly equal to an eval row",
-    "eval_reordered": "train row with the words of an eval row",
+    "duplicate_in_train": "a near-duplicate of a better rated row, which counts it in `copies`",
+    "eval_interaction": "the interaction itself is in a frozen eval set",
+    "eval_unit": "the user or conversation is in a frozen eval set",
+    "eval_exact": "equal to an eval row",
+    "eval_near": "nearly equal to an eval row",
+    "eval_reordered": "the words of an eval row in another order",
+    "eval_paraphrase": "says what an eval row says in other words",
+    "not_in_recipe": "not asked for by the recipe",
+    "cluster_full": "the recipe takes only so many rows of one cluster",
 }
 """Why rows are left out, in words."""
 
@@ -46,6 +51,8 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
         *_table("Cluster (empty: none)", "Rows", manifest["clusters"]),
         "## Left out\n",
         *_table("Reason", "Rows", dropped),
+        "## Personal data and secrets replaced\n",
+        *_table("Kind", "Times", manifest["redacted"]),
         _TAIL.format(**manifest, tables=_inline(manifest["versions"])),
     ]
 
@@ -65,9 +72,10 @@ from datasets import load_dataset
 _TAIL = """## How it was built
 
 - Split: a keyed hash of the unit (the user where known, else the conversation); share of eval
-  {settings[eval_share]}. No unit is on both sides.
-- Train rows that equal, nearly equal (Jaccard of 4-grams >= {settings[near_duplicate]}) or reorder an eval row are left
-  out of train; eval loses nothing to train.
+  {split[eval_share]}. No unit is on both sides, and none ever moves from eval to train.
+- Train rows that equal, nearly equal (Jaccard of 4-grams >= {settings[near_duplicate]}), reorder or paraphrase (cosine
+  >= {settings[paraphrase]} and {settings[paraphrase_margin]} above the neighbourhood) an eval row are left out of
+  train; eval loses nothing to train. {guards} rows of frozen eval sets and benchmark files count as eval rows too.
 - Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.
 - SHA-256 over all rows: `{sha256}`; of each file: `manifest.json`.
 
@@ -75,6 +83,8 @@ _TAIL = """## How it was built
 
 - Answers are a model's own where nobody corrected them: right in the eyes of the people who rated them.
 - People who give feedback are not all people; clusters that nobody complains about are not in it.
+- Personal data is found by patterns: names and addresses only where their surroundings give them away.
+- The split keeps a user apart, not two users who are one person under two names.
 """
 
 

@@ -1,4 +1,4 @@
--- Every interaction that may become an example: an ok outcome, or a correction, or another answer taken instead.
+-- Every interaction that may become an example: it was judged, corrected, or answered again.
 -- One row an interaction, with its outcome in run $outcome_run, its cluster, and the feedback that still stands.
 WITH taken_back AS (
     SELECT retracts AS id FROM feedback WHERE retracts IS NOT NULL
@@ -17,41 +17,57 @@ corrections AS (
     FROM standing
     WHERE kind = 'correction'
 ),
-replacements AS (
-    SELECT interaction_id, id, replaced_by,
+judged AS (
+    SELECT * FROM outcomes WHERE run_id = $outcome_run AND application = $application
+),
+asked AS (
+    SELECT i.*, o.outcome, o.score, coalesce('user:' || i.user_id, 'conversation:' || i.conversation_id) AS asker
+    FROM interactions AS i
+    JOIN judged AS o ON o.interaction_id = i.id
+    WHERE i.application = $application
+),
+replacements AS (  -- somebody asked again, or an A/B test asked the same of two models
+    SELECT interaction_id, id, replaced_by, 'regenerate' AS origin,
            row_number() OVER (PARTITION BY interaction_id ORDER BY time DESC, id DESC) AS place
     FROM standing
     WHERE replaced_by IS NOT NULL
+    UNION ALL
+    SELECT a.id AS interaction_id, CAST(NULL AS VARCHAR) AS id, min(b.id) AS replaced_by, 'ab' AS origin,
+           1000000 AS place
+    FROM asked AS a
+    JOIN asked AS b ON a.asker = b.asker AND a.input_messages = b.input_messages
+    WHERE a.outcome = 'failed' AND b.outcome = 'ok'
+      AND (coalesce(a.variant, '') <> coalesce(b.variant, '') OR a.request_model <> b.request_model)
+    GROUP BY a.id
+),
+first_replacement AS (
+    SELECT *, row_number() OVER (PARTITION BY interaction_id ORDER BY place) AS choice FROM replacements
 ),
 forgotten AS (
     SELECT DISTINCT subject FROM erasures WHERE application IS NULL OR application = $application
 ),
 members AS (
-    SELECT m.interaction_id, coalesce(c.alias_of, m.cluster_id) AS cluster_id
+    SELECT m.interaction_id, min(coalesce(c.alias_of, m.cluster_id)) AS cluster_id
     FROM cluster_members AS m
     JOIN runs AS r ON r.run_id = m.run_id
     LEFT JOIN clusters AS c ON c.cluster_id = m.cluster_id AND c.run_id = $outcome_run
     WHERE m.application = $application
-),
-judged AS (
-    SELECT * FROM outcomes WHERE run_id = $outcome_run AND application = $application
+    GROUP BY m.interaction_id
 )
 SELECT
-    i.id AS interaction_id, i.time, i.conversation_id, i.user_id, i.request_model, i.prompt_version, i.variant,
-    i.input_messages, i.output_messages, i.system_instructions, i.tool_definitions, i.training_consent, i.error_type,
-    o.outcome, o.score, coalesce(m.cluster_id, '') AS cluster_id,
+    a.id AS interaction_id, a.time, a.conversation_id, a.user_id, a.request_model, a.prompt_version, a.variant,
+    a.input_messages, a.output_messages, a.system_instructions, a.tool_definitions, a.training_consent,
+    a.outcome, a.score, coalesce(m.cluster_id, '') AS cluster_id,
     c.text AS correction, c.id AS correction_id,
-    r.id AS replacement_feedback_id, b.id AS replacement_id, b.input_messages AS replacement_input,
-    b.output_messages AS replacement_output, bo.outcome AS replacement_outcome,
+    r.origin AS replacement_origin, r.id AS replacement_feedback_id, b.id AS replacement_id,
+    b.input_messages AS replacement_input, b.output_messages AS replacement_output, b.outcome AS replacement_outcome,
+    b.training_consent AS replacement_consent,
     f.subject IS NOT NULL AS erased
-FROM interactions AS i
-JOIN judged AS o ON o.interaction_id = i.id
-LEFT JOIN members AS m ON m.interaction_id = i.id
-LEFT JOIN corrections AS c ON c.interaction_id = i.id AND c.place = 1
-LEFT JOIN replacements AS r ON r.interaction_id = i.id AND r.place = 1
-LEFT JOIN interactions AS b ON b.id = r.replaced_by AND b.application = i.application
-LEFT JOIN judged AS bo ON bo.interaction_id = b.id
-LEFT JOIN forgotten AS f ON f.subject = i.user_id
-WHERE i.application = $application
-  AND (o.outcome <> 'unknown' OR c.id IS NOT NULL)
-ORDER BY i.id
+FROM asked AS a
+LEFT JOIN members AS m ON m.interaction_id = a.id
+LEFT JOIN corrections AS c ON c.interaction_id = a.id AND c.place = 1
+LEFT JOIN first_replacement AS r ON r.interaction_id = a.id AND r.choice = 1
+LEFT JOIN asked AS b ON b.id = r.replaced_by AND b.asker = a.asker
+LEFT JOIN forgotten AS f ON f.subject = a.user_id
+WHERE a.outcome <> 'unknown' OR c.id IS NOT NULL
+ORDER BY a.id

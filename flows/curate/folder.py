@@ -68,14 +68,16 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
     shutil.rmtree(hidden, ignore_errors=True)
     (hidden / "data").mkdir(parents=True)
     digest = hashlib.sha256(to_json({"name": name}).encode())
-    for (kind, split), examples in parts.items():
-        _write_part(hidden / "data", kind, split, examples, digest)
+    counts = {
+        f"{kind}/{split}": _write_part(hidden / "data", kind, split, examples, digest)
+        for (kind, split), examples in parts.items()
+    }
     sha256 = digest.hexdigest()
     manifest = {
         "name": name,
         "version": sha256[:16],
         "sha256": sha256,
-        "rows": {f"{kind}/{split}": len(examples) for (kind, split), examples in parts.items()},
+        "rows": counts,
         "files": {
             path.relative_to(hidden).as_posix(): _file_sha256(path) for path in sorted(hidden.rglob("*.parquet"))
         },
@@ -99,20 +101,36 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_part(data: Path, kind: str, split: str, examples: Sequence[Example], digest: Any) -> None:
+def _write_part(data: Path, kind: str, split: str, examples: Sequence[Example], digest: Any) -> int:
+    """Write the shards of one config and split, a group at a time; returns the number of rows."""
     schema = schema_of(kind, any(map(uses_tools, examples)))
     shards = max(1, -(-len(examples) // SHARD))
+    count = 0
     for shard in range(shards):
         path = data / f"{kind}-{split}-{shard:05d}-of-{shards:05d}.parquet"
+        mine = examples[shard * SHARD : (shard + 1) * SHARD]
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED) as file:
-            for start in range(shard * SHARD, min((shard + 1) * SHARD, len(examples)), GROUP):
-                rows = [ROWS[kind](example) for example in examples[start : min(start + GROUP, (shard + 1) * SHARD)]]
+            for start in range(0, len(mine), GROUP):
+                rows = [row for example in mine[start : start + GROUP] for row in ROWS[kind](example)]
                 for row in rows:
                     digest.update(f"{kind}/{split}\n{to_json(row)}\n".encode())
                 file.write_table(to_arrow(rows, schema))
+                count += len(rows)
+    return count
 
 
-_REPEATED = ["origin", "unit", "cluster_id", "slice", "model", "source"]
+_REPEATED = [
+    "origin",
+    "unit",
+    "cluster_id",
+    "slice",
+    "model",
+    "prompt_version",
+    "source",
+    "guard",
+    "category",
+    "judged_by",
+]
 
 
 def _reveal(hidden: Path, final: Path) -> None:

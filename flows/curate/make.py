@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,111 +15,151 @@ from typing import Any
 import msgspec
 
 from flows.curate.build import Build, build
-from flows.curate.examples import examples_of
+from flows.curate.examples import Found, examples_of
 from flows.curate.folder import Folder, Part, application_folder, write
+from flows.curate.guards import binding, digest_of, of_files, of_versions
+from flows.curate.leaks import Guard, Paraphrases
+from flows.curate.redact import Redactor
 from flows.curate.split import NORMALISER
+from flows.curate.versions import Version, record, versions
+from flows.embed import load
 from flows.run import Run, begin, finish, finished, latest
-from schemas.errors import NotEnoughData
-from schemas.events import to_json
+from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Example
-from schemas.settings import Settings
+from schemas.settings import CurateSettings, Recipe, Settings
 from streams.lake import Lake
-from streams.lake.append import publish, to_rows
 from streams.lake.query import query
 
 TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
-SQL = Path(__file__).with_name("examples.sql")
+FOLDER = Path(__file__).parent
 DEFAULT = "all"
 """The recipe that takes everything."""
 
 
-def curate(lake: Lake, settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """Build a training and an eval dataset from all that is known; returns the run's summary.
+def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT) -> dict[str, Any]:
+    """Build a training and an eval dataset by the recipe `name` from all that is known; returns the run's summary.
 
     The same tables, settings and `as_of` are one run: a second call returns the first one's summary.
-    Raises NotEnoughData where no cluster run has finished or no interaction gives an example.
+    Raises NotEnoughData where no cluster run has finished or no interaction gives an example; UsageError for an unknown
+    recipe.
     """
+    recipe = _recipe(settings.curate, name)
     judged = latest(lake, "cluster", settings.application)
     if judged is None:
         raise NotEnoughData(f"nothing is known of {settings.application!r} yet: run `flywheel cluster` first")
-    run = begin(
-        lake,
-        "curate",
-        settings.application,
-        as_of,
-        TABLES,
-        settings.curate,
-        outcome_run=judged["run_id"],
-        recipe=DEFAULT,
-    )
+    bound = binding(versions(lake, settings.application), split_of(settings.curate), as_of)
+    inputs = {
+        "outcome_run": judged["run_id"],
+        "recipe": name,
+        "guards": ",".join(f"{v.dataset}@{v.version}" for v in bound),
+        "benchmarks": digest_of(settings.curate.benchmarks),
+        "embedder": settings.cluster.embedder + settings.cluster.embedder_url,
+    }
+    run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
     if (summary := finished(lake, run)) is not None:
         return summary
-    made = build(
-        *examples_of(_rows(lake, run, judged["run_id"]), settings.curate.salt, settings.curate.consent), settings.curate
-    )
-    if not made.train and not made.eval:
+    guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
+    made, redacted = _think(_read(lake, run, settings.curate, judged["run_id"]), settings, recipe, as_of, guards)
+    if not made.taught and not made.eval:
         raise NotEnoughData(f"no interaction gives an example yet; left out: {made.reasons() or 'none was judged'}")
-    return _publish(lake, settings, run, made)
+    return _publish(lake, settings, run, name, made, {"redacted": redacted, "guards": len(guards), **inputs})
 
 
-def _rows(lake: Lake, run: Run, outcome_run: str) -> Iterator[dict[str, Any]]:
-    versions = {**run.versions, "runs": lake.version("runs")}
-    parameters = {"application": run.application, "outcome_run": outcome_run}
-    table = query(lake, SQL.read_text(), versions, parameters)
-    for batch in table.to_batches(10_000):
-        yield from batch.to_pylist()
+def split_of(settings: CurateSettings) -> dict[str, Any]:
+    """What decides the split, as it stands in the manifest.
+
+    Of the salt only its hash: a name and the salt together give the unit.
+    """
+    salt = hashlib.sha256(settings.salt.encode()).hexdigest()[:16]
+    return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": NORMALISER}
 
 
-def _publish(lake: Lake, settings: Settings, run: Run, made: Build) -> dict[str, Any]:
+def _recipe(settings: CurateSettings, name: str) -> Recipe:
+    if name == DEFAULT:
+        return settings.recipes.get(DEFAULT, Recipe())
+    if name not in settings.recipes:
+        known = ", ".join(sorted({DEFAULT, *settings.recipes}))
+        raise UsageError(f"there is no recipe {name!r}; known are {known}. Add [curate.recipes.{name}] to the settings")
+    return settings.recipes[name]
+
+
+def _read(lake: Lake, run: Run, settings: CurateSettings, outcome_run: str) -> Found:
+    known = {**run.versions, "runs": lake.version("runs")}
+
+    def rows(file: str, **more: str) -> Iterator[dict[str, Any]]:
+        parameters = {"application": run.application, **more}
+        table = query(lake, (FOLDER / file).read_text(), known, parameters)
+        for batch in table.to_batches(10_000):
+            yield from batch.to_pylist()
+
+    examples = rows("examples.sql", outcome_run=outcome_run)
+    return examples_of(examples, rows("guardrails.sql"), settings.salt, settings.consent)
+
+
+def _think(
+    found: Found, settings: Settings, recipe: Recipe, as_of: datetime, guards: Sequence[Guard]
+) -> tuple[Build, dict[str, int]]:
+    """The build, and how often which kind of personal data was replaced."""
+    options = settings.curate
+    redactor = Redactor(options.regions, options.recognisers)
+    if options.redact:
+        found = msgspec.structs.replace(found, examples=tuple(map(redactor.example, found.examples)))
+    paraphrases = None
+    if options.paraphrase < 1:
+        cluster = settings.cluster
+        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key)
+        paraphrases = Paraphrases(embedder.embed, options.paraphrase, options.paraphrase_margin)
+    return build(found, options, recipe, as_of, guards, paraphrases), dict(sorted(redactor.counts.items()))
+
+
+def _publish(lake: Lake, settings: Settings, run: Run, name: str, made: Build, facts: dict[str, Any]) -> dict[str, Any]:
     """1. Both folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
-    root = application_folder(settings.datasets_path, run.application)
-    training = _write(
-        root,
-        f"{DEFAULT}-training",
-        run,
-        settings,
-        made,
-        {("sft", "train"): made.sft, ("preference", "train"): made.preference},
-    )
-    evals = _write(root, f"{DEFAULT}-eval", run, settings, made, {("eval", "test"): made.eval})
-    rows = [_version_row(run, settings, kind, folder) for kind, folder in (("training", training), ("eval", evals))]
-    publish(lake, "dataset_versions", to_rows("dataset_versions", rows), run.run_id)
+    training = _write(settings, run, name, "training", made, facts)
+    items = _write(settings, run, name, "eval", made, facts)
+    found = [_version(run, settings, name, kind, folder) for kind, folder in (("training", training), ("eval", items))]
+    record(lake, run, found)
     summary = {
-        "training": _brief(training) | {"sft_rows": len(made.sft), "preference_rows": len(made.preference)},
-        "eval": _brief(evals) | {"eval_rows": len(made.eval)},
+        "training": _brief(training)
+        | {f"{kind}_rows": training.rows[f"{kind}/train"] for kind in ("sft", "preference", "kto", "guardrail")},
+        "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
         "dropped": made.reasons(),
     }
     finish(lake, run, summary)
     return summary
 
 
-def _write(
-    root: Path, name: str, run: Run, settings: Settings, made: Build, parts: dict[Part, Sequence[Example]]
-) -> Folder:
-    first = next(iter(parts.values()))
-    facts = {
+def _parts(kind: str, made: Build) -> dict[Part, Sequence[Example]]:
+    if kind == "eval":
+        return {("eval", "test"): made.eval}
+    return {
+        ("sft", "train"): made.taught,
+        ("preference", "train"): made.pairs,
+        ("kto", "train"): (*made.taught, *made.rejected),
+        ("guardrail", "train"): made.guardrail,
+    }
+
+
+def _write(settings: Settings, run: Run, name: str, kind: str, made: Build, facts: dict[str, Any]) -> Folder:
+    parts = _parts(kind, made)
+    counted = next(iter(parts.values()))
+    manifest = {
+        **facts,
         "application": run.application,
         "as_of": run.as_of.isoformat(),
         "run_id": run.run_id,
         "versions": run.versions,
         "settings_hash": run.settings_hash,
-        "settings": _shown(settings),
-        "normaliser": NORMALISER,
+        "settings": {**msgspec.to_builtins(settings.curate), "salt": "its hash is in split"},
+        "split": split_of(settings.curate),
         "code_version": run.code_version,
-        "origins": _count(example.origin for example in first),
-        "clusters": _count(example.cluster_id for example in first),
+        "origins": _count(example.origin for example in counted),
+        "clusters": _count(example.cluster_id for example in counted),
         "dropped": made.reasons(),
     }
-    return write(root, name, parts, facts)
+    return write(application_folder(settings.datasets_path, run.application), f"{name}-{kind}", parts, manifest)
 
 
-def _shown(settings: Settings) -> dict[str, Any]:
-    """The stage's settings; of the salt only its hash, since a name and the salt together give the unit."""
-    shown: dict[str, Any] = msgspec.to_builtins(settings.curate)
-    return {**shown, "salt": hashlib.sha256(settings.curate.salt.encode()).hexdigest()[:16]}
-
-
-def _count(values: Iterator[str] | Any) -> dict[str, int]:
+def _count(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -127,17 +167,15 @@ def _brief(folder: Folder) -> dict[str, Any]:
     return {"path": str(folder.path), "version": folder.version, "sha256": folder.sha256}
 
 
-def _version_row(run: Run, settings: Settings, kind: str, folder: Folder) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "application": run.application,
-        "dataset": DEFAULT,
-        "version": folder.version,
-        "kind": kind,
-        "path": folder.path.relative_to(settings.datasets_path).as_posix(),
-        "sha256": folder.sha256,
-        "created": run.as_of,
-        "rows": to_json(folder.rows),
-        "manifest": to_json(folder.manifest),
-        "status": "current",
-    }
+def _version(run: Run, settings: Settings, name: str, kind: str, folder: Folder) -> Version:
+    return Version(
+        application=run.application,
+        dataset=name,
+        version=folder.version,
+        kind=kind,
+        path=folder.path.relative_to(settings.datasets_path).as_posix(),
+        sha256=folder.sha256,
+        created=run.as_of,
+        rows=folder.rows,
+        manifest=folder.manifest,
+    )

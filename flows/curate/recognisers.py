@@ -109,7 +109,9 @@ _ACCOUNT = (
     r"(?P<value>\d{7,14})\b"
 )
 _ROUTING = r"(?i)\b(?:sort code|routing(?: number)?|aba)\b\W{1,3}(?:is )?(?P<value>\d{2}-\d{2}-\d{2}|\d{9}|\d{6})\b"
-_PASSPORT = r"(?i)\b(?:passport|pasaporte|passeport|reisepass\w*)\b(?: no\.)?[^.\n\d]{0,20}?(?P<value>\b[A-Z]{0,3}\d{6,9}\b)"
+_PASSPORT = (
+    r"(?i)\b(?:passport|pasaporte|passeport|reisepass\w*)\b(?: no\.)?[^.\n\d]{0,20}?(?P<value>\b[A-Z]{0,3}\d{6,9}\b)"
+)
 _LICENCE = r"(?i)\bdriv(?:er'?s?|ing) licen[cs]e\b[^.\n]{0,20}?(?P<value>\b(?=(?:[A-Z-]{0,9}\d){4})[A-Z0-9-]{6,18}\b)"
 _NINO = r"(?i)\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b"
 _NIR = r"(?i)(?<!\w)[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}(?!\w)"
@@ -125,7 +127,9 @@ NUMBERED = [
     _numbered("national_id", _DNI, validators.dni),
     _numbered("national_id", _NIR, validators.nir),
     _numbered("national_id", _NINO),
-    _numbered("national_id", r"(?i)\bsin\b\W{1,3}(?:is |number )?(?P<value>\d{3}[ -]?\d{3}[ -]?\d{3})\b", validators.sin),
+    _numbered(
+        "national_id", r"(?i)\bsin\b\W{1,3}(?:is |number )?(?P<value>\d{3}[ -]?\d{3}[ -]?\d{3})\b", validators.sin
+    ),
     _numbered("national_id", r"(?i)\b[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]\b"),  # Italy
     _numbered("national_id", r"(?<![\d-])[2-9]\d{3} \d{4} \d{4}(?![ -]?\d)", validators.aadhaar),
     _numbered("national_id", r"(?i)\bnhs\b[^.\n\d]{0,20}(?P<value>\d{3} ?\d{3} ?\d{4})\b", validators.nhs),

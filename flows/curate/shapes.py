@@ -1,8 +1,10 @@
 """Examples into the rows that trainers and the eval runner take, one schema a kind.
 
-    sft          messages                        the answer is the last message
-    preference   prompt, chosen, rejected        conversational, explicit prompt
-    eval         item_id, messages, reference    what `flows/evaluate` reads
+    sft          messages                                   the answer is the last message
+    preference   prompt, chosen, rejected                   conversational, explicit prompt
+    kto          prompt, completion, label                  unpaired: good answers and bad ones
+    guardrail    messages, guard, category, passed, right   verdicts that people have judged
+    eval         item_id, messages, reference, slice, …     what `flows/evaluate` reads
 
 Columns beyond a trainer's own are provenance; trainers ignore them. Every row carries `row_id`, the hash of what it
 says, and `interaction_id`, where it came from. Go on to `folder.py`.
@@ -10,7 +12,7 @@ says, and `interaction_id`, where it came from. Go on to `folder.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,67 +39,76 @@ SOURCE = [
     pa.field("row_id", pa.string()),
     pa.field("interaction_id", pa.string()),
     pa.field("feedback_id", pa.string()),
+    pa.field("other_id", pa.string()),
     pa.field("origin", pa.string()),
     pa.field("unit", pa.string()),
     pa.field("cluster_id", pa.string()),
     pa.field("model", pa.string()),
+    pa.field("prompt_version", pa.string()),
+    pa.field("score", pa.float64()),
+    pa.field("copies", pa.int64()),
     pa.field("time", TIME),
 ]
 Row = dict[str, Any]
 
 
-def sft_row(example: Example) -> Row:
+def sft_rows(example: Example) -> list[Row]:
     """The conversation with its good answer."""
-    return _row(example, messages=_decode(example.prompt) + _decode(example.answer), tools=_tools(example))
+    return [_row(example, messages=_decode(example.prompt) + _decode(example.answer))]
 
 
-def preference_row(example: Example) -> Row:
+def preference_rows(example: Example) -> list[Row]:
     """The good answer beside the one that was corrected or regenerated."""
-    return _row(
-        example,
-        prompt=_decode(example.prompt),
-        chosen=_decode(example.answer),
-        rejected=_decode(example.rejected or "[]"),
-        tools=_tools(example),
-    )
+    rejected = _decode(example.rejected or "[]")
+    return [_row(example, prompt=_decode(example.prompt), chosen=_decode(example.answer), rejected=rejected)]
 
 
-def eval_row(example: Example) -> Row:
+def kto_rows(example: Example) -> list[Row]:
+    """Each answer of the example, good or bad, as a row of its own."""
+    answers = ((example.answer, True), (example.rejected, False))
+    prompt = _decode(example.prompt)
+    return [_row(example, prompt=prompt, completion=_decode(text), label=label) for text, label in answers if text]
+
+
+def guardrail_rows(example: Example) -> list[Row]:
+    """What the guardrail saw, what it said, and whether people agree."""
+    verdict = msgspec.json.decode(example.guard or "{}")
+    return [_row(example, messages=_decode(example.prompt) + _decode(example.answer), **verdict)]
+
+
+def eval_rows(example: Example) -> list[Row]:
     """The question, the reference answer and the slice (cluster) that a score counts for."""
     reference = next((m["content"] for m in reversed(_decode(example.answer)) if m.get("content")), None)
-    row = _row(
-        example,
-        messages=_decode(example.prompt),
-        reference=reference,
-        slice=example.cluster_id,
-        rubric=None,
-        tools=_tools(example),
-        source=example.origin,
-    )
-    return {"item_id": row["row_id"], **row}
+    row = _row(example, messages=_decode(example.prompt), reference=reference)
+    return [{"item_id": row["row_id"], "slice": example.cluster_id, "rubric": None, "source": example.origin, **row}]
 
 
-ROWS: Mapping[str, Any] = {"sft": sft_row, "preference": preference_row, "eval": eval_row}
-"""Kind → what makes a row of it."""
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "sft": ("messages*", "tools"),
-    "preference": ("prompt*", "chosen*", "rejected*", "tools"),
-    "eval": ("item_id", "messages*", "reference", "slice", "rubric", "tools", "source"),
+ROWS: Mapping[str, Callable[[Example], list[Row]]] = {
+    "sft": sft_rows,
+    "preference": preference_rows,
+    "kto": kto_rows,
+    "guardrail": guardrail_rows,
+    "eval": eval_rows,
 }
-"""Kind → its own columns; a star marks chat messages."""
+"""Kind → what makes its rows of an example."""
+CHAT = frozenset({"messages", "prompt", "completion", "chosen", "rejected"})
+FLAGS = frozenset({"label", "passed", "right"})
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "sft": ("messages", "tools"),
+    "preference": ("prompt", "chosen", "rejected", "tools"),
+    "kto": ("prompt", "completion", "label", "tools"),
+    "guardrail": ("messages", "guard", "category", "passed", "right", "judged_by", "tools"),
+    "eval": ("item_id", "messages", "reference", "slice", "rubric", "tools", "source"),
+}
+"""Kind → its own columns."""
 
 
 def schema_of(kind: str, with_tools: bool) -> pa.Schema:
     """The Arrow schema of a kind; `with_tools` where any row of the dataset calls or defines one."""
-    messages = MESSAGES if with_tools else PLAIN
-    own = [
-        pa.field(
-            name.rstrip("*"), messages if name.endswith("*") else pa.list_(JSON) if name == "tools" else pa.string()
-        )
-        for name in COLUMNS[kind]
-        if with_tools or name != "tools" or kind == "eval"
-    ]
-    return pa.schema([*own, *SOURCE])
+    types = dict.fromkeys(CHAT, MESSAGES if with_tools else PLAIN) | dict.fromkeys(FLAGS, pa.bool_())
+    types["tools"] = pa.list_(JSON)
+    names = [name for name in COLUMNS[kind] if with_tools or name != "tools" or kind == "eval"]
+    return pa.schema([*(pa.field(name, types.get(name, pa.string())) for name in names), *SOURCE])
 
 
 def uses_tools(example: Example) -> bool:
@@ -113,16 +124,13 @@ def to_arrow(rows: list[Row], schema: pa.Schema) -> pa.Table:
 
 
 def _row(example: Example, **own: Any) -> Row:
-    source = {
-        "interaction_id": example.interaction_id,
-        "feedback_id": example.feedback_id,
-        "origin": example.origin,
-        "unit": example.unit,
-        "cluster_id": example.cluster_id,
-        "model": example.model,
-        "time": example.time,
-    }
-    return {**own, "row_id": content_hash({**own, **source})[:16], **source}
+    """`row_id` says what the row teaches or asks, and of whom: a later cluster or score does not change it."""
+    own["tools"] = msgspec.json.decode(example.tools) if example.tools else None
+    row_id = content_hash([own, example.interaction_id, example.feedback_id])[:16]
+    return {**own, "row_id": row_id, **{name: getattr(example, name) for name in _COPIED}}
+
+
+_COPIED = [field.name for field in SOURCE if field.name != "row_id"]
 
 
 def _decode(messages_json: str) -> list[dict[str, Any]]:
@@ -130,14 +138,10 @@ def _decode(messages_json: str) -> list[dict[str, Any]]:
     return messages
 
 
-def _tools(example: Example) -> list[dict[str, Any]] | None:
-    return msgspec.json.decode(example.tools) if example.tools else None
-
-
 def _encoded(row: Row, schema: pa.Schema) -> Row:
     """Tool calls and tools as JSON text; arguments as the object that chat templates expect."""
     made = {name: row.get(name) for name in schema.names}
-    for name in ("messages", "prompt", "chosen", "rejected"):
+    for name in CHAT & made.keys():
         if messages := made.get(name):
             made[name] = [{**m, "tool_calls": _texts(_calls(m.get("tool_calls")))} for m in messages]
     if "tools" in made:

@@ -24,10 +24,10 @@ NESTED = ("input_messages", "output_messages", "tool_definitions", "request_para
 
 
 class World:
-    """A lake and its settings, filled by hand."""
+    """A lake and its settings, filled by hand. Without the paraphrase check, unless asked: it loads an embedder."""
 
     def __init__(self, home: Path, **curate: Any) -> None:
-        self.settings = Settings(home=str(home), curate=CurateSettings(**curate))
+        self.settings = Settings(home=str(home), curate=CurateSettings(**{"paraphrase": 1, **curate}))
         self.lake = Lake(self.settings.lake_root)
         self._offsets = itertools.count()
 
