@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from flows.cluster.flow import cluster
+from flows.cluster.clustering import cluster
 from flows.curate.make import curate
 from flows.evaluate.evaluation import evaluate
 from flows.ledger import fold

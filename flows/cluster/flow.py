@@ -1,0 +1,48 @@
+"""The cluster stage as a Prefect flow: what `clustering.py` does, with the list of clusters as an artifact."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.runtime import flow_run
+
+from flows.cluster.clustering import cluster
+from flows.cluster.state import clusters_of
+from flows.context import lake_of, settings_from_environment
+from flows.run import latest
+
+__all__ = ["cluster", "cluster_flow"]
+Row = dict[str, Any]
+
+
+@flow(name="cluster", persist_result=False)
+def cluster_flow(application: str | None = None, as_of: str | None = None) -> Row:
+    """Find out what goes wrong in production, and which of it is new."""
+    settings = settings_from_environment()
+    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    lake = lake_of(settings)
+    summary = cluster(lake, settings, moment)
+    run = latest(lake, "cluster", settings.application)
+    rows = clusters_of(lake, run["run_id"]) if run else []
+    create_table_artifact(_table(rows), key="clusters", description=f"Clusters of {settings.application}")
+    return summary
+
+
+def _table(rows: list[Row]) -> list[Row]:
+    return [
+        {
+            "cluster": row["cluster_id"],
+            "name": row["name"],
+            "status": row["status"],
+            "failures": row["size"],
+            "of interactions": "" if row["rate"] is None else f"{row['rate']:.2%}",
+            "ever": row["size_total"],
+            "example": row["medoid_text"],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,75 @@
+"""Nearest neighbours and the graph that they span: exact, blockwise, the same on any machine.
+
+Vectors lie on the grid of `flows/embed.py`, so similarities are exact and ties are real ties; they fall to the lower
+row, and rows come sorted by content. Go on to `communities.py` and `identity.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.embed import Vectors
+
+Ints = NDArray[np.int64]
+BLOCK_CELLS = 8_000_000
+"""Similarities held at once: 32 MB of float32, whatever the number of rows."""
+
+
+def neighbours(rows: Vectors, reference: Vectors, k: int, *, skip_self: bool = False) -> tuple[Ints, Vectors]:
+    """The k most similar reference rows of each row, most similar first, ties by the lower index: (indices, cosines).
+
+    `skip_self`: rows are the reference, and no row is its own neighbour. k is cut to what there is.
+    """
+    k = min(k, len(reference) - int(skip_self))
+    found = np.empty((len(rows), max(k, 0)), dtype=np.int64)
+    cosines = np.empty(found.shape, dtype=np.float32)
+    block = max(1, BLOCK_CELLS // max(len(reference), 1))
+    for start in range(0, len(rows) if k > 0 else 0, block):
+        similar = rows[start : start + block] @ reference.T
+        if skip_self:
+            own = np.arange(len(similar))
+            similar[own, start + own] = -np.inf
+        best = _top(similar, k)
+        found[start : start + block] = best
+        cosines[start : start + block] = np.take_along_axis(similar, best, axis=1)
+    return found, cosines
+
+
+def _top(similar: Vectors, k: int) -> Ints:
+    """Columns of the k largest values of each row, in order, ties by column."""
+    width = similar.shape[1]
+    ahead = min(k + 8, width)  # a few more, so that ties at the edge are seen
+    some = np.argpartition(similar, width - ahead, axis=1)[:, width - ahead :] if ahead < width else None
+    if some is None:
+        return np.argsort(-similar, axis=1, kind="stable")[:, :k]
+    some.sort(axis=1)
+    values = np.take_along_axis(similar, some, axis=1)
+    best = np.take_along_axis(some, np.argsort(-values, axis=1, kind="stable")[:, :k], axis=1)
+    edge = np.take_along_axis(similar, best[:, -1:], axis=1)
+    for row in np.flatnonzero(values.min(axis=1) >= edge[:, 0]):  # more ties than were fetched: look at the whole row
+        best[row] = np.argsort(-similar[row], kind="stable")[:k]
+    return best
+
+
+def shared_neighbour_graph(found: Ints) -> Any:
+    """A symmetric scipy CSR matrix: an edge where one row is a neighbour of the other, weighed by what they share.
+
+    The weight is the Jaccard similarity of the two neighbourhoods, each with its own row in it (R. A. Jarvis and
+    E. A. Patrick, "Clustering Using a Similarity Measure Based on Shared Near Neighbors", IEEE ToC C-22, 1973).
+    """
+    from scipy import sparse  # noqa: PLC0415 lazy: commands that only list clusters need no scipy
+
+    n, k = found.shape
+    rows = np.repeat(np.arange(n), k)
+    near = sparse.csr_matrix((np.ones(n * k, np.float32), (rows, found.ravel())), shape=(n, n))
+    near = near + sparse.identity(n, dtype=np.float32, format="csr")
+    edges = near.maximum(near.T).tolil() if n < 3 else near.maximum(near.T)
+    shared = edges.multiply(near @ near.T).tocsr()
+    shared.data = shared.data / (2 * (k + 1) - shared.data)
+    shared.setdiag(0)
+    shared.eliminate_zeros()
+    shared.sort_indices()
+    return shared

@@ -1,0 +1,114 @@
+"""New failures to homes: texts embedded, compared with what is known, placed or born.
+
+Reads vectors and reference samples from the lake; decides with `identity.py`. Go on to `catalogue.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.cluster.graph import Ints
+from flows.cluster.identity import place
+from flows.cluster.outcomes import Judged
+from flows.cluster.state import TABLES, State
+from flows.cluster.texts import Distinct, distinct, vectors_of, wordless_apart
+from flows.embed import Embedder, Vectors
+from streams.lake import Lake
+from streams.lake.query import query
+
+_REFERENCE = Path(__file__).with_name("reference.sql").read_text()
+REFERENCE_CAP = 100
+"""Distinct texts per cluster that new ones are compared with: more move no vote, and cost grows with them."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a run decided about the failures that had no home."""
+
+    members: list[Row]
+    """Rows of `cluster_members`."""
+    born: Mapping[str, str | None]
+    """New clusters, each with the old one it may have grown out of."""
+    vectors: Mapping[str, Vectors]
+    """Of each new cluster, its members' vectors in order of interaction id."""
+    embeddings: list[Row]
+    """Rows of `embeddings` that were computed now."""
+    unclustered: int
+    """Failures that still have no home: too few of their kind. Every run tries them again."""
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """Interaction → cluster of the new members."""
+        return {row["interaction_id"]: row["cluster_id"] for row in self.members}
+
+
+def place_failures(
+    lake: Lake, application: str, judged: Judged, before: State, embedder: Embedder, min_size: int
+) -> Placed:
+    """Place every failure that has no home yet."""
+    waiting = [
+        (outcome.interaction_id, text)
+        for outcome, text in zip(judged.outcomes, judged.texts, strict=True)
+        if outcome.outcome == "failed" and outcome.interaction_id not in before.homes
+    ]
+    if not waiting:
+        return Placed([], {}, {}, [], 0)
+    ids, rows = [id_ for id_, _ in waiting], distinct([text for _, text in waiting])
+    vectors, fresh = vectors_of(lake, embedder, rows)
+    reference, owners, names = _reference(lake, application, judged, before, embedder)
+    found = place(vectors, rows.weights, reference, owners, min_size)
+    births = [_birth_id(ids, rows, found.born, c) for c in range(int(found.born.max(initial=-1)) + 1)]
+    home = [births[b] if b >= 0 else names[k] if k >= 0 else "" for b, k in zip(found.born, found.known, strict=True)]
+    members = [
+        {
+            "interaction_id": id_,
+            "cluster_id": home[row],
+            "confidence": float(found.confidence[row]),
+            "assigned_by": "birth" if found.born[row] >= 0 else "vote",
+            "text_hash": rows.hashes[row],
+        }
+        for id_, row in zip(ids, rows.row_of, strict=True)
+        if home[row]
+    ]
+    of_text = dict(zip(rows.hashes, vectors, strict=True))
+    embeddings = [{"embedder": embedder.id, "text_hash": h, "vector": of_text[h]} for h in fresh]
+    inside = {
+        name: np.stack([of_text[row["text_hash"]] for row in members if row["cluster_id"] == name]) for name in births
+    }
+    return Placed(members, dict.fromkeys(births), inside, embeddings, len(waiting) - len(members))
+
+
+def _reference(
+    lake: Lake, application: str, judged: Judged, before: State, embedder: Embedder
+) -> tuple[Vectors, Ints, Sequence[str]]:
+    """Vectors of a sample of all living clusters, the cluster index of each, and the clusters' ids."""
+    names = before.living()
+    index = {name: i for i, name in enumerate(names)}
+    parameters = {"application": application, "embedder": embedder.id, "cap": REFERENCE_CAP}
+    rows = [
+        row
+        for row in query(lake, _REFERENCE, lake.versions(TABLES), parameters).to_pylist()
+        if row["cluster_id"] in index
+    ]
+    owners = np.array([index[row["cluster_id"]] for row in rows], dtype=np.int64)
+    if any(row["vector"] is None for row in rows):  # another embedder than before: its space is built anew
+        by_id = {o.interaction_id: text for o, text in zip(judged.outcomes, judged.texts, strict=True)}
+        texts = {before.text_hashes[id_]: by_id[id_] for id_ in before.homes if id_ in by_id}
+        kept = [i for i, row in enumerate(rows) if row["text_hash"] in texts]
+        vectors = wordless_apart(embedder.embed([texts[rows[i]["text_hash"]] for i in kept]))
+        return vectors, owners[kept], names
+    stacked = [np.asarray(row["vector"], dtype=np.float32) for row in rows]
+    return np.stack(stacked) if stacked else np.zeros((0, 0), np.float32), owners, names
+
+
+def _birth_id(ids: Sequence[str], rows: Distinct, born: Ints, cluster: int) -> str:
+    """A new cluster's id: a hash of the failures that it is born with, so that any order gives the same."""
+    inside = sorted(id_ for id_, row in zip(ids, rows.row_of, strict=True) if born[row] == cluster)
+    return "c" + hashlib.sha256("\n".join(inside).encode()).hexdigest()[:11]

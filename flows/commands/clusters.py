@@ -1,0 +1,208 @@
+"""`flywheel clusters`: which ways of failing there are, what one of them is, and what changed between two runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cluster.state import clusters_of, events_of
+from flows.context import lake_of
+from flows.run import latest, runs
+from schemas.errors import NotEnoughData, UsageError
+from schemas.settings import Settings
+from streams.lake import Lake
+from streams.lake.query import read
+
+app = typer.Typer(help="Ways of failing: list them, look into one, compare two runs.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Row = dict[str, Any]
+STYLES = {"new": "bold magenta", "growing": "red", "regressed": "bold red", "shrinking": "cyan", "resolved": "green"}
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+@app.command("list")
+def list_clusters(
+    context: typer.Context,
+    as_json: Json = False,
+    status: Annotated[str, typer.Option(help="Only these, e.g. new or growing.")] = "",
+) -> None:
+    """List the clusters of the latest run, the most frequent first."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    run = _latest(lake, settings)
+    rows = [row for row in clusters_of(lake, run["run_id"]) if status in {"", row["status"]}]
+    if as_json:
+        _print_json([_plain(row) for row in rows])
+        return
+    console = Console()
+    console.print(_listing(rows))
+    summary = msgspec.json.decode(run["summary"])
+    console.print(
+        f"{summary['failed']} of {summary['interactions']} interactions failed, {summary['unknown']} are unknown; "
+        f"{summary['unclustered']} failures ({summary['unclustered_share']:.1%} of them) have no cluster yet. "
+        f"As of {run['as_of']:%Y-%m-%d %H:%M} UTC."
+    )
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    cluster_id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    as_json: Json = False,
+    examples: Annotated[int, typer.Option(help="How many of its failures to print.", min=0, max=1000)] = 5,
+) -> None:
+    """Show one cluster: its trend, what promotions did to it, and examples."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    run = _latest(lake, settings)
+    row = _one(clusters_of(lake, run["run_id"]), cluster_id)
+    texts = _examples(lake, run["run_id"], row["cluster_id"], examples)
+    if as_json:
+        _print_json(_plain(row) | {"examples": texts})
+        return
+    _show(Console(), row, texts)
+
+
+@app.command("diff")
+def diff(
+    context: typer.Context,
+    run1: Annotated[str, typer.Argument(help="Run id (or its beginning), or -2 for the one before the latest.")] = "-2",
+    run2: Annotated[str, typer.Argument(help="The later run; -1 is the latest.")] = "-1",
+    as_json: Json = False,
+) -> None:
+    """Compare two runs: clusters that came, went or changed, with their rates before and after."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    history = runs(lake, "cluster", settings.application)
+    old, new = (_run(history, wanted) for wanted in (run1, run2))
+    rows = _differences(clusters_of(lake, old["run_id"]), clusters_of(lake, new["run_id"]))
+    between = history[history.index(old) + 1 : history.index(new) + 1]
+    events = [event for run in between for event in events_of(lake, run["run_id"])]
+    if as_json:
+        _print_json({"clusters": rows, "events": [_plain(event) for event in events]})
+        return
+    table = Table("cluster", "name", "status", "rate before", "rate after", title=f"{old['as_of']} to {new['as_of']}")
+    for row in rows:
+        table.add_row(row["cluster_id"], row["name"], _styled(row["status"]), _rate(row["before"]), _rate(row["after"]))
+    console = Console()
+    console.print(table)
+    for event in events:
+        others = f" ({', '.join(event['other_ids'])})" if event["other_ids"] else ""
+        console.print(f"{event['event']}: {event['cluster_id']}{others}")
+
+
+def _latest(lake: Lake, settings: Settings) -> Row:
+    run = latest(lake, "cluster", settings.application)
+    if run is None:
+        raise NotEnoughData(
+            f"no cluster run of application {settings.application!r} is finished yet: `flywheel turn` makes one"
+        )
+    return run
+
+
+def _run(history: list[Row], wanted: str) -> Row:
+    if wanted in {"-1", "-2"} and len(history) >= int(wanted[1:]):
+        return history[int(wanted)]
+    found = [run for run in history if wanted and run["run_id"].startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(run["run_id"][:8] for run in history[-10:]) or "none"
+    raise UsageError(f"{len(found)} cluster runs match {wanted!r}; the latest are {known}")
+
+
+def _one(rows: list[Row], wanted: str) -> Row:
+    found = [row for row in rows if row["cluster_id"].startswith(wanted)]
+    if len(found) != 1:
+        raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel clusters list` shows their ids")
+    return found[0]
+
+
+def _examples(lake: Lake, run_id: str, cluster_id: str, count: int) -> list[str]:
+    members = {
+        row["interaction_id"] for row in read(lake, "cluster_members").to_pylist() if row["cluster_id"] == cluster_id
+    }
+    rows = read(lake, "outcomes").select(["run_id", "interaction_id", "time", "outcome", "text"]).to_pylist()
+    inside = [r for r in rows if r["run_id"] == run_id and r["interaction_id"] in members and r["outcome"] == "failed"]
+    newest = sorted(inside, key=lambda row: (row["time"], row["interaction_id"]), reverse=True)
+    return list(dict.fromkeys(row["text"] for row in newest))[:count]
+
+
+def _differences(old: list[Row], new: list[Row]) -> list[Row]:
+    """Clusters whose status is not the same steady one in both runs, or that only one of them has."""
+    before = {row["cluster_id"]: row for row in old}
+    rows = []
+    for row in new:
+        was = before.get(row["cluster_id"])
+        if was is None or row["status"] != "steady" or was["status"] != "steady":
+            rows.append({
+                "cluster_id": row["cluster_id"],
+                "name": row["name"],
+                "status": row["status"],
+                "before": was["rate"] if was else None,
+                "after": row["rate"],
+            })  # fmt: skip
+    return rows
+
+
+def _listing(rows: list[Row]) -> Table:
+    table = Table("cluster", "name", "status", "failures", "rate", "trend", "ever", "example")
+    for row in rows:
+        table.add_row(
+            row["cluster_id"],
+            row["name"],
+            _styled(row["status"]),
+            str(row["size"]),
+            _rate(row["rate"]),
+            _spark(row["trend"]),
+            str(row["size_total"]),
+            " ".join((row["medoid_text"] or "").split())[:80],
+        )
+    return table
+
+
+def _show(console: Console, row: Row, texts: list[str]) -> None:
+    console.print(f"[bold]{row['name']}[/]  {row['cluster_id']}  {_styled(row['status'])}", highlight=False)
+    if row["description"]:
+        console.print(row["description"])
+    between = f" (95 %: {_rate(row['rate_low'])} to {_rate(row['rate_high'])})" if row["rate"] is not None else ""
+    console.print(f"{row['size']} failures in the last window, {_rate(row['rate'])} of interactions{between}")
+    console.print(f"{row['size_total']} ever, first {row['first_seen']}, last {row['last_seen']}")
+    console.print(f"reasons: {', '.join(row['reasons'])}\ntrend:   {_spark(row['trend'])}")
+    for closed in msgspec.json.decode(row["closure"] or "[]"):
+        difference = "no traffic on one side"
+        if closed["difference"] is not None:
+            difference = f"{closed['difference']:+.2%} (95 %: {closed['low']:+.2%} to {closed['high']:+.2%})"
+        console.print(f"{closed['action']} {closed['model']} {closed['time'][:16]}: {closed['verdict']}, {difference}")
+    for text in texts:
+        console.print(f"  · {' '.join(text.split())[:200]}", markup=False)
+
+
+def _rate(value: float | None) -> str:
+    return "no traffic" if value is None else f"{value:.2%}"
+
+
+def _spark(trend: str | None) -> str:
+    """One bar a window, oldest first; a dot where there was no traffic."""
+    points = msgspec.json.decode(trend or "[]")
+    rates = [failures / served if served else None for _, failures, served in points]
+    top = max((rate for rate in rates if rate), default=1.0)
+    return "".join("·" if rate is None else BARS[round(rate / top * 8)] for rate in rates)
+
+
+def _styled(status: str) -> str:
+    style = STYLES.get(status)
+    return f"[{style}]{status}[/]" if style else status
+
+
+def _plain(row: Row) -> Row:
+    nested = {key: msgspec.json.decode(row[key] or "null") for key in ("trend", "closure", "details") if key in row}
+    return row | nested
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, default=str, ensure_ascii=False, indent=2))  # noqa: T201 for programs
