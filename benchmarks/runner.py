@@ -8,6 +8,7 @@ requests for two models, keeps a journal on disk, scores, and makes the rows. `-
 official client and Inspect AI into a throw-away environment; both are given fewer calls, and compared by the call.
 """
 
+# ruff: noqa: PLC0415  each contender imports its own libraries, in a process of its own, some in another environment
 from __future__ import annotations
 
 import argparse
@@ -145,7 +146,8 @@ def inspect(url: str, items: int) -> int:
     """Inspect AI with its real-time log off, its cheapest form: two evaluations of one model each."""
     import os
 
-    from inspect_ai import Task, eval as evaluate
+    from inspect_ai import Task
+    from inspect_ai import eval as evaluate
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.scorer import includes
 

@@ -172,7 +172,8 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     prices: dict[str, tuple[float, float]] = {}
     """Model → USD per million input tokens and per million output tokens."""
     share_answers: bool = False
-    """Re-use the answers of other evaluations on the same eval set; then the two models are not asked side by side."""
+    """Re-use the answers of other evaluations on the same eval set: cheaper, but the two models are then not asked
+    side by side, and their latencies are not compared."""
     private_endpoints: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Hosts that may be called although their address is not public."""
     api_keys: dict[str, str] = {}

@@ -24,14 +24,14 @@ def evaluate_command(
         str | None, typer.Argument(help="Id of a registered candidate; default: the newest that waits.")
     ] = None,
     as_of: Annotated[
-        datetime | None, typer.Option(help="Logical time of the run; the same time twice is one run. Default: now.")
+        datetime | None, typer.Option(help="Logical time of the run (UTC); the same time twice is one run. Default: now.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Compare a candidate with the champion; stopped or killed, it goes on where it was."""
     settings: Settings = context.obj
     lake = lake_of(settings)
-    moment = (as_of or datetime.now(UTC)).astimezone(UTC)
+    moment = as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
     columns = (TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bar:
         task = bar.add_task("answers", total=None, note="")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from flows.evaluate.answers import Answer, unanswered
@@ -158,7 +159,7 @@ async def take(
     cases = [Case(item, role, sample, answer) for (item, role, sample), answer in zip(plan, answers, strict=True)]
     marks = await _marks(cases, scorer, runner)
     return [
-        _score(case, mark, scorer.name, cost(settings.prices, models[case.role].model, case.answer))
+        _score(case, mark, scorer.name, settings, models[case.role].model)
         for case, mark in zip(cases, marks, strict=True)
     ]
 
@@ -178,8 +179,10 @@ async def _marks(cases: Sequence[Case], scorer: Scorer, runner: Runner) -> list[
     return [Mark(None, case.answer.unscored) if case.answer.unscored else next(marks) for case in cases]
 
 
-def _score(case: Case, mark: Mark, scorer: str, cost_usd: float | None) -> Score:
+def _score(case: Case, mark: Mark, scorer: str, settings: EvaluateSettings, model: str) -> Score:
     answer = case.answer
+    if settings.share_answers:  # given at another time, under another load: its latency compares with nothing
+        answer = msgspec.structs.replace(answer, duration_ms=None, time_to_first_chunk_ms=None)
     return Score(
         item_id=case.item.item_id,
         role=case.role,
@@ -194,7 +197,7 @@ def _score(case: Case, mark: Mark, scorer: str, cost_usd: float | None) -> Score
         time_to_first_chunk_ms=answer.time_to_first_chunk_ms,
         input_tokens=answer.input_tokens,
         output_tokens=answer.output_tokens,
-        cost_usd=cost_usd,
+        cost_usd=cost(settings.prices, model, answer),
         tries=answer.tries,
     )
 

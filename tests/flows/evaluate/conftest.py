@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
+from flows import ledger
+from flows.run import begin, finish
 from schemas.events import Candidate
-from schemas.records import Item, make_candidate
-from schemas.settings import EvaluateSettings
+from schemas.records import make_candidate
+from schemas.settings import EvaluateSettings, Settings
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
 
 Reply = str | dict[str, Any] | web.Response | Exception
 """Text becomes a completion, a dict the JSON body, a response itself; an exception hangs up."""
@@ -84,15 +93,57 @@ def completion(text: str | None, **message: Any) -> dict[str, Any]:
     }
 
 
-def asked(body: dict[str, Any]) -> str:
-    """What the user said in a request."""
-    return str(next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user"))
+TEXTS = ("item_id", "reference", "slice", "unit", "rubric")
+EVAL_SET = pa.schema([
+    ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+    ("tools", pa.list_(pa.string())),
+    *((name, pa.string()) for name in TEXTS),
+])  # fmt: skip
 
 
-def item(n: int, reference: str | None = "right", **fields: Any) -> Item:
-    """The n-th eval item."""
-    message = {"role": "user", "content": f"question {n}"}
-    return Item(f"item-{n}", (message,), reference, unit=f"user-{n}", **fields)
+class Bench:
+    """A lake with an application in it: an eval set, a champion and a candidate, as the other stages leave them."""
+
+    application = "support-bot"
+    as_of = datetime(2026, 1, 6, tzinfo=UTC)
+
+    def __init__(self, lake: Lake, home: Path, how: EvaluateSettings, endpoint: Endpoint) -> None:
+        self.lake, self.endpoint = lake, endpoint
+        self.settings = Settings(home=str(home), lake=lake.root, evaluate=how)
+
+    def freeze(self, count: int) -> Path:
+        """An eval set of `count` questions on disk and in the lake."""
+        file = self.settings.datasets_path / "app" / "v1" / "data" / "eval-test-00000-of-00001.parquet"
+        file.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist([self._row(n) for n in range(count)], EVAL_SET), file)
+        run = begin(self.lake, "curate", self.application, self.as_of, (), None)
+        manifest = {"files": {f"data/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()}}
+        row = {
+            "run_id": run.run_id, "application": self.application, "dataset": "all", "version": "v1", "kind": "eval",
+            "path": "app/v1", "sha256": "", "created": self.as_of, "manifest": json.dumps(manifest),
+            "status": "current",
+        }  # fmt: skip
+        publish(self.lake, "dataset_versions", to_rows("dataset_versions", [row]), run.run_id)
+        finish(self.lake, run, {})
+        return file
+
+    def enlist(self) -> tuple[Candidate, Candidate]:
+        """A champion and a candidate in the ledger, both behind the endpoint."""
+        old, new = self.endpoint.candidate("old"), self.endpoint.candidate("new")
+        ledger.bootstrap(self.lake, self.application, old, "the first", time=self.as_of)
+        ledger.register(self.lake, self.application, new, time=self.as_of)
+        return old, new
+
+    @staticmethod
+    def answer(body: dict[str, Any]) -> str:
+        """The new model knows every answer, the old one every other."""
+        number = int(body["messages"][-1]["content"].removeprefix("question "))
+        return f"Answer {number}!" if body["model"] == "new" or number % 2 else "no idea"
+
+    @staticmethod
+    def _row(n: int) -> dict[str, Any]:
+        texts = {"item_id": f"item-{n}", "reference": f"answer {n}", "slice": f"cluster-{n % 2}", "unit": f"user-{n}"}
+        return {**texts, "messages": [{"role": "user", "content": f"question {n}"}], "tools": []}
 
 
 @pytest.fixture
@@ -107,3 +158,9 @@ def endpoint() -> Iterator[Endpoint]:
 def quick() -> EvaluateSettings:
     """Settings whose waits are short."""
     return EvaluateSettings(connections=4, timeout_s=2.0, tries=3, backoff_s=0.01, retry_after_max_s=0.2)
+
+
+@pytest.fixture
+def bench(lake: Lake, tmp_path: Path, quick: EvaluateSettings, endpoint: Endpoint) -> Bench:
+    endpoint.reply = Bench.answer
+    return Bench(lake, tmp_path, quick, endpoint)
