@@ -20,6 +20,9 @@ from streams.lake import Lake
 ADDRESSES = "addresses.json"
 """In `<home>/run`, while `flywheel up` runs."""
 
+SERVED_MARK = "run/flows.ready"
+"""Below the home: written by the process that serves the flows, once it does."""
+
 
 class Addresses(msgspec.Struct, frozen=True):
     """Where the processes of a running `flywheel up` are found."""

@@ -56,10 +56,6 @@ class Orchestrator:
         """Whether it takes requests now."""
         return self._ask("GET", "/health") is not None
 
-    def serves(self, deployment: str) -> bool:
-        """Whether it knows `flow/deployment`."""
-        return self._ask("GET", f"/deployments/name/{deployment}") is not None
-
     def find(self, run_id: str) -> FlowRun | None:
         """A run as it is now."""
         found = self._ask("GET", f"/flow_runs/{run_id}")

@@ -35,7 +35,7 @@ from prefect.states import Completed, Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.cluster.flow import cluster_flow
-from flows.context import lake_of, prefect_url, settings_from_environment
+from flows.context import SERVED_MARK, lake_of, prefect_url, settings_from_environment
 from flows.curate.flow import curate_flow
 from flows.evaluate.flow import evaluate_flow
 from flows.orchestrator import EVALUATION, TURN, Orchestrator, request_evaluation
@@ -103,18 +103,23 @@ SERVED: tuple[tuple[Flow[..., Any], str, Schedule | None], ...] = (
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    mark = settings_from_environment().home_path / SERVED_MARK
+    mark.unlink(missing_ok=True)
     deployments = asyncio.run(prepare(SERVED))
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
     serve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=RUNS_AT_ONCE, query_seconds=POLL_S)
 
 
 async def prepare(served: Sequence[tuple[Flow[..., Any], str, Schedule | None]]) -> list[RunnerDeployment]:
-    """The deployments to serve, after what an earlier process left as running has been called crashed.
+    """The deployments to serve, registered, after what an earlier process left as running has been called crashed.
 
     A deployment that the server knows keeps its schedules and its pause switch as a person left them.
     """
     async with get_client() as client:
         deployments = [await _deployment(client, *each) for each in served]
+        for deployment in deployments:
+            await deployment.aapply()
         await _sweep(client, [f"{each.flow_name}/{each.name}" for each in deployments])
     return deployments
 

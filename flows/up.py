@@ -23,8 +23,16 @@ from typing import Self
 import msgspec
 from msgspec.structs import replace
 
-from flows.context import ADDRESSES, Addresses, child_environment, lake_of, prefect_environment, prefect_url
-from flows.orchestrator import EVALUATION, Orchestrator
+from flows.context import (
+    ADDRESSES,
+    SERVED_MARK,
+    Addresses,
+    child_environment,
+    lake_of,
+    prefect_environment,
+    prefect_url,
+)
+from flows.orchestrator import Orchestrator
 from schemas.errors import PortTaken
 from schemas.settings import Settings
 from streams import supervise
@@ -173,9 +181,11 @@ class Stack:
                     ready=self.orchestrator.answers, ready_timeout_s=PREFECT_TIMEOUT_S,
                 )
             )  # fmt: skip
+        served = self.settings.home_path / SERVED_MARK
+        served.unlink(missing_ok=True)
         flows = Child(
             name="flows", argv=_python("flows.serve"), folder=folder, env=environment, stop_timeout_s=5,
-            ready=lambda: self.orchestrator.serves(EVALUATION), ready_timeout_s=PREFECT_TIMEOUT_S,
+            ready=served.exists, ready_timeout_s=PREFECT_TIMEOUT_S,
         )  # fmt: skip
         return [*children, flows]
 
@@ -198,12 +208,16 @@ class _Teller(logging.Handler):
 @contextlib.contextmanager
 def _told(say: Callable[[str], object]) -> Iterator[None]:
     logger, teller = logging.getLogger(supervise.__name__), _Teller(say)
+    before = logger.level, logger.propagate
     logger.addHandler(teller)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # or whoever configures logging, as Prefect does on import, says it all a second time
     try:
         yield
     finally:
         logger.removeHandler(teller)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
