@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Raw
 
-from schemas.codec import MAX_DEPTH, check_depth, decode
+from schemas.codec import check_depth, decode
 from schemas.errors import EventError
 from schemas.events import EVENT_TYPES
 
@@ -72,18 +72,26 @@ def _is_nested(hint: Any) -> bool:
     return origin is dict or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
 
 
-def _strict(hint: Any) -> Any:
-    """The same type, but its structs refuse fields that they do not know: nothing is skipped unread."""
+def _strict(hint: Any, *, flat: bool = False) -> Any:
+    """The same type, but its structs refuse fields that they do not know: nothing is skipped unread.
+
+    `flat` leaves out whatever can nest without end (`dict`); what remains cannot be too deep.
+    """
     origin, arguments = get_origin(hint), get_args(hint)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return _twin(hint, {name: _strict(inner) for name, inner in _hints(hint).items()})
+        return _twin(hint, {name: _strict(inner, flat=flat) for name, inner in _hints(hint).items()})
     if origin is Annotated:
-        return Annotated[(_strict(arguments[0]), *arguments[1:])]
+        return Annotated[(_strict(arguments[0], flat=flat), *arguments[1:])]
     if origin in {Union, types.UnionType}:
-        return Union[tuple(_strict(argument) for argument in arguments)]  # noqa: UP007 - built from a tuple
+        kept = [argument for argument in arguments if not (flat and _is_endless(argument))]
+        return Union[tuple(_strict(argument, flat=flat) for argument in kept)]  # noqa: UP007 - built from a tuple
     if origin is list:
-        return list[_strict(arguments[0])]  # type: ignore[misc]
+        return list[_strict(arguments[0], flat=flat)]  # type: ignore[misc]
     return hint
+
+
+def _is_endless(hint: Any) -> bool:
+    return get_origin(hint) is dict or any(_is_endless(argument) for argument in get_args(hint))
 
 
 def _twin(cls: type[msgspec.Struct], hints: dict[str, Any]) -> type[msgspec.Struct]:
@@ -112,11 +120,7 @@ def _fast(type_name: str) -> Callable[[bytes], Row]:
     hints = _hints(cls)
     nested = _NESTED[cls]
     decode_flat = msgspec.json.Decoder(_twin(cls, {n: Raw if n in nested else h for n, h in hints.items()})).decode
-    checks = [
-        (index, msgspec.json.Decoder(_strict(hints[name])).decode)
-        for index, name in enumerate(cls.__struct_fields__)
-        if name in nested
-    ]
+    checks = [(i, _check(hints[name])) for i, name in enumerate(cls.__struct_fields__) if name in nested]
     tail = (None, int(type_name.rpartition(".v")[2]))
     as_tuple = msgspec.structs.astuple
 
@@ -125,11 +129,30 @@ def _fast(type_name: str) -> Callable[[bytes], Row]:
         for index, check in checks:
             if values[index]:
                 check(values[index])
-        if value.count(b"[") + value.count(b"{") > MAX_DEPTH:
-            check_depth(value)
         return values + tail
 
     return fast
+
+
+def _check(hint: Any) -> Callable[[Raw], Any]:
+    """A function that raises unless JSON text is of a type, known to its last field, and not too deep."""
+    strict = msgspec.json.Decoder(_strict(hint)).decode
+
+    def check(text: Raw) -> None:
+        strict(text)
+        check_depth(bytes(text))
+
+    if _is_endless(hint):
+        return check
+    flat = msgspec.json.Decoder(_strict(hint, flat=True)).decode
+
+    def check_flat(text: Raw) -> None:
+        try:
+            flat(text)  # plain text messages, and nearly all are: cannot be deep, so brackets need no counting
+        except msgspec.ValidationError:
+            check(text)
+
+    return check_flat
 
 
 _NESTED = {cls: nested_of(name) for name, cls in EVENT_TYPES.items()}

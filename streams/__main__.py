@@ -18,10 +18,20 @@ from streams.archive import Archiver
 from streams.lake import Lake
 
 
+class _WithoutPandas:
+    """Keeps pandas out: pyarrow would load it (70 MiB, 1 s) only to learn that our lists are none of its objects."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Called for every import."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:
     """Archive until SIGTERM or SIGINT, or until nothing came for `until_idle_s`. Raises FlywheelError."""
     # A batch is 100,000s of small objects without cycles: scanning them again and again costs a third of decoding.
     gc.set_threshold(200_000, 20, 100)
+    sys.meta_path.insert(0, _WithoutPandas())
     metrics.serve(settings.archive.metrics_port)
     archiver = Archiver(settings, Lake(settings.lake_root, settings.storage_options))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -53,12 +53,12 @@ class Buffer:
         self.dead: list[dict[str, Any]] = []
         """Losses found at a seek, to be landed with the next batch."""
 
-    def add(self, record: Message, now: float) -> None:
-        """Take one record."""
+    def add(self, records: list[Message], now: float) -> None:
+        """Take records."""
         if not self.records:
             self.since = now
-        self.records.append(record)
-        self.bytes += len(record.value() or b"")
+        self.records += records
+        self.bytes += sum(map(len, records))  # a message's length is its value's
 
 
 class Partition(msgspec.Struct):
@@ -141,12 +141,15 @@ class Archiver:
         self._consumer.close()
 
     def _take(self, records: list[Message]) -> int:
-        now = time.monotonic()
+        by_topic: dict[str, list[Message]] = {name: [] for name in self._buffers}
         for record in records:
             if error := record.error():
                 self._kafka_error(record, error)
-            elif (record.topic(), record.partition()) in self._partitions:
-                self._buffers[record.topic() or ""].add(record, now)
+            else:
+                by_topic[record.topic() or ""].append(record)
+        for name, mine in by_topic.items():
+            if mine:
+                self._buffers[name].add(mine, time.monotonic())
         return len(records)
 
     def _kafka_error(self, record: Message, error: KafkaError) -> None:

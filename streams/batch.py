@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.codec import Headers, known_type, type_of
 from schemas.errors import EventError
@@ -186,8 +186,16 @@ def _to_arrow(
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _json(values: Sequence[Any]) -> pa.Array:
-    """JSON texts as a column; a field that was absent or `null` is null."""
-    texts = pa.array(list(map(bytes, values)), pa.binary())
-    nothing = pc.or_(pc.equal(texts, b""), pc.equal(texts, b"null"))
-    return pc.if_else(nothing, pa.scalar(None, pa.binary()), texts).cast(pa.string())
+def _json(texts: Any) -> pa.Array:
+    """JSON texts (bytes-like, valid UTF-8 by `schemas.rows`) as a column; absent fields and `null` are null.
+
+    Built from one joined buffer: a third of the time of making a bytes object of each.
+    """
+    sizes = np.fromiter(map(len, texts), np.int32, len(texts))
+    valid = sizes > 0
+    for index in np.flatnonzero(sizes == len(b"null")):
+        valid[index] = bytes(texts[index]) != b"null"
+    ends = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(sizes, out=ends[1:])
+    validity = None if valid.all() else pa.array(valid).buffers()[1]
+    return pa.Array.from_buffers(pa.string(), len(texts), [validity, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))])
