@@ -3,6 +3,7 @@
     <datasets root>/<hash of the application>/<version>/
         README.md                                  the card: what is in it, what was left out and why
         manifest.json                              what it was built from, and the SHA-256 of every file
+        croissant.json                             the same for search engines (JSON-LD)
         data/sft-train-00000-of-00001.parquet      one file a shard
 
 The version is the hash of the rows: the same rows are the same version, wherever and however often they are built.
@@ -23,6 +24,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from flows.curate.card import card
+from flows.curate.describe import croissant
 from flows.curate.shapes import ROWS, schema_of, to_arrow, uses_tools
 from schemas.errors import FlywheelError
 from schemas.events import to_json
@@ -83,7 +85,9 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
         },
         **facts,
     }
-    (hidden / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="sorted")) + b"\n")
+    (hidden / "manifest.json").write_bytes(_pretty(manifest))
+    schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
+    (hidden / "croissant.json").write_bytes(_pretty(croissant(manifest, schemas)))
     (hidden / "README.md").write_text(card(manifest))
     _reveal(hidden, root / manifest["version"])
     return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
@@ -144,6 +148,10 @@ def _reveal(hidden: Path, final: Path) -> None:
             raise
         shutil.rmtree(hidden)
     _sync(final.parent)
+
+
+def _pretty(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted")) + b"\n"
 
 
 def _sync(path: Path) -> None:

@@ -21,6 +21,7 @@ from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact import Redactor
 from flows.curate.split import NORMALISER
+from flows.curate.staleness import stale
 from flows.curate.versions import Version, record, versions
 from flows.embed import load
 from flows.run import Run, begin, finish, finished, latest
@@ -47,7 +48,8 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     judged = latest(lake, "cluster", settings.application)
     if judged is None:
         raise NotEnoughData(f"nothing is known of {settings.application!r} yet: run `flywheel cluster` first")
-    bound = binding(versions(lake, settings.application), split_of(settings.curate), as_of)
+    known = versions(lake, settings.application)
+    bound = binding(known, split_of(settings.curate), as_of)
     inputs = {
         "outcome_run": judged["run_id"],
         "recipe": name,
@@ -59,10 +61,12 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     if (summary := finished(lake, run)) is not None:
         return summary
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
-    made, redacted = _think(_read(lake, run, settings.curate, judged["run_id"]), settings, recipe, as_of, guards)
+    found = _read(lake, run, settings.curate, judged["run_id"])
+    made, redacted = _think(found, settings, recipe, as_of, guards)
     if not made.taught and not made.eval:
         raise NotEnoughData(f"no interaction gives an example yet; left out: {made.reasons() or 'none was judged'}")
-    return _publish(lake, settings, run, name, made, {"redacted": redacted, "guards": len(guards), **inputs})
+    marked = stale(known, found.examples, settings, as_of)
+    return _publish(lake, settings, run, name, made, marked, {"redacted": redacted, "guards": len(guards), **inputs})
 
 
 def split_of(settings: CurateSettings) -> dict[str, Any]:
@@ -112,17 +116,26 @@ def _think(
     return build(found, options, recipe, as_of, guards, paraphrases), dict(sorted(redactor.counts.items()))
 
 
-def _publish(lake: Lake, settings: Settings, run: Run, name: str, made: Build, facts: dict[str, Any]) -> dict[str, Any]:
+def _publish(
+    lake: Lake,
+    settings: Settings,
+    run: Run,
+    name: str,
+    made: Build,
+    marked: Sequence[Version],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
     """1. Both folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
     training = _write(settings, run, name, "training", made, facts)
     items = _write(settings, run, name, "eval", made, facts)
     found = [_version(run, settings, name, kind, folder) for kind, folder in (("training", training), ("eval", items))]
-    record(lake, run, found)
+    record(lake, run, [*marked, *found])
     summary = {
         "training": _brief(training)
         | {f"{kind}_rows": training.rows[f"{kind}/train"] for kind in ("sft", "preference", "kto", "guardrail")},
         "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
         "dropped": made.reasons(),
+        "stale": [f"{version.dataset}@{version.version}" for version in marked],
     }
     finish(lake, run, summary)
     return summary
