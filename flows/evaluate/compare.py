@@ -10,8 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
+from flows.evaluate.correction import corrected_mean, is_judged, kappa
 from flows.statistics import (
     Codes,
     Estimate,
@@ -53,14 +55,18 @@ def compare(
     dataset_version: str,
     evaluation_id: str,
     gate: GateSettings,
+    labels: Sequence[Score] = (),
 ) -> Comparison:
     """Compare two models by the scores of one scorer, any number of samples an item.
 
     An item counts where both sides have a score; a side's score is the mean over its samples. A score that is missing,
-    not finite or outside 0 to 1 is unscored: never a zero, never a pass.
+    not finite or outside 0 to 1 is unscored: never a zero, never a pass. `labels` are people's scores of some of the
+    same answers, on a random sample of the items: where a judge gave the scores, they correct the comparison.
     """
     paired = pair(scores)
-    overall, slices = differences(paired, gate)
+    judged = is_judged(score.scorer for score in scores)
+    said = _said(labels, paired.items) if judged else None
+    overall, slices = differences(paired, gate, said)
     fixed, still, regressed, flaky = _item_lists(scores, gate.pass_score)
     return Comparison(
         evaluation_id=evaluation_id,
@@ -74,6 +80,7 @@ def compare(
         regressed=regressed,
         flaky=flaky,
         guards=_guards(scores, gate.alpha),
+        judge={} if said is None else _judge(scores, labels, paired, said, gate.pass_score),
         notes=tuple(_notes(scores)),
     )
 
@@ -105,18 +112,24 @@ def valid(score: Score) -> float | None:
     return score.score if score.score is not None and 0 <= score.score <= 1 else None
 
 
-def differences(paired: Paired, gate: GateSettings) -> tuple[Difference, tuple[Difference, ...]]:
-    """The paired difference overall and in every slice."""
+def differences(
+    paired: Paired, gate: GateSettings, said: Floats | None = None
+) -> tuple[Difference, tuple[Difference, ...]]:
+    """The paired difference overall and in every slice.
+
+    `said` are the differences by people's labels, item by item (NaN where there are none), for scores of a judge.
+    """
     everything = np.ones(len(paired.items), bool)
-    overall = _difference(paired, everything, "", gate.margin, gate.alpha, gate.alpha)
+    overall = _difference(paired, everything, said, "", gate, gate.margin, gate.alpha)
     family = max(1, len(paired.slice_names) - len(gate.protected) + 1)
     slices = tuple(
         _difference(
             paired,
             paired.slices == code,
+            said,
             name,
+            gate,
             gate.slice_margin,
-            gate.alpha,
             gate.alpha if name in gate.protected else gate.alpha / family,
         )
         for code, name in enumerate(paired.slice_names)
@@ -125,38 +138,71 @@ def differences(paired: Paired, gate: GateSettings) -> tuple[Difference, tuple[D
 
 
 def _difference(
-    paired: Paired, mask: np.ndarray, name: str, margin: float, alpha: float, alpha_detect: float
+    paired: Paired,
+    mask: npt.NDArray[np.bool_],
+    said: Floats | None,
+    name: str,
+    gate: GateSettings,
+    margin: float,
+    alpha_detect: float,
 ) -> Difference:
     """The difference over the masked items; `alpha_detect` is the level at which a harm test of it is read."""
-    champion, candidate = paired.champion[mask], paired.candidate[mask]
-    scored = np.isfinite(champion) & np.isfinite(candidate)
+    scored = mask & np.isfinite(paired.champion) & np.isfinite(paired.candidate)
     missing = int(mask.sum() - scored.sum())
     if not scored.any():
         return Difference(name, 0, 0, None, None, None, None, None, None, None, None, unscored=missing)
-    champion, candidate = champion[scored], candidate[scored]
+    champion, candidate, units = paired.champion[scored], paired.candidate[scored], paired.units[scored]
     values = candidate - champion
-    estimate = cluster_mean(values, paired.units[mask][scored])
-    low, high = estimate.interval(alpha)
+    estimate = cluster_mean(values, units)
+    tests = _Tests(
+        non_inferior=p_above(values, estimate, -margin, paired.binary),
+        superior=p_above(values, estimate, 0.0, paired.binary),
+        harm=p_above(-values, _mirrored(estimate), 0.0, paired.binary),
+    )
+    if said is not None:
+        estimate, tests = _corrected(values, said[scored], units, margin, gate.min_items, (estimate, tests))
+    low, high = estimate.interval(gate.alpha)
     measurable = estimate.se > 0 and estimate.units > 1
     return Difference(
         slice=name,
-        items=estimate.items,
-        units=estimate.units,
+        items=len(values),
+        units=len(np.unique(units)),
         champion=float(champion.mean()),
         candidate=float(candidate.mean()),
         difference=estimate.mean,
         low=low,
         high=high,
-        p_non_inferior=p_above(values, estimate, -margin, paired.binary),
-        p_superior=p_above(values, estimate, 0.0, paired.binary),
-        p_harm=p_above(-values, _mirrored(estimate), 0.0, paired.binary),
+        p_non_inferior=tests.non_inferior,
+        p_superior=tests.superior,
+        p_harm=tests.harm,
         wins=int((values > 0).sum()),
         losses=int((values < 0).sum()),
         ties=int((values == 0).sum()),
         unscored=missing,
         minimum_detectable=minimum_detectable(estimate.se, alpha_detect) if measurable else None,
-        items_needed=items_needed(estimate.items, estimate.se, margin, alpha) if measurable else None,
+        items_needed=items_needed(len(values), estimate.se, margin, gate.alpha) if measurable else None,
     )
+
+
+class _Tests(Struct, frozen=True):
+    """The p values of one difference; None where it cannot be tested."""
+
+    non_inferior: float | None
+    superior: float | None
+    harm: float | None
+
+
+def _corrected(
+    values: Floats, said: Floats, units: Codes, margin: float, least: int, judged: tuple[Estimate, _Tests]
+) -> tuple[Estimate, _Tests]:
+    """Estimate and tests corrected by people's labels. With fewer than `least`, a judge can warn but prove nothing."""
+    if int(np.isfinite(said).sum()) < least:
+        return judged[0], _Tests(None, None, judged[1].harm)
+    estimate = corrected_mean(values, said, units).estimate
+    if estimate.se == 0:
+        return estimate, _Tests(1.0, 1.0, 1.0)
+    tests = _Tests(estimate.p_above(-margin), estimate.p_above(0.0), _mirrored(estimate).p_above(0.0))
+    return estimate, tests
 
 
 def p_above(values: Floats, estimate: Estimate, bound: float, binary: bool) -> float:
@@ -166,6 +212,34 @@ def p_above(values: Floats, estimate: Estimate, bound: float, binary: bool) -> f
 
 def _mirrored(estimate: Estimate) -> Estimate:
     return Estimate(-estimate.mean, estimate.se, estimate.items, estimate.units, estimate.design_effect)
+
+
+def _said(labels: Sequence[Score], items: tuple[str, ...]) -> Floats:
+    """People's difference candidate - champion for each item; NaN where they did not label both."""
+    human = pair(labels)
+    place = {item: n for n, item in enumerate(human.items)}
+    known = human.candidate - human.champion
+    return np.array([known[place[item]] if item in place else np.nan for item in items], float)
+
+
+def _judge(
+    scores: Sequence[Score], labels: Sequence[Score], paired: Paired, said: Floats, pass_score: float
+) -> dict[str, float | None]:
+    """How far the judge can be trusted: labelled items, kappa over labelled answers, the difference as it saw it."""
+    opinion = {(s.item_id, s.role, s.sample): valid(s) for s in scores}
+    both = [
+        (judge >= pass_score, person >= pass_score)
+        for label in labels
+        if (person := valid(label)) is not None
+        and (judge := opinion.get((label.item_id, label.role, label.sample))) is not None
+    ]
+    difference = paired.candidate - paired.champion
+    scored = np.isfinite(difference)
+    return {
+        "labels": float((np.isfinite(said) & scored).sum()),
+        "kappa": kappa([judge for judge, _ in both], [person for _, person in both]),
+        "uncorrected_difference": float(difference[scored].mean()) if scored.any() else None,
+    }
 
 
 def _mean(values: list[float]) -> float:

@@ -64,7 +64,7 @@ def test_a_margin_is_tolerated() -> None:
     assert delay(users, Canary()) is not None
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(USERS, st.floats(0, 0.5))
 def test_capital_is_never_lost_altogether(users: list[tuple[Arm, bool]], margin: float) -> None:
     """No bet can lose more than it has, so evidence can always recover and is always a number."""
@@ -76,7 +76,7 @@ def test_capital_is_never_lost_altogether(users: list[tuple[Arm, bool]], margin:
     assert math.isfinite(state.peak)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(USERS, st.integers(0, 300))
 def test_a_restart_changes_nothing(users: list[tuple[Arm, bool]], at: int) -> None:
     """The state goes through JSON and on, to the same end."""

@@ -1,0 +1,146 @@
+"""The gate's formulas: the same numbers as scipy and statsmodels, and sound where nothing differs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from flows.statistics import (
+    bonett_price_p,
+    cluster_mean,
+    guard_p,
+    holm,
+    items_needed,
+    log_ratio,
+    mcnemar_p,
+    mean_ratio,
+    minimum_detectable,
+    smallest_passing,
+    tango_p,
+)
+
+
+def clustered(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Paired differences of items in units of uneven size."""
+    rng = np.random.default_rng(seed)
+    units = rng.integers(0, n // 4, n)
+    return rng.choice([-1.0, 0.0, 0.0, 1.0], n) + rng.normal(0, 0.3, n // 4)[units], units
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cluster_robust_error_is_that_of_statsmodels(seed: int) -> None:
+    """Mean, standard error, p and interval agree with OLS on a constant, clustered by unit."""
+    api = pytest.importorskip("statsmodels.api")
+    values, units = clustered(seed)
+    fit = api.OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": units}, use_t=True)
+    estimate = cluster_mean(values, units)
+
+    assert estimate.mean == pytest.approx(fit.params[0], rel=1e-9)
+    assert estimate.se == pytest.approx(fit.bse[0], rel=1e-9)
+    assert 2 * min(estimate.p_above(0), 1 - estimate.p_above(0)) == pytest.approx(fit.pvalues[0], rel=1e-9)
+    assert estimate.interval(0.025) == pytest.approx(tuple(fit.conf_int()[0]), rel=1e-9)
+
+
+def test_single_items_give_the_ordinary_t_test() -> None:
+    """Units of one item are no clusters: the t test of scipy."""
+    values, _ = clustered(9)
+    estimate = cluster_mean(values, np.arange(len(values)))
+
+    assert estimate.p_above(0.1) == pytest.approx(stats.ttest_1samp(values, 0.1, alternative="greater").pvalue)
+    assert estimate.design_effect == pytest.approx(1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_exact_test_is_mcnemars(wins: int, losses: int) -> None:
+    """The one-sided exact p of scipy's binomial test and of statsmodels' mcnemar."""
+    expected = stats.binomtest(wins, wins + losses, 0.5, alternative="greater").pvalue if wins + losses else 1.0
+
+    assert mcnemar_p(wins, losses) == pytest.approx(expected)
+
+
+def test_the_exact_test_agrees_with_statsmodels() -> None:
+    """Twice the smaller tail is statsmodels' two-sided p."""
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    two_sided = tables.mcnemar([[0, 7], [19, 0]], exact=True).pvalue
+
+    assert 2 * mcnemar_p(19, 7) == pytest.approx(two_sided)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    """The adjusted p values agree with multipletests."""
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+
+    assert holm(p_values) == pytest.approx(list(multitest.multipletests(p_values, method="holm")[1]))
+
+
+def test_tango_is_the_published_score_test() -> None:
+    """Turned into an interval it is the one that Fagerland, Lydersen & Laake 2014 (Stat. Med. 33:2850) print.
+
+    Airway responsiveness of 21 children: 7 wins, 1 loss; Tango's 95 % interval is .026 to .517.
+    """
+    assert tango_p(7, 1, 21, -0.0255) < 0.025 < tango_p(7, 1, 21, -0.0265)
+    assert tango_p(1, 7, 21, 0.5165) > 0.025 > tango_p(1, 7, 21, 0.5178)
+    assert tango_p(19, 7, 100, 0) == pytest.approx(stats.norm.sf(12 / np.sqrt(26)))
+
+
+def test_where_nothing_differs_enough_items_are_needed() -> None:
+    """Without one discordant item the t test proves anything; the guards ask for `smallest_passing` items."""
+    least = smallest_passing(0.05, 0.05)
+
+    assert least == 52
+    for n, passes in ((least - 1, False), (least, True)):
+        same = np.zeros(n)
+        assert (guard_p(same, cluster_mean(same, np.arange(n)), -0.05, binary=True) <= 0.05) == passes
+    assert bonett_price_p(np.zeros(20), 20, -0.05) > 0.05
+
+
+def test_ties_within_few_units_count_as_few() -> None:
+    """A thousand equal answers for ten users are ten users who saw no difference."""
+    same = np.zeros(1000)
+    many, few = (
+        guard_p(same, cluster_mean(same, units), -0.05, binary=True)
+        for units in (np.arange(1000), np.arange(1000) % 10)
+    )
+
+    assert many < 0.001
+    assert few > 0.2
+
+
+def test_power_is_what_the_formula_says() -> None:
+    """At the minimum detectable effect a z test finds four in five; items needed follow from it."""
+    se = 0.02
+    effect = minimum_detectable(se, 0.05)
+
+    assert stats.norm.sf(stats.norm.isf(0.05) - effect / se) == pytest.approx(0.8)
+    assert items_needed(1000, se, effect, 0.05) == pytest.approx(1000, abs=1)
+    assert items_needed(1000, se, effect / 2, 0.05) == pytest.approx(4000, abs=1)
+    assert items_needed(1000, se, 0.0, 0.05) is None
+
+
+@pytest.mark.parametrize(("margin", "discordant", "items"), [(0.01, 0.1, 6183), (0.03, 0.2, 1374), (0.1, 0.2, 124)])
+def test_items_needed_are_those_of_the_published_table(margin: float, discordant: float, items: int) -> None:
+    """N = (z + z)^2 * discordance / margin^2 for binary scores without a true difference."""
+    n = 100_000
+    assert items_needed(n, float(np.sqrt(discordant / n)), margin, 0.05) == pytest.approx(items, abs=1)
+
+
+@pytest.mark.parametrize("ratio", [log_ratio, mean_ratio])
+def test_ratios_cover_the_truth(ratio: object) -> None:
+    """Nine in ten 90 % intervals of a ratio hold it, with items in units."""
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(400):
+        units = np.arange(200) // 4
+        base = rng.lognormal(0, 0.5, 200)
+        noise = rng.lognormal(0, 0.2, 200) * rng.lognormal(0, 0.1, 50)[units]
+        scale = 1.5 / (np.exp(0.5 * (0.2**2 + 0.1**2)) if ratio is mean_ratio else 1)
+        _, low, high = ratio(base * noise * scale, base, units, 0.05)  # type: ignore[operator]
+        hits += low <= 1.5 <= high
+
+    assert hits / 400 == pytest.approx(0.9, abs=0.05)
