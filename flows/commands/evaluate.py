@@ -24,7 +24,7 @@ def evaluate_command(
         str | None, typer.Argument(help="Id of a registered candidate; default: the newest that waits.")
     ] = None,
     as_of: Annotated[
-        datetime | None, typer.Option(help="Logical time of the run (UTC); the same time twice is one run. Default: now.")
+        datetime | None, typer.Option(help="Logical time of the run, UTC; the same twice is one run. Default: now.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:

@@ -106,6 +106,7 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
         await self._session.close()
+        await asyncio.sleep(0)  # sockets are closed in the loop's next round, which may be its last
 
     async def ask(self, request: Request) -> Answer:
         """The answer to one request, after as many tries as the settings allow."""

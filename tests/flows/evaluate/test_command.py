@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.evaluate.evaluation import evaluate
+from streams.lake import Lake
+from streams.lake.query import read
 
 
 @pytest.fixture
@@ -41,3 +50,47 @@ def test_programs_get_json(bench: Any, flywheel: Any) -> None:
     shown = flywheel("evaluate", new.id, "--json")
 
     assert json.loads(shown.stdout)["scores"] == {"candidate": 1.0, "champion": 0.5}
+
+
+def scores_of(lake: Lake) -> list[dict[str, Any]]:
+    """The published scores without what no two runs share: whose they are, and how long each answer took."""
+    rows = read(lake, "scores").to_pylist()
+    kept = [{key: row[key] for key in row if key not in {"evaluation_id", "duration_ms"}} for row in rows]
+    return sorted(kept, key=lambda row: (row["item_id"], row["role"], row["sample"]))
+
+
+@pytest.mark.integration
+def test_a_killed_evaluation_goes_on_where_it_was(bench: Any, tmp_path: Any) -> None:
+    """[evaluate, KILL -9 at half, evaluate]: no answered call is repeated, and the table is that of a run in peace.
+
+    A call whose answer had not been written down when the kill came may be made again: at most one a connection.
+    """
+    items, endpoint = 150, bench.endpoint
+    bench.freeze(items)
+    bench.enlist()
+    endpoint.delay_s = 0.01
+    command = [sys.executable, "-m", "flows.cli", "--home", bench.settings.home, "evaluate", "--as-of", "2026-01-06"]
+    surroundings = {**os.environ, "FLYWHEEL_LAKE": bench.lake.root, "FLYWHEEL_EVALUATE_CONNECTIONS": "8"}
+    child = subprocess.Popen(command, env=surroundings)
+    while len(endpoint.seen) < items:
+        assert child.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.002)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not read(bench.lake, "scores")
+    (journal,) = (tmp_path / "answers").rglob("*.jsonl")
+    kept = journal.read_bytes().count(b"\n")
+    before, endpoint.seen = endpoint.seen, []
+
+    subprocess.run(command, env=surroundings, check=True, capture_output=True)
+
+    calls = Counter((body["model"], body["messages"][0]["content"]) for body in [*before, *endpoint.seen])
+    assert len(calls) == 2 * items
+    assert len(endpoint.seen) == 2 * items - kept
+    assert sum(count - 1 for count in calls.values()) <= 8
+    resumed = scores_of(bench.lake)
+    peace = type(bench)(Lake(tmp_path / "peace" / "lake"), tmp_path / "peace", bench.settings.evaluate, endpoint)
+    peace.freeze(items)
+    peace.enlist()
+    evaluate(peace.lake, peace.settings, peace.as_of)
+    assert resumed == scores_of(peace.lake)

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -39,10 +33,6 @@ def scores_of(endpoint: Any, path: Path, settings: EvaluateSettings, items: int,
     models: Any = {"candidate": endpoint.candidate("new"), "champion": endpoint.candidate("old")}
     with Journal(path / "journal.jsonl") as journal:
         return run([item(n) for n in range(items)], models, settings, scorer_of(settings), journal, **more)
-
-
-def timeless(scores: list[Score]) -> list[Score]:
-    return [msgspec.structs.replace(score, duration_ms=None, tries=1) for score in scores]
 
 
 def test_both_models_are_asked_side_by_side(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
@@ -116,51 +106,6 @@ def test_equal_items_are_asked_once(endpoint: Any, quick: EvaluateSettings, tmp_
 
     assert len(endpoint.seen) == 2
     assert {(s.item_id, s.score) for s in scores} == {("item-0", 1.0), ("twin", 0.0)}
-
-
-KILLED = """
-    import sys
-    from pathlib import Path
-    from flows.evaluate.catalogue import scorer_of
-    from flows.evaluate.journal import Journal
-    from flows.evaluate.runner import run
-    from schemas.records import Item, make_candidate
-    from schemas.settings import EvaluateSettings
-
-    url, path, items = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    settings = EvaluateSettings(connections=8)
-    models = {"candidate": make_candidate("new", url), "champion": make_candidate("old", url)}
-    rows = [Item(f"item-{n}", ({"role": "user", "content": f"question {n}"},), str(n), unit=f"user-{n}")
-            for n in range(items)]
-    with Journal(path / "journal.jsonl") as journal:
-        run(rows, models, settings, scorer_of(settings), journal)
-"""
-
-
-def test_a_killed_run_goes_on_where_it_was(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
-    """[run, KILL -9 at half, run]: no answered call is repeated, and the scores are those of a run without a kill.
-
-    A call whose answer had not been written down when the kill came may be made again: at most one a connection.
-    """
-    items = 150
-    endpoint.reply, endpoint.delay_s = number, 0.01
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), endpoint.url, str(tmp_path), str(items)]
-    child = subprocess.Popen(command)
-    while len(endpoint.seen) < items:
-        assert child.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.002)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    kept = (tmp_path / "journal.jsonl").read_bytes().count(b"\n")
-    before, endpoint.seen = endpoint.seen, []
-
-    resumed = scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, connections=8), items)
-
-    calls = Counter((body["model"], number(body)) for body in [*before, *endpoint.seen])
-    assert len(calls) == 2 * items
-    assert len(endpoint.seen) == 2 * items - kept
-    assert sum(count - 1 for count in calls.values()) <= 8
-    assert timeless(resumed) == timeless(scores_of(endpoint, tmp_path / "undisturbed", quick, items))
 
 
 def test_a_budget_of_requests_is_kept(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
