@@ -91,10 +91,14 @@ class Counts(Struct, frozen=True):
     judged: int = 0
     """Interactions that are ok or failed: the rest has had no feedback yet."""
     failed: int = 0
+    offset: int = -1
+    """Of the newest change that is in here: a change that is read again after a crash is not counted again."""
 
-    def plus(self, other: Counts | Change) -> Counts:
-        """The sum of both."""
-        return Counts(self.interactions + other.interactions, self.judged + other.judged, self.failed + other.failed)
+    def plus(self, other: Counts | Change, offset: int = -1) -> Counts:
+        """The sum of both, up to an offset."""
+        return Counts(
+            self.interactions + other.interactions, self.judged + other.judged, self.failed + other.failed, offset
+        )
 
     @property
     def rate(self) -> float | None:

@@ -85,11 +85,15 @@ class Triage:
 
     async def count(self, stream: faust.StreamT[bytes]) -> None:
         """Every change into its window, and an alert where that window turns bad or good again."""
-        async for value in stream:
-            change = msgspec.json.decode(value, type=Change)
+        async for kafka_event in stream.events():
+            offset = kafka_event.message.offset
+            change = msgspec.json.decode(kafka_event.value, type=Change)
             window = window_start(change.time, self.settings.window_s)
             key = msgspec.json.encode((change.group, window))
-            counts = (self.windows.get(key) or Counts()).plus(change)
+            before = self.windows.get(key) or Counts()
+            if offset <= before.offset:
+                continue
+            counts = before.plus(change, offset)
             self.windows.put(key, counts)
             await self._watch(change.group, window, counts)
             self._forget_windows()
@@ -292,4 +296,5 @@ def _moment(seconds: int) -> str:
 
 
 def _row(group: Group, counts: Counts) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(group), **msgspec.structs.asdict(counts), "rate": counts.rate}
+    numbers = {name: getattr(counts, name) for name in ("interactions", "judged", "failed", "rate")}
+    return {**msgspec.structs.asdict(group), **numbers}

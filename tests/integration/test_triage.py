@@ -1,0 +1,171 @@
+"""Triage on a real Kafka: events in, live rates and alerts out, state kept through a kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer
+
+from flows.context import child_environment
+from schemas.codec import decode
+from schemas.events import Alert
+from schemas.settings import KafkaSettings, Settings, TriageSettings
+from schemas.topics import ALERTS, FEEDBACK, INTERACTIONS
+from streams.admin import Admin
+from streams.broker import Broker, free_port
+from streams.producer import EventProducer
+from tests.conftest import feedback, interaction
+from tests.integration.conftest import eventually
+
+pytestmark = pytest.mark.integration
+
+
+class Watched:
+    """A broker of its own, triage as a process, and what its page says."""
+
+    def __init__(self, home: Path, servers: str) -> None:
+        self.settings = Settings(
+            home=str(home),
+            kafka=KafkaSettings(bootstrap_servers=servers, partitions=2),
+            triage=TriageSettings(web_port=free_port(), alert_rate=0.5, alert_clear_rate=0.3, alert_min=20),
+        )
+        self.log = (home / "triage.log").open("ab")
+        self.process: subprocess.Popen[bytes] | None = None
+        Admin(self.settings.kafka).ensure_topics()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streams", "triage"],
+            env=child_environment(self.settings), stdout=self.log, stderr=self.log,
+        )  # fmt: skip
+        eventually(lambda: self.get("/ready"))
+
+    def end(self, number: signal.Signals) -> float:
+        """Send a signal; the seconds until the process is gone."""
+        assert self.process
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(30)
+        return time.monotonic() - started
+
+    def get(self, path: str) -> bytes | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.triage.web_port}{path}", timeout=5) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
+
+    def report(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.get("/rates.json") or b"{}")
+        return found
+
+    def counts(self, application: str) -> tuple[int, int, int] | None:
+        """Interactions, judged and failed of an application, all its groups together."""
+        rows = [row for row in self.report().get("groups", []) if row["application"] == application]
+        return tuple(sum(row[name] for row in rows) for name in ("interactions", "judged", "failed")) if rows else None  # type: ignore[return-value]
+
+    def send(self, application: str, numbers: range, bad: range, feedback_first: bool = False) -> None:
+        """Interactions with one thumb each, down for those in `bad`."""
+        with EventProducer(self.settings.kafka) as producer:
+            for n in numbers:
+                asked = interaction(n, application=application, prompt_version="v3", variant="canary")
+                said = feedback(n, asked, value=float(n not in bad))
+                for event in (said, asked) if feedback_first else (asked, said):
+                    producer.send(event)
+
+    def alerts(self, application: str) -> list[Alert]:
+        consumer = KafkaConsumer(
+            ALERTS.name, bootstrap_servers=self.settings.kafka.bootstrap_servers,
+            auto_offset_reset="earliest", consumer_timeout_ms=3000,
+        )  # fmt: skip
+        found = [decode(record.value, ALERTS.event_type).event for record in consumer]
+        consumer.close()
+        return [alert for alert in found if isinstance(alert, Alert) and alert.application == application]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Triage at work on an empty Kafka."""
+    home = tmp_path_factory.mktemp("triage")
+    with Broker(home / "kafka") as broker:
+        found = Watched(home, broker.bootstrap_servers)
+        found.start()
+        yield found
+        found.end(signal.SIGTERM)
+        found.log.close()
+
+
+def test_rates_follow_the_events(watched: Watched) -> None:
+    """Whichever comes first, interaction or feedback, each pair counts once in its group's window."""
+    watched.send("rates", range(40), bad=range(10))
+    watched.send("rates", range(40, 60), bad=range(0), feedback_first=True)
+
+    assert eventually(lambda: watched.counts("rates") == (60, 60, 10))
+    (row,) = [row for row in watched.report()["windows"] if row["application"] == "rates"]
+    assert (row["model"], row["prompt_version"], row["variant"]) == ("bot-1", "v3", "canary")
+    assert row["rate"] == pytest.approx(10 / 60)
+
+
+def test_bad_events_are_counted_and_stop_nothing(watched: Watched) -> None:
+    """Malformed records of every kind cost a count under the name of their reason."""
+    with EventProducer(watched.settings.kafka) as producer:
+        for value in (b"{nope", b"\xff\xfe", b"[]", None, b'{"id": 7}'):
+            producer.send_bytes(INTERACTIONS, "x", value, [])
+        producer.send_bytes(FEEDBACK, None, b"{}", [("ce_type", b"llm.unheard.v9")])
+    watched.send("after-the-bad", range(100, 105), bad=range(0))
+
+    assert eventually(lambda: watched.counts("after-the-bad") == (5, 5, 0))
+    reasons = {name for name in watched.report()["events"] if name.startswith("malformed")}
+    assert {"malformed: invalid_json", "malformed: empty", "malformed: unknown_type"} <= reasons
+
+
+def test_a_bad_window_alerts_once(watched: Watched) -> None:
+    """A window over the limit raises one alert, however many failures follow; the page marks its group."""
+    watched.send("alarmed", range(200, 260), bad=range(200, 250))
+
+    eventually(lambda: watched.counts("alarmed") == (60, 60, 50))
+    (alert,) = watched.alerts("alarmed")
+    assert (alert.rule, alert.severity, alert.model, alert.variant) == ("failure_rate", "warning", "bot-1", "canary")
+    assert b'class="alarm"' in (watched.get("/") or b"")
+
+
+def test_the_page_escapes_what_producers_wrote(watched: Watched) -> None:
+    """Names in events are text on the page, never markup."""
+    watched.send("<script>alert(1)</script>", range(300, 302), bad=range(0))
+
+    eventually(lambda: watched.counts("<script>alert(1)</script>"))
+    page = (watched.get("/") or b"").decode()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_killed_worker_comes_back_with_its_state(watched: Watched) -> None:
+    """After kill -9 the counts are as before, and feedback still finds interactions from before the kill."""
+    watched.send("survivor", range(400, 430), bad=range(0))
+    eventually(lambda: watched.counts("survivor") == (30, 30, 0))
+
+    watched.end(signal.SIGKILL)
+    watched.start()
+
+    assert eventually(lambda: watched.counts("survivor") == (30, 30, 0))
+    with EventProducer(watched.settings.kafka) as producer:
+        for n in range(400, 410):
+            asked = interaction(n, application="survivor")
+            producer.send(feedback(1000 + n, asked, kind="escalate"))
+    assert eventually(lambda: watched.counts("survivor") == (30, 30, 10))
+
+
+def test_it_stops_in_seconds_when_asked(watched: Watched) -> None:
+    """SIGTERM ends it in order; it can be started again at once."""
+    assert watched.end(signal.SIGTERM) < 10
+    watched.start()
