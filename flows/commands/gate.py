@@ -30,6 +30,7 @@ from flows.evaluate.journal import Journal
 from flows.evaluate.power import refuse_impossible
 from flows.evaluate.runner import Role, run
 from flows.evaluate.selftest import flip_rates
+from flows.promote import variants
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
 from flows.run import latest
@@ -118,6 +119,31 @@ def selftest(
     errors = rates["block"] + (rates["promote"] if settings.gate.policy == "better" else 0)
     print_rate = f"equal models are told apart in {errors:.1%}; gate.alpha is {settings.gate.alpha:.1%} each way"
     Console().print(print_rate, highlight=False)
+
+
+@app.command("ab")
+def ab(
+    context: typer.Context,
+    control: Annotated[str, typer.Option(help="Variant of the arm that is compared with; empty: no variant.")],
+    treatment: Annotated[str, typer.Option(help="Variant of the other arm.")],
+    share: Annotated[float | None, typer.Option(min=0, max=1, help="Planned share of users in the treatment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Whether live users of one variant fare better than those of another, by the newest cluster run's outcomes."""
+    settings: Settings = context.obj
+    found = variants.report(lake_of(settings), settings.application, control, treatment, settings.gate.alpha, share)
+    if as_json:
+        print_json(found)
+        return
+    difference, console = found.difference, Console(highlight=False, soft_wrap=True)
+    for name, rate in ((control, difference.champion), (treatment, difference.candidate)):
+        console.print(f"{name or 'no variant'}: {rate:.3f} good, {found.users[name]} users", markup=False)
+    console.print(
+        f"difference {difference.difference:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}), "
+        f"p better {difference.p_superior:.2g}, p worse {difference.p_harm:.2g}"
+    )
+    if found.mismatch_p is not None and found.mismatch_p < variants.MISMATCH:
+        console.print(f"[bold red]the arms' sizes do not fit a share of {share}[/]: do not believe the difference")
 
 
 def _plan(settings: Settings, candidate: str, champion: str, dataset: str) -> Plan:

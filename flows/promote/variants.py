@@ -1,0 +1,142 @@
+"""Live A/B: who gets which variant, and whether one does better, in the gate's own terms.
+
+Applications call `assign` (or do the same sum: it is three lines) and put the variant into their interactions. Offline
+comparisons pair answers to the same items; here each user sees one arm, so the arms are compared unpaired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from scipy.special import bdtr, stdtr, stdtrit
+
+from flows.run import latest
+from flows.statistics import Floats, minimum_detectable
+from schemas.errors import NotEnoughData, UsageError
+from schemas.records import Difference
+from streams.lake import Lake
+from streams.lake.query import query
+
+MISMATCH = 0.001
+"""Below this p the arms' sizes are no accident: something drops users of one arm, and rates cannot be compared."""
+_SQL = Path(__file__).with_name("variants.sql").read_text()
+
+
+class Arm(Struct, frozen=True):
+    """One arm's judged interactions, summed by unit."""
+
+    judged: Floats
+    ok: Floats
+
+    @property
+    def rate(self) -> float:
+        """Share of judged interactions that were good."""
+        return float(self.ok.sum() / self.judged.sum())
+
+    @property
+    def variance(self) -> float:
+        """Of the rate: a ratio of sums over independent units (Deng, Knoblich & Lu 2018, arXiv:1803.06336)."""
+        units = len(self.ok)
+        rest = self.ok - self.rate * self.judged
+        return float(rest @ rest) * units / ((units - 1) * float(self.judged.sum()) ** 2)
+
+
+class Report(Struct, frozen=True):
+    """What live traffic says of two arms."""
+
+    difference: Difference
+    """Of the shares of good interactions, treatment - control; `champion` is the control's, `candidate` the other."""
+    users: dict[str, int]
+    """Units that each arm was shown to, judged or not."""
+    mismatch_p: float | None
+    """Small: the arms' sizes do not fit the shares that were planned."""
+
+
+def assign(unit: str, shares: Mapping[str, float], salt: str) -> str:
+    """The variant of a user: the same for ever under one salt, in the given shares, with no state to keep.
+
+    The unit's hash is a point between 0 and 1; the shares, in order of their names, cut that line. Take a new salt for
+    each experiment, or its arms are those of the last one. Raises UsageError where the shares do not sum to 1.
+    """
+    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
+        raise UsageError(f"shares of variants must be 0 or more and sum to 1, got {dict(shares)}")
+    digest = hashlib.sha256(f"{salt}\0{unit}".encode()).digest()
+    point, edge, names = int.from_bytes(digest[:8], "big") / 2**64, 0.0, sorted(shares)
+    for name in names:
+        edge += shares[name]
+        if point < edge:
+            return name
+    return names[-1]
+
+
+def report(
+    lake: Lake, application: str, control: str, treatment: str, alpha: float, share: float | None = None
+) -> Report:
+    """Compare two arms by the newest cluster run's outcomes; `share` is the treatment's planned share of users.
+
+    Raises NotEnoughData where nothing was judged or an arm has fewer than two judged users.
+    """
+    run = latest(lake, "cluster", application)
+    if run is None:
+        raise NotEnoughData(f"{application}: no outcomes yet; `flywheel cluster` decides them")
+    rows = query(
+        lake,
+        _SQL,
+        {"outcomes": lake.version("outcomes")},
+        {"run_id": run["run_id"], "control": control, "treatment": treatment},
+    ).to_pylist()
+    return compare_arms(rows, control, treatment, alpha, share)
+
+
+def compare_arms(
+    rows: Sequence[Mapping[str, Any]], control: str, treatment: str, alpha: float, share: float | None = None
+) -> Report:
+    """The report from rows `{arm, unit, ok, failed}`, one for each unit in each arm."""
+    users = {name: sum(row["arm"] == name for row in rows) for name in (control, treatment)}
+    difference = _difference(_arm(rows, control), _arm(rows, treatment), alpha)
+    mismatch = None if share is None else _mismatch(users[treatment], sum(users.values()), share)
+    return Report(difference, users, mismatch)
+
+
+def _arm(rows: Sequence[Mapping[str, Any]], name: str) -> Arm:
+    counts = [(row["ok"], row["failed"]) for row in rows if row["arm"] == name and row["ok"] + row["failed"]]
+    if len(counts) < 2:
+        raise NotEnoughData(f"arm {name[:64]!r} has {len(counts)} users with judged interactions; two are the least")
+    ok, failed = np.array(counts, float).T
+    return Arm(ok + failed, ok)
+
+
+def _difference(control: Arm, treatment: Arm, alpha: float) -> Difference:
+    """Welch's t test of two cluster-robust rates; nothing is proven where no unit differs from another."""
+    variances = (control.variance, treatment.variance)
+    se = float(np.sqrt(sum(variances)))
+    units = (len(control.ok), len(treatment.ok))
+    change = treatment.rate - control.rate
+    freedom = se**4 / sum(v**2 / (n - 1) for v, n in zip(variances, units, strict=True)) if se else 1.0
+    reach = float(stdtrit(freedom, 1 - alpha)) * se
+    return Difference(
+        slice="",
+        items=int(control.judged.sum() + treatment.judged.sum()),
+        units=sum(units),
+        champion=control.rate,
+        candidate=treatment.rate,
+        difference=change,
+        low=change - reach,
+        high=change + reach,
+        p_non_inferior=None,
+        p_superior=float(stdtr(freedom, -change / se)) if se else 1.0,
+        p_harm=float(stdtr(freedom, change / se)) if se else 1.0,
+        minimum_detectable=minimum_detectable(se, alpha) if se else None,
+    )
+
+
+def _mismatch(found: int, total: int, share: float) -> float:
+    """Two-sided exact p of the treatment's number of users against its planned share."""
+    if not total:
+        return 1.0
+    return float(min(1.0, 2 * min(bdtr(found, total, share), 1 - bdtr(found - 1, total, share) if found else 1.0)))
