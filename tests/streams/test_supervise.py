@@ -92,7 +92,8 @@ def test_a_crashed_child_is_started_again(tmp_path: Path) -> None:
     """A child that is killed comes back under another process id; the supervisor counts it."""
     with Supervisor([diarist(tmp_path, "a")]) as supervisor:
         first = supervisor.status()[0].pid
-        os.kill(first or 0, signal.SIGKILL)
+        assert first
+        psutil.Process(first).kill()
         eventually(lambda: len(diary(tmp_path)) == 2)
         second = eventually(lambda: supervisor.status()[0].pid)
 
@@ -146,9 +147,10 @@ def test_a_child_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) -> N
     )
     keeper = Keeper(deaf)
     keeper.start()
-    pid = keeper.status.pid or 0
+    pid = keeper.status.pid
     keeper.stop()
 
+    assert pid
     assert not alive(pid)
 
 
