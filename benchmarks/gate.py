@@ -143,7 +143,7 @@ def slice_blocked(rng: Rng, repeats: int, slices: int = 20, n: int = 4000) -> fl
     drop = 0.1
     for _ in range(20):  # the drop itself adds to the variance: a fixed point
         se = np.sqrt((max(discordant, drop + 0.05) - drop**2) / size)
-        drop = minimum_detectable(float(se), gate.alpha / (slices + 1))
+        drop = minimum_detectable(float(se), gate.alpha / (slices + 1), size)
     stated, hits = [], 0
     for _ in range(repeats):
         rest = binary(rng, n - size, drop * size / (n - size), discordant)
@@ -260,7 +260,7 @@ def main() -> None:
     better, as_good = false_promotion(rng, int(2000 * scale))
     power_curve(rng, int(500 * scale))
     family = family_wise(rng, int(600 * scale))
-    blocked = slice_blocked(rng, int(500 * scale))
+    blocked = slice_blocked(rng, int(1000 * scale))
     flips = aa_flip(rng, int(600 * scale))
     false_rollback, delay = canary(rng, int(200 * scale))
     covers = judge_coverage(rng, int(1000 * scale))

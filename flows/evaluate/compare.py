@@ -22,6 +22,7 @@ from flows.statistics import (
     guard_p,
     items_needed,
     log_ratio,
+    mcnemar_exact,
     mean_ratio,
     minimum_detectable,
 )
@@ -81,7 +82,7 @@ def compare(
         flaky=flaky,
         guards=_guards(scores, gate.alpha),
         judge={} if said is None else _judge(scores, labels, paired, said, gate.pass_score),
-        notes=tuple(_notes(scores)),
+        notes=tuple(_notes(scores, overall, paired.binary)),
     )
 
 
@@ -179,7 +180,7 @@ def _difference(
         losses=int((values < 0).sum()),
         ties=int((values == 0).sum()),
         unscored=missing,
-        minimum_detectable=minimum_detectable(estimate.se, alpha_detect) if measurable else None,
+        minimum_detectable=minimum_detectable(estimate.se, alpha_detect, estimate.units) if measurable else None,
         items_needed=items_needed(len(values), estimate.se, margin, gate.alpha) if measurable else None,
     )
 
@@ -304,11 +305,14 @@ def _measure(scores: Sequence[Score], name: str, alpha: float) -> dict[str, floa
     }
 
 
-def _notes(scores: Sequence[Score]) -> Iterable[str]:
-    """Why scores are missing, counted by role and reason."""
+def _notes(scores: Sequence[Score], overall: Difference, binary: bool) -> Iterable[str]:
+    """Why scores are missing, counted by role and reason; and the test that most papers report."""
     reasons = Counter((score.role, _why(score)) for score in scores if valid(score) is None)
     for (role, reason), count in sorted(reasons.items()):
         yield f"{role}: {count} answers unscored ({reason})"
+    if binary and overall.items:
+        p = mcnemar_exact(overall.wins, overall.losses)
+        yield f"exact McNemar test, two-sided, units ignored: p {p:.3g}"
 
 
 def _why(score: Score) -> str:

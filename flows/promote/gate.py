@@ -69,7 +69,7 @@ def _lacking(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
             "inconclusive", "evidence", f"the items come from {overall.units} units; {gate.min_units} are needed"
         )
     if asked and overall.unscored / asked > gate.max_unscored:
-        why = "; ".join(comparison.notes) or "no reason recorded"
+        why = "; ".join(note for note in comparison.notes if " unscored " in note) or "no reason recorded"
         yield Finding(
             "inconclusive",
             "evidence",

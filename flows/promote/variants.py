@@ -131,7 +131,7 @@ def _difference(control: Arm, treatment: Arm, alpha: float) -> Difference:
         p_non_inferior=None,
         p_superior=float(stdtr(freedom, -change / se)) if se else 1.0,
         p_harm=float(stdtr(freedom, change / se)) if se else 1.0,
-        minimum_detectable=minimum_detectable(se, alpha) if se else None,
+        minimum_detectable=minimum_detectable(se, alpha, sum(units)) if se else None,
     )
 
 

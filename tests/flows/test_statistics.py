@@ -15,7 +15,8 @@ from flows.statistics import (
     holm,
     items_needed,
     log_ratio,
-    mcnemar_p,
+    mcnemar_exact,
+    mcnemar_mid_p,
     mean_ratio,
     minimum_detectable,
     smallest_passing,
@@ -55,19 +56,21 @@ def test_single_items_give_the_ordinary_t_test() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_the_exact_test_is_mcnemars(wins: int, losses: int) -> None:
-    """The one-sided exact p of scipy's binomial test and of statsmodels' mcnemar."""
-    expected = stats.binomtest(wins, wins + losses, 0.5, alternative="greater").pvalue if wins + losses else 1.0
+def test_the_tests_of_counts_are_mcnemars(wins: int, losses: int) -> None:
+    """The exact p of scipy's binomial test; the mid-p leaves out half of the probability of what was seen."""
+    total = wins + losses
+    exact = stats.binomtest(wins, total, 0.5).pvalue if total else 1.0
+    mid = stats.binom.sf(wins, total, 0.5) + stats.binom.pmf(wins, total, 0.5) / 2 if total else 1.0
 
-    assert mcnemar_p(wins, losses) == pytest.approx(expected)
+    assert mcnemar_exact(wins, losses) == pytest.approx(exact)
+    assert mcnemar_mid_p(wins, losses) == pytest.approx(mid)
 
 
 def test_the_exact_test_agrees_with_statsmodels() -> None:
-    """Twice the smaller tail is statsmodels' two-sided p."""
+    """The two-sided p of statsmodels' mcnemar."""
     tables = pytest.importorskip("statsmodels.stats.contingency_tables")
-    two_sided = tables.mcnemar([[0, 7], [19, 0]], exact=True).pvalue
 
-    assert 2 * mcnemar_p(19, 7) == pytest.approx(two_sided)
+    assert mcnemar_exact(19, 7) == pytest.approx(tables.mcnemar([[0, 7], [19, 0]], exact=True).pvalue)
 
 
 @settings(max_examples=50, deadline=None)
@@ -113,13 +116,14 @@ def test_ties_within_few_units_count_as_few() -> None:
 
 
 def test_power_is_what_the_formula_says() -> None:
-    """At the minimum detectable effect a z test finds four in five; items needed follow from it."""
+    """At the minimum detectable effect a t test finds four in five; items needed follow from it."""
     se = 0.02
-    effect = minimum_detectable(se, 0.05)
+    effect = minimum_detectable(se, 0.05, 1000)
 
-    assert stats.norm.sf(stats.norm.isf(0.05) - effect / se) == pytest.approx(0.8)
-    assert items_needed(1000, se, effect, 0.05) == pytest.approx(1000, abs=1)
-    assert items_needed(1000, se, effect / 2, 0.05) == pytest.approx(4000, abs=1)
+    assert stats.norm.sf(stats.t.isf(0.05, 999) - effect / se) == pytest.approx(0.8)
+    assert minimum_detectable(se, 0.05, 10) > effect
+    assert items_needed(1000, se, effect, 0.05) == pytest.approx(1000, abs=3)
+    assert items_needed(1000, se, effect / 2, 0.05) == pytest.approx(4000, abs=10)
     assert items_needed(1000, se, 0.0, 0.05) is None
 
 
