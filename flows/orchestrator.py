@@ -48,10 +48,6 @@ class Orchestrator:
         """Where a person looks at it."""
         return self.url.removesuffix("/api")
 
-    def page_of(self, run: FlowRun) -> str:
-        """Where a person looks at a run."""
-        return f"{self.page}/runs/flow-run/{run.id}"
-
     def answers(self) -> bool:
         """Whether it takes requests now."""
         return self._ask("GET", "/health") is not None
@@ -100,3 +96,8 @@ def request_evaluation(settings: Settings, candidate_id: str, occasion: str = "r
         {"candidate_id": candidate_id, "application": settings.application},
         f"evaluate:{settings.application}:{candidate_id}@{occasion}",
     )
+
+
+def page_of(settings: Settings, run: FlowRun) -> str:
+    """Where a person looks at a run."""
+    return f"{Orchestrator(prefect_url(settings)).page}/runs/flow-run/{run.id}"

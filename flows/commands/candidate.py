@@ -13,6 +13,7 @@ from rich.table import Table
 from flows import ledger
 from flows.commands.shared import announce_or_say, identity, print_json
 from flows.context import lake_of
+from flows.orchestrator import page_of, request_evaluation
 from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import make_candidate
@@ -61,10 +62,16 @@ def add(
     candidate = candidate_of(model, endpoint, prompt_version, dataset, parameters)
     decision = ledger.register(lake, settings.application, candidate, time=datetime.now(UTC), decided_by=identity())
     announce_or_say(lake, settings)
+    run = request_evaluation(settings, candidate.id)
     if as_json:
         print_json(candidate)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"candidate [bold]{candidate.id}[/] is row {decision.sequence} of the ledger")
+    if run:
+        console.print(f"its evaluation is on its way: {page_of(settings, run)}")
     else:
-        Console().print(f"candidate [bold]{candidate.id}[/] is row {decision.sequence} of the ledger", highlight=False)
+        console.print("no Prefect server answers: the next turn asks for its evaluation, or run `flywheel evaluate`")
 
 
 @app.command("list")

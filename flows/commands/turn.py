@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.context import lake_of, prefect_url
-from flows.orchestrator import TURN, Orchestrator
+from flows.orchestrator import TURN, Orchestrator, page_of
 from flows.turn import turn as turn_here
 from schemas.errors import UsageError
 from schemas.settings import Settings
@@ -44,10 +44,9 @@ def turn(
 
 def _asked(settings: Settings, moment: datetime) -> str | None:
     """The page of the run that was started, or None where nobody took the order."""
-    server = Orchestrator(prefect_url(settings))
     known = {"application": settings.application, "as_of": moment.isoformat()}
-    run = server.start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
-    return None if run is None else server.page_of(run)
+    run = Orchestrator(prefect_url(settings)).start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
+    return None if run is None else page_of(settings, run)
 
 
 def _instant(text: str | None) -> datetime:
