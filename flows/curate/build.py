@@ -109,8 +109,7 @@ def _away_from(
     dropped: list[Dropped],
 ) -> list[Example]:
     """Train without what resembles a guard: in letters first, then, of what is left, in meaning."""
-    leaks = Leaks(guards, near_duplicate)
-    found = [leaks.find(example) for example in train]
+    found = Leaks(guards, near_duplicate).find(train)
     dropped += [Dropped(example.interaction_id, *why) for example, why in zip(train, found, strict=True) if why]
     safe = [example for example, why in zip(train, found, strict=True) if not why]
     if paraphrases is None:

@@ -73,7 +73,7 @@ _TAIL = """## How it was built
 
 - Split: a keyed hash of the unit (the user where known, else the conversation); share of eval
   {split[eval_share]}. No unit is on both sides, and none ever moves from eval to train.
-- Train rows that equal, nearly equal (Jaccard of 4-grams >= {settings[near_duplicate]}), reorder or paraphrase (cosine
+- Train rows that equal, nearly equal (similarity >= {settings[near_duplicate]}), reorder or paraphrase (cosine
   >= {settings[paraphrase]} and {settings[paraphrase_margin]} above the neighbourhood) an eval row are left out of
   train; eval loses nothing to train. {guards} rows of frozen eval sets and benchmark files count as eval rows too.
 - Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.

@@ -10,26 +10,34 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz.fuzz import ratio
 from rensa import RMinHash
 
 GRAM = 4
 """Bytes a gram: texts of 45 characters have too few word shingles, and four bytes are one exact uint32."""
-HASHES = 64
 ROWS = 3
-BANDS = HASHES // ROWS
-"""21 bands of 3: a pair of similarity s shares a band with 1 - (1 - s^3)^21: .9998 at s = .7, .80 at .42, .17 at .2.
+BANDS = 21
+"""63 hashes: a pair of Jaccard similarity s shares a band with 1 - (1 - s^3)^21: .9998 at s = .7, .94 at .5, .17 at .2.
 What shares one is then checked exactly, so a low curve costs time and not precision."""
 SEED = 42
 CHUNK = 20_000
 """Rows hashed at a time: a chunk's digests pass through Python lists (about 40 MB)."""
 MAX_REPRESENTATIVES = 50
 """Kept texts compared with per shared band: bounds the work where thousands of unlike texts share one template."""
+MAX_CHARS = 10_000
+"""Characters of a text that are compared letter by letter: the exact check of two such texts takes 1 ms."""
 
 _NOT_WORD = re.compile(r"[\W_]+")
 
-Grams = npt.NDArray[np.uint32]
+
+class Grams(msgspec.Struct, frozen=True):
+    """The gram sets of many texts: text i has `flat[offsets[i]:offsets[i + 1]]`, sorted, each once."""
+
+    flat: npt.NDArray[np.uint32]
+    offsets: npt.NDArray[np.int64]
 
 
 def normalise(text: str) -> str:
@@ -37,59 +45,70 @@ def normalise(text: str) -> str:
     return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
-def grams(text: str) -> Grams:
-    """The sorted set of 4-byte grams of a normalised text, padded with a space on both sides."""
-    data = f" {text} ".encode().ljust(GRAM)
-    return np.unique(np.lib.stride_tricks.sliding_window_view(np.frombuffer(data, np.uint8), GRAM).copy().view("<u4"))
+def similarity(a: str, b: str, at_least: float) -> float:
+    """1 - (insertions + deletions) / (characters of both), of normalised texts; 0 where it is below `at_least`."""
+    return float(ratio(a[:MAX_CHARS], b[:MAX_CHARS], score_cutoff=100 * at_least)) / 100
 
 
-def jaccard(a: Grams, b: Grams) -> float:
-    """Shared grams over all grams; both are sorted sets."""
-    shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared / (len(a) + len(b) - shared)
+def gram_sets(texts: Sequence[str]) -> Grams:
+    """The sets of 4-byte grams of normalised texts, each padded with a space on both sides."""
+    encoded = [f" {text} ".encode().ljust(GRAM) for text in texts]
+    letters = np.frombuffer(b"".join(encoded), np.uint8).astype(np.uint32)
+    if not len(letters):
+        return Grams(np.zeros(0, np.uint32), np.zeros(1, np.int64))
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    count = len(letters) - GRAM + 1
+    values = np.zeros(count, np.uint32)
+    for place in range(GRAM):
+        values |= letters[place : place + count] << np.uint32(8 * place)
+    row = np.repeat(np.arange(len(encoded)), lengths)
+    within = row[:count] == row[GRAM - 1 :]  # a gram that reaches into the next text is none
+    keys = np.unique((row[:count][within].astype(np.uint64) << np.uint64(32)) | values[within])
+    offsets = np.searchsorted(keys >> np.uint64(32), np.arange(len(encoded) + 1).astype(np.uint64))
+    return Grams(keys.astype(np.uint32), offsets.astype(np.int64))
 
 
-def stars(texts: Sequence[str], threshold: float) -> list[int]:
+def stars(texts: Sequence[str], near: float) -> list[int]:
     """For each text (normalised, best first) the index of the kept text that it duplicates; its own where it is kept.
 
-    Two texts are one where the Jaccard similarity of their grams is at least `threshold`. O(n) beside the pairs that
-    share a band.
+    Two texts are one where their `similarity` is at least `near`; the most similar kept text wins, the earlier on a
+    tie. O(n) beside the pairs that share a band.
     """
     first: dict[str, int] = {}
     star = [first.setdefault(text, index) for index, text in enumerate(texts)]
+    if near >= 1:
+        return star
     unique = list(first.values())
-    sets = [grams(texts[index]) for index in unique]
-    kept: dict[int, list[int]] = {}
-    place = list(range(len(unique)))
-    for row, shared in enumerate(_shared_bands(sets)):
-        found = _resembled(row, shared, sets, kept, threshold)
-        if found is not None:
-            place[row] = found
-            continue
-        for band in shared:
-            representatives = kept.setdefault(band, [])
-            if len(representatives) < MAX_REPRESENTATIVES:
-                representatives.append(row)
-    to_kept = {unique[row]: unique[place[row]] for row in range(len(unique))}
+    place = _near_stars([texts[index] for index in unique], near)
+    to_kept = {unique[row]: unique[kept] for row, kept in enumerate(place)}
     return [to_kept[index] for index in star]
 
 
-def _resembled(
-    row: int, shared: list[int], sets: list[Grams], kept: dict[int, list[int]], threshold: float
-) -> int | None:
-    """The earliest kept row that is near enough."""
-    candidates = sorted({other for band in shared for other in kept.get(band, ())})
-    return next((other for other in candidates if jaccard(sets[row], sets[other]) >= threshold), None)
+def _near_stars(texts: list[str], near: float) -> list[int]:
+    kept: dict[int, list[int]] = {}
+    place = list(range(len(texts)))
+    for row, bands in enumerate(_shared_bands(texts)):
+        candidates = {other for band in bands for other in kept.get(band, ())}
+        scored = [(similarity(texts[row], texts[other], near), -other) for other in candidates]
+        best, other = max(scored, default=(0.0, 0))
+        if best >= near:
+            place[row] = -other
+            continue
+        for band in bands:
+            representatives = kept.setdefault(band, [])
+            if len(representatives) < MAX_REPRESENTATIVES:
+                representatives.append(row)
+    return place
 
 
-def _shared_bands(sets: list[Grams]) -> Iterator[list[int]]:
-    """For each row the bands (numbered over all rows) that it shares with another row."""
-    keys = np.concatenate([_bands(sets[start : start + CHUNK]) for start in range(0, len(sets), CHUNK)] or [_NONE])
-    count, numbers = 0, np.full(keys.shape, -1, np.int64)
-    for band in range(keys.shape[1]):
+def _shared_bands(texts: list[str]) -> Iterator[list[int]]:
+    """For each text the bands (numbered over all texts) that it shares with another text."""
+    keys = np.concatenate([_bands(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)] or [_NONE])
+    numbers, count = np.full(keys.shape, -1, np.int32), 0
+    for band in range(BANDS):
         _, inverse, counts = np.unique(keys[:, band], return_inverse=True, return_counts=True)
-        shared = np.cumsum(counts > 1) - 1 + count
-        numbers[:, band] = np.where(counts > 1, shared, -1)[inverse]
+        numbered = np.where(counts > 1, np.cumsum(counts > 1) - 1 + count, -1)
+        numbers[:, band] = numbered[inverse]
         count += int((counts > 1).sum())
     for row in numbers:
         yield row[row >= 0].tolist()
@@ -98,13 +117,14 @@ def _shared_bands(sets: list[Grams]) -> Iterator[list[int]]:
 _NONE: npt.NDArray[np.uint64] = np.zeros((0, BANDS), np.uint64)
 
 
-def _bands(sets: list[Grams]) -> npt.NDArray[np.uint64]:
-    """One 64-bit key a band for each set of grams."""
-    offsets = np.cumsum([0, *map(len, sets)]).astype(np.uint64)
-    flat = np.concatenate(sets).astype(np.uint64)
-    rows = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, BANDS * ROWS, SEED).to_rows()
-    digests = np.array(rows, np.uint64).reshape(len(sets), BANDS, ROWS)
-    keys = np.zeros((len(sets), BANDS), np.uint64)
+def _bands(texts: list[str]) -> npt.NDArray[np.uint64]:
+    """One 64-bit key a band for each text."""
+    grams = gram_sets(texts)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        grams.flat.astype(np.uint64), grams.offsets.astype(np.uint64), BANDS * ROWS, SEED
+    )
+    digests = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), BANDS, ROWS)
+    keys = np.zeros((len(texts), BANDS), np.uint64)
     for column in range(ROWS):
         keys = (keys ^ digests[:, :, column]) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, wraps on purpose
     return keys

@@ -1,37 +1,43 @@
 """Which train texts resemble a guarded text: exact joins, so that nothing near the cut is missed.
 
-Letters: a set-similarity join with prefix filtering (Bayardo, Ma, Srikant 2007, "Scaling up all pairs similarity
-search"): two sets with Jaccard similarity >= t share a token among the first n - ceil(t·n) + 1 of each, in one common
-order; rare tokens first make the lists short. Meaning: vectors, all pairs. Go on to `build.py`.
+Letters and words: every pair's Jaccard similarity, as products of sparse matrices. Meaning: every pair's cosine.
+Go on to `build.py`.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flows.curate.dedup import grams, normalise
+from flows.curate.dedup import Grams, gram_sets, normalise, similarity
 from schemas.messages import parse
 from schemas.records import Example
 
+NEAR = 0.55
+"""Jaccard similarity of 4-grams from which a train text is too near: of planted edits of short questions (one or two
+typos; a tenth of the words) 98 and 95 % are at or above it, and 100 % of other case, suffixes (docs/datasets.md)."""
+CANDIDATE = 0.25
+"""And from which its letters are compared one by one: an edit destroys at most four grams, so texts of similarity .85
+keep two fifths of them: a Jaccard similarity of .4 / 1.6."""
 REORDERED = 0.8
 """Jaccard similarity of the words from which a text counts as another one reordered: from five words on, one may be
 new; in shorter texts none."""
 MIN_WORDS = 5
 """A single message of a longer conversation is compared on its own from so many words: `yes please` is nobody's."""
 ROUNDING = 1e-9
-"""0.55 × 20 is 11.000000000000002 in floating point: without this its ceiling would miss a pair."""
+"""11 / 20 is not quite 0.55 in floating point."""
 SAME = 0.95
 """Cosine from which a pair is a paraphrase whatever its neighbourhood: an eval set may hold one question often."""
 NEIGHBOURS = 5
 """Nearest other guarded texts whose mean similarity is a text's neighbourhood."""
-CELLS = 16_000_000
-"""Similarities held at once: 64 MB."""
+CELLS = 4_000_000
+"""Similarities held at once: about 64 MB with their places."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -57,57 +63,93 @@ def texts_of(example: Example) -> list[str]:
 
 
 class Near:
-    """Finds the indexed texts whose token sets have Jaccard similarity >= `threshold` with a given one."""
+    """Finds every indexed text whose set of tokens has at least a given Jaccard similarity with another one's."""
 
-    def __init__(self, texts: Sequence[str], tokens: Callable[[str], Iterable[int | str]], threshold: float) -> None:
-        self._tokens, self._threshold = tokens, threshold
-        self._sets = [frozenset(tokens(text)) for text in texts]
-        self._frequency = Counter(token for found in self._sets for token in found)
-        self._postings: dict[int | str, list[int]] = defaultdict(list)
-        for index, found in enumerate(self._sets):
-            for token in self._prefix(found):
-                self._postings[token].append(index)
+    def __init__(self, tokens: Callable[[Sequence[str]], Grams], texts: Sequence[str]) -> None:
+        self._tokens = tokens
+        known = tokens(texts)
+        self._sizes = np.diff(known.offsets)
+        self._vocabulary = np.unique(known.flat)
+        self._index = self._matrix(known).T.tocsc()
 
-    def find(self, text: str) -> int | None:
-        """The first indexed text that is near; None where there is none."""
-        mine = frozenset(self._tokens(text))
-        candidates = {index for token in self._prefix(mine) for index in self._postings.get(token, ())}
-        return next((index for index in sorted(candidates) if self._near(mine, self._sets[index])), None)
+    def pairs(self, texts: Sequence[str], at_least: float) -> list[tuple[int, int, float]]:
+        """(text, indexed text, similarity) of all pairs at or above `at_least`, in order."""
+        found = []
+        step = max(1, CELLS // max(1, len(self._sizes)))
+        for start in range(0, len(texts), step):
+            part = self._tokens(texts[start : start + step])
+            shared = (self._matrix(part) @ self._index).tocoo()
+            together = np.diff(part.offsets)[shared.row] + self._sizes[shared.col] - shared.data
+            similar = shared.data / together
+            near = similar >= at_least - ROUNDING
+            rows, columns = (shared.row[near] + start).tolist(), shared.col[near].tolist()
+            found += sorted(zip(rows, columns, similar[near].tolist(), strict=True))
+        return found
 
-    def _prefix(self, found: frozenset[int | str]) -> list[int | str]:
-        ordered = sorted(found, key=lambda token: (self._frequency.get(token, 0), token))
-        return ordered[: len(found) - math.ceil(self._threshold * len(found) - ROUNDING) + 1]
+    def _matrix(self, tokens: Grams) -> Any:
+        """One row a text, one column a token of the index; tokens that no indexed text has are left out."""
+        from scipy import sparse  # noqa: PLC0415 lazy: 1 s of import that listing datasets does not need
 
-    def _near(self, a: frozenset[int | str], b: frozenset[int | str]) -> bool:
-        shared = len(a & b)
-        return shared >= self._threshold * (len(a) + len(b) - shared) - ROUNDING and shared > 0
+        place = np.searchsorted(self._vocabulary, tokens.flat)
+        place[place == len(self._vocabulary)] = 0
+        known = self._vocabulary[place] == tokens.flat if len(self._vocabulary) else np.zeros(len(place), bool)
+        ends = np.concatenate([[0], np.cumsum(known)])[tokens.offsets]
+        ones = np.ones(int(known.sum()), np.int32)
+        return sparse.csr_matrix((ones, place[known], ends), shape=(len(tokens.offsets) - 1, len(self._vocabulary)))
+
+
+def word_sets(texts: Sequence[str]) -> Grams:
+    """The sets of words of normalised texts, each word as its hash."""
+    sets = [np.unique(np.fromiter(map(_word, text.split()), np.uint32)) for text in texts]
+    flat = np.concatenate(sets) if sets else np.zeros(0, np.uint32)
+    return Grams(flat, np.cumsum([0, *map(len, sets)]))
+
+
+@functools.lru_cache(100_000)
+def _word(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "big")
 
 
 class Leaks:
-    """What the guards say of a train example: why it must go, or nothing."""
+    """What the guards say of train examples: why one must go, or nothing."""
 
     def __init__(self, guards: Sequence[Guard], near_duplicate: float) -> None:
         self._units = {guard.unit: guard.name for guard in guards if guard.unit}
         self._interactions = {guard.interaction_id: guard.name for guard in guards if guard.interaction_id}
-        pairs = [(guard.name, text) for guard in guards for text in guard.texts]
-        self._names = [name for name, _ in pairs]
-        texts = [text for _, text in pairs]
-        self._exact = {text: index for index, text in reversed(list(enumerate(texts)))}
-        self._near = Near(texts, lambda text: grams(text).tolist(), near_duplicate)
-        self._words = Near(texts, str.split, REORDERED)
+        self._pairs = [(guard.name, text) for guard in guards for text in guard.texts]
+        self._near_duplicate = near_duplicate
+        self._letters = Near(gram_sets, [text for _, text in self._pairs])
+        self._words = Near(word_sets, [text for _, text in self._pairs])
 
-    def find(self, example: Example) -> tuple[str, str] | None:
-        """(reason, name of the guard) or None."""
+    def find(self, examples: Sequence[Example]) -> list[tuple[str, str] | None]:
+        """For each example (reason, name of the guard), or None: the plainest reason there is."""
+        said = [(number, text) for number, example in enumerate(examples) for text in texts_of(example)]
+        texts = [text for _, text in said]
+        found: list[tuple[str, str] | None] = [self._known(example) for example in examples]
+        for reasons in (self._by_letters(texts), self._by_words(texts)):
+            for place, reason, guard in reasons:
+                number = said[place][0]
+                found[number] = found[number] or (reason, self._pairs[guard][0])
+        return found
+
+    def _known(self, example: Example) -> tuple[str, str] | None:
         if name := self._interactions.get(example.interaction_id) or self._interactions.get(example.other_id or ""):
             return "eval_interaction", name
         if name := self._units.get(example.unit):
             return "eval_unit", name
-        checks = (("eval_exact", self._exact.get), ("eval_near", self._near.find), ("eval_reordered", self._words.find))
-        for text in texts_of(example):
-            for reason, check in checks:
-                if (index := check(text)) is not None:
-                    return reason, self._names[index]
         return None
+
+    def _by_letters(self, texts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
+        for place, guard, near in self._letters.pairs(texts, CANDIDATE):
+            other = self._pairs[guard][1]
+            if texts[place] == other:
+                yield place, "eval_exact", guard
+            elif near >= NEAR - ROUNDING or similarity(texts[place], other, self._near_duplicate):
+                yield place, "eval_near", guard
+
+    def _by_words(self, texts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
+        for place, guard, _ in self._words.pairs(texts, REORDERED):
+            yield place, "eval_reordered", guard
 
 
 class Paraphrases:
