@@ -310,23 +310,11 @@ LEDGER = Table(
     pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False), *_DECISION]),
     ("application", "sequence"),
 )
-FILES = Table(
-    "files",
-    pa.schema([
-        pa.field("table", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
-    ]),
-    ("table", "path"),
-)  # fmt: skip
-"""A SHA-256 per data file: single bit flips in zstd Parquet are silently wrong in two reads of three."""
-
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         INTERACTIONS, FEEDBACK, ERASURES, DECISIONS, DEAD_LETTERS,
         RUNS, OUTCOMES, CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, EMBEDDINGS,
-        DATASET_VERSIONS, EVALUATIONS, SCORES, LEDGER, FILES,
+        DATASET_VERSIONS, EVALUATIONS, SCORES, LEDGER,
     )
 }  # fmt: skip

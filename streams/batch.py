@@ -54,6 +54,8 @@ class Batch(msgspec.Struct, frozen=True):
     """In the schema of the topic's table."""
     dead: list[dict[str, Any]]
     """Rows of `dead_letters`, offsets ascending within a partition."""
+    first: dict[int, int]
+    """Per partition, the first offset that the batch accounts for."""
     next: dict[int, int]
     """Per partition, one beyond the last offset that the batch accounts for."""
 
@@ -93,7 +95,7 @@ def make_batch(
             dead.append(make_dead.refused(record, error))
         else:
             places.append((partition, offset, record.timestamp()[1]))
-    return Batch(_to_arrow(topic, topic_id, good, places, ingested_at), dead, expected)
+    return Batch(_to_arrow(topic, topic_id, good, places, ingested_at), dead, dict(start), expected)
 
 
 def lost(topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime) -> dict[str, Any]:

@@ -19,16 +19,11 @@ from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.topics import Topic
 from streams.batch import Batch, dead_table
 from streams.lake import Lake
-from streams.lake.append import Handle, Span, create, dead_offsets, land
+from streams.lake.append import Handle, Span, create, dead_offsets, land, mark_id, start_id
 
 _log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 """Between tries of a commit that fails: full disks and absent stores last seconds to hours, and nothing is lost."""
-
-
-def app_id(topic: Topic, topic_id: str, partition: int) -> str:
-    """The name under which a table keeps the mark of one Kafka partition."""
-    return f"archive:{topic.name}:{topic_id}:{partition}"
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -90,7 +85,7 @@ class Landing:
         main, letters = self._reopen(topic.table), self._reopen("dead_letters")
         starts = {}
         for partition in partitions:
-            app = app_id(topic, topic_id, partition)
+            app = mark_id(topic.name, topic_id, partition)
             mark, dead_mark = main.transaction_version(app), letters.transaction_version(app)
             refused: frozenset[int] = frozenset()
             if dead_mark is not None and dead_mark > (mark or 0):
@@ -100,10 +95,12 @@ class Landing:
 
     def _land(self, topic: Topic, topic_id: str, batch: Batch, start: Mapping[int, int | None]) -> None:
         spans = {
-            app_id(topic, topic_id, partition): Span(start[partition], after)
+            mark_id(topic.name, topic_id, partition): Span(start[partition], after)
             for partition, after in batch.next.items()
             if start[partition] != after
         }
+        for partition in [number for number in batch.next if start[number] is None]:
+            spans[start_id(topic.name, topic_id, partition)] = Span(None, batch.first[partition])
         pause = FIRST_PAUSE_S
         while spans:
             try:
@@ -130,13 +127,13 @@ class Landing:
         letters, spans = [], {}
         for partition, after in batch.next.items():
             mine = [letter for letter in batch.dead if letter["kafka_partition"] == partition]
-            mark = handle.transaction_version(app_id(topic, topic_id, partition))
+            mark = handle.transaction_version(mark_id(topic.name, topic_id, partition))
             if mine and mark is not None and mark > mine[0]["kafka_offset"]:
                 there = dead_offsets(handle, topic.name, topic_id, partition, mine[0]["kafka_offset"])
                 mine = [letter for letter in mine if letter["kafka_offset"] not in there]
             if mine:
                 letters += mine
-                spans[app_id(topic, topic_id, partition)] = Span(mark, max(after, mark or 0))
+                spans[mark_id(topic.name, topic_id, partition)] = Span(mark, max(after, mark or 0))
         if spans:
             land(self._lake, handle, "dead_letters", dead_table(letters), spans)
 

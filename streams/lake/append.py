@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction
 
 from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.tables import TABLES
-from streams.lake.files import write
+from streams.lake.files import indexed, write
 from streams.lake.layout import Lake
 
 PUBLISH_TRIES = 10
@@ -46,6 +46,16 @@ class Span(msgspec.Struct, frozen=True):
     """The mark that it shows after: one beyond the last offset covered."""
 
 
+def mark_id(topic: str, topic_id: str, partition: int) -> str:
+    """The name under which a table keeps the mark of one Kafka partition: the next offset to archive."""
+    return f"archive:{topic}:{topic_id}:{partition}"
+
+
+def start_id(topic: str, topic_id: str, partition: int) -> str:
+    """The name under which it keeps the first offset that was ever archived: the audit counts from there."""
+    return f"start:{topic}:{topic_id}:{partition}"
+
+
 def create(lake: Lake, name: str) -> DeltaTable:
     """The table's handle; made empty where it does not exist yet, grown where this version knows more columns.
 
@@ -60,7 +70,7 @@ def create(lake: Lake, name: str) -> DeltaTable:
             schema,
             mode="ignore",
             partition_by=list(TABLES[name].partition_by),
-            configuration=PROPERTIES,
+            configuration={**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(indexed(name))},
             storage_options=lake.storage_options or None,
         )
     return _grown(handle, name, schema)
