@@ -18,10 +18,14 @@ from schemas.settings import Settings
 
 TIMEOUT_S = 10.0
 """A busy server on SQLite can take seconds to answer."""
+TRIES = 6
+"""A server that is there and slow is asked again, a minute in all; every call may be repeated (starts carry a key)."""
 TURN = "turn/scheduled"
 """The deployment that turns the wheel, as `flow/deployment`."""
 EVALUATION = "evaluate-and-promote/on-registration"
 """The deployment that judges a candidate, as `flow/deployment`."""
+BUSY = 500
+"""From this HTTP status on, the server is in trouble rather than of another opinion."""
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PROXIED = urllib.request.build_opener()
 
@@ -78,11 +82,21 @@ class Orchestrator:
             headers={"content-type": "application/json"},
         )
         opener = _LOCAL if "//127.0.0.1" in self.url or "//localhost" in self.url else _PROXIED
-        try:
-            with opener.open(request, timeout=TIMEOUT_S) as answer:
-                return bytes(answer.read())
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            return None
+        for _ in range(TRIES):
+            try:
+                with opener.open(request, timeout=TIMEOUT_S) as answer:
+                    return bytes(answer.read())
+            except TimeoutError:
+                continue
+            except (urllib.error.URLError, ConnectionError) as error:
+                if not isinstance(getattr(error, "reason", None), TimeoutError) and _status(error) < BUSY:
+                    return None
+        return None
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status that an error carries, or 0."""
+    return error.code if isinstance(error, urllib.error.HTTPError) else 0
 
 
 def request_evaluation(settings: Settings, candidate_id: str, occasion: str = "registered") -> FlowRun | None:

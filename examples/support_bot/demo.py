@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from datasets import load_dataset
+from datasets import disable_progress_bars, load_dataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -39,8 +39,12 @@ GROWTH = 1.6
 """Each turn's traffic over the last one's: a product that gets better is used more."""
 SEED = 7
 """Of the customers and of the split: the same world in every demo."""
-PLANTED_TOPICS = 4
-"""How many of the commonest replies a planted regression breaks: some tenth of the traffic, plain to see in slices."""
+PLANTED_SHARE = 1 / 3
+"""Of the champion's own training rows, how much a planted regression breaks, commonest topics first."""
+EVAL_SHARE = 0.3
+"""More than the default: a demo has few users, and a gate without items can only say "inconclusive"."""
+MAX_LATENCY_RATIO = 10.0
+"""Answers take milliseconds here, on a machine that trains models meanwhile: ratios of them say little."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     report: Path | None = None
     keep_running: bool = False
     plant_regression: bool = False
-    interactions: int = 1500
+    interactions: int = 2000
     """Requests in the first turn."""
     now: datetime
     """The demo's today: its turns are the days up to it."""
@@ -100,7 +104,7 @@ class Report(msgspec.Struct, kw_only=True):
 def run(settings: Settings, options: Options, console: Console) -> Report:
     """Play the demo from start to end. Raises FlywheelError (InputFileError for a `--data` file that is none)."""
     world = World(options)
-    settings = _with_free_ports(settings)
+    settings = _with_free_ports(_for_a_demo(settings))
     console.print(f"Everything is written below [bold]{settings.home_path}[/].", highlight=False)
     with ExitStack() as stack:
         running = stack.enter_context(Stack(settings, say=console.print))
@@ -148,10 +152,11 @@ class Demo:
         self.gateway = Gateway(house.settings.kafka.bootstrap_servers, self.application)
         self.producer = EventProducer(house.settings.kafka, source="examples/support_bot")
         self.report = Report()
+        self._champion_rows: list[Row] = world.seed_rows
 
     def play(self) -> Report:
         """All turns, then the counts."""
-        first = self._serve_model("support-bot-0", self.world.seed_rows)
+        first = self._serve_model("bot-0", self.world.seed_rows)
         self.house.first_champion(first, self.world.day(1) - timedelta(hours=1))
         self.gateway.wait_for(first.id)
         self.report.accuracy_before = self._accuracy()
@@ -174,12 +179,12 @@ class Demo:
             summary = self.house.turn(as_of)
         dataset = _dataset_facts(summary)
         rows = [*self.world.seed_rows, *training_rows(Path(dataset.path))]
-        planted = self._plant(turn, rows, dataset, as_of) if self.options.plant_regression else None
-        decided = self._judge(f"support-bot-{turn}", rows, dataset, as_of)
+        planted = self._plant(turn, dataset, as_of) if self.options.plant_regression else None
+        decided = self._judge(f"bot-{turn}", rows, dataset, as_of)
         return Turn(
             turn=turn,
             champion=champion.model,
-            failure_rate_live=self.house.failure_rate(self.world.day(turn)),
+            failure_rate_live=round(self.house.failure_rate(self.world.day(turn)), 4),
             accuracy_untouched=self._accuracy(),
             clusters=summary["cluster"]["clusters"],
             dataset=dataset,
@@ -197,7 +202,9 @@ class Demo:
     def _serve_model(self, name: str, rows: Sequence[Row], dataset: str | None = None) -> Candidate:
         """Train, put the model behind the endpoint, and say what it is."""
         save(train(rows), self.service.models / name)
-        return make_candidate(name, self.service.endpoint, dataset=dataset)
+        candidate = make_candidate(name, self.service.endpoint, dataset=dataset)
+        asyncio.run(accuracy(candidate, self.world.split.untouched[:1], self.world.replies))  # loads it: first is slow
+        return candidate
 
     def _judge(self, name: str, rows: Sequence[Row], dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
         """Train a candidate and let the gate decide; traffic moves if it is promoted."""
@@ -206,16 +213,18 @@ class Demo:
             decision = self.house.judge(candidate, as_of)
             if decision.action == "promoted":
                 self.gateway.wait_for(candidate.id)
+                self._champion_rows = list(rows)
         self.console.print(f"  {name}: [bold]{decision.verdict}[/]. {' '.join(decision.reasons)}", highlight=False)
         return {"candidate": name, "verdict": decision.verdict, "reasons": list(decision.reasons)}
 
-    def _plant(self, turn: int, rows: Sequence[Row], dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
-        """A candidate that answers some of the commonest requests with the advice for others."""
-        common = Counter(reply for _, reply in rows).most_common(PLANTED_TOPICS)
-        broken = list(rows)
-        for reply, _ in common:
-            broken = plant_regression(broken, reply)
-        return self._judge(f"support-bot-{turn}-planted", broken, dataset, as_of)
+    def _plant(self, turn: int, dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
+        """The champion, made worse: it answers the commonest requests with the advice for others."""
+        broken, spoilt = list(self._champion_rows), 0
+        for reply, count in Counter(reply for _, reply in self._champion_rows).most_common():
+            if spoilt >= PLANTED_SHARE * len(broken):
+                break
+            broken, spoilt = plant_regression(broken, reply), spoilt + count
+        return self._judge(f"bot-{turn}-planted", broken, dataset, as_of)
 
     def _serve_traffic(self, turn: int, champion: Candidate) -> Served:
         count = round(self.options.interactions * GROWTH ** (turn - 1))
@@ -260,6 +269,7 @@ class Demo:
 
 def training_rows(folder: Path) -> Iterator[Row]:
     """What an exported dataset teaches: the customer's words and the right answer, read as any trainer would."""
+    disable_progress_bars()
     cache = folder.parent / ".hf-cache"
     for row in load_dataset(str(folder), "sft", split="train", cache_dir=str(cache)):
         yield pair_of(row["messages"])
@@ -276,6 +286,15 @@ def _dataset_facts(summary: dict[str, Any]) -> DatasetFacts:
     )
 
 
+def _for_a_demo(settings: Settings) -> Settings:
+    """The settings where a demo is unlike production."""
+    return msgspec.structs.replace(
+        settings,
+        curate=msgspec.structs.replace(settings.curate, eval_share=EVAL_SHARE),
+        gate=msgspec.structs.replace(settings.gate, max_latency_ratio=MAX_LATENCY_RATIO),
+    )
+
+
 def _with_free_ports(settings: Settings) -> Settings:
     """The same settings, with free ports where the usual ones are taken: a demo must not ask for mending."""
     triage, prefect = settings.triage, settings.prefect_port
@@ -285,9 +304,8 @@ def _with_free_ports(settings: Settings) -> Settings:
 
 
 def _show(console: Console, report: Report, settings: Settings, prefect_url: str) -> None:
-    table = Table(
-        "turn", "served", "failure rate", "clusters", "sft", "preference", "eval", "candidate", "verdict", "accuracy"
-    )
+    columns = ("turn", "served", "failing", "clusters", "sft", "pairs", "eval", "candidate", "verdict", "accuracy")
+    table = Table(*columns, padding=(0, 0), pad_edge=False)
     table.add_row("before", "", "", "", "", "", "", "", "", f"{report.accuracy_before:.1%}")
     for turn in report.turns:
         facts = turn.dataset

@@ -48,7 +48,6 @@ class House:
     def __init__(self, settings: Settings, lake: Lake, prefect: Orchestrator) -> None:
         self.settings = settings
         self.lake = lake
-        self._admin = Admin(settings.kafka)
         self._prefect = prefect
 
     def wait_archived(self) -> None:
@@ -111,8 +110,9 @@ class House:
 
     def _behind(self) -> int:
         names = [topic.name for topic in ARCHIVED]
-        ids = self._admin.topic_ids(names)
-        offsets = self._admin.offsets(names)
+        admin = Admin(self.settings.kafka)
+        ids = admin.topic_ids(names)
+        offsets = admin.offsets(names)
         behind = 0
         for topic in ARCHIVED:
             held = {partition: found.latest for (name, partition), found in offsets.items() if name == topic.name}
