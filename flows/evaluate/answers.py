@@ -20,7 +20,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     output: str | None = None
     """The text; None exactly when `unscored` names why, or when the model only called tools."""
     tool_calls: tuple[dict[str, Any], ...] = ()
-    """As OpenAI sends them: `{"id", "type", "function": {"name", "arguments"}}`."""
+    """As OpenAI sends them: `{"id", "type", "function": {"name", "arguments"}}`, arguments being JSON text."""
     unscored: str | None = None
     detail: str = ""
     """What was seen, for a person: at most 200 characters."""
@@ -45,10 +45,21 @@ def unanswered(reason: str, detail: object = "") -> Answer:
     return Answer(unscored=reason, detail=str(detail)[:200])
 
 
+class _Function(Struct):
+    name: str
+    arguments: str | dict[str, Any] | None = None
+
+
+class _Call(Struct):
+    function: _Function
+    id: str | None = None
+    type: str | None = None
+
+
 class _Message(Struct):
     content: str | list[dict[str, Any]] | None = None
     refusal: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[_Call] | None = None
 
 
 class _Choice(Struct):
@@ -71,13 +82,15 @@ def parse(body: bytes) -> Answer:
         return unanswered("malformed_answer", f"{error}: {_excerpt(body)}")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return unanswered("not_json", _excerpt(body))
+    except RecursionError:
+        return unanswered("malformed_answer", "nested too deep")
     if not completion.choices:
         return unanswered("malformed_answer", "no choices")
     message = completion.choices[0].message
     content = message.content if message.content is not None else message.refusal
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content)
-    return _answer(content, message.tool_calls or [], completion.usage)
+    return _answer(content, [_call(call) for call in message.tool_calls or []], completion.usage)
 
 
 class Stream:
@@ -121,7 +134,7 @@ class Stream:
                 self.done = self.done or bool(choice.get("finish_reason"))
             if "error" in event:
                 self._problem = unanswered("malformed_answer", event["error"])
-        except (ValueError, AttributeError, TypeError, KeyError):
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
             self._problem = unanswered("malformed_answer", _excerpt(data))
 
     def _delta(self, delta: dict[str, Any]) -> None:
@@ -137,9 +150,18 @@ class Stream:
     def _tool_part(self, part: dict[str, Any]) -> None:
         empty: dict[str, Any] = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         call = self._calls.setdefault(int(part.get("index", 0)), empty)
-        call["id"] = call["id"] or part.get("id") or ""
-        for key, value in (part.get("function") or {}).items():
-            call["function"][key] = call["function"].get(key, "") + (value or "")
+        function = part.get("function") or {}
+        call["id"] = call["id"] or str(part.get("id") or "")
+        call["function"]["name"] = call["function"]["name"] or str(function.get("name") or "")
+        call["function"]["arguments"] += function.get("arguments") or ""
+
+
+def _call(call: _Call) -> dict[str, Any]:
+    arguments = call.function.arguments or ""
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments).decode()
+    function = {"name": call.function.name, "arguments": arguments}
+    return {"id": call.id or "", "type": call.type or "function", "function": function}
 
 
 def _answer(content: str | None, tool_calls: list[dict[str, Any]], usage: Any) -> Answer:

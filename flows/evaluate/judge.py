@@ -182,5 +182,5 @@ def _verdict(answer: Answer, kind: type[_Verdict]) -> _Verdict | None:
     text = answer.text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None

@@ -89,8 +89,13 @@ def _interval(difference: Difference) -> str:
 
 
 def _text(value: str) -> str:
-    return "".join(f"\\{char}" if char in r"\`*_{}[]()#+!|<>~" else char for char in " ".join(value.split()))
+    return "".join(f"\\{char}" if char in r"\`*_{}[]()#+!|<>~" else char for char in _plain(value))
 
 
 def _code(value: str) -> str:
-    return " ".join(value.split()).replace("`", "'").replace("|", "/")
+    return _plain(value).replace("`", "'").replace("|", "/")
+
+
+def _plain(value: str) -> str:
+    """On one line and without control characters: a terminal obeys them."""
+    return " ".join("".join(char if char.isprintable() else " " for char in value).split())

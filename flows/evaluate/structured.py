@@ -115,11 +115,11 @@ def tool_calls(ordered: bool = False) -> Scorer:
     def mark(item: Item, answer: Answer) -> Mark:
         try:
             expected = [_call(call) for call in msgspec.json.decode(item.reference or "")]
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return NO_REFERENCE
         try:
             called = [_call(call) for call in answer.tool_calls]
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return Mark(0.0)  # the model wrote arguments that no tool could take
         return Mark(float(called == expected if ordered else sorted(called) == sorted(expected)))
 

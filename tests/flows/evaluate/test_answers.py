@@ -51,6 +51,8 @@ def test_tool_calls_are_an_answer_without_text() -> None:
         (b'{"choices": []}', "malformed_answer"),
         (b'{"choices": [{"message": {"content": 5}}]}', "malformed_answer"),
         (b"\xff\xfe", "not_json"),
+        (b'{"choices": [{"message": {"content": "\\ud800"}}]}', "not_json"),
+        (b'{"choices": [{"message": {"tool_calls": [{"function": null}]}}]}', "malformed_answer"),
     ],
 )
 def test_nonsense_has_a_name(content: bytes, reason: str) -> None:
@@ -66,6 +68,18 @@ def test_odd_usage_costs_the_count_and_not_the_answer(usage: Any) -> None:
     answer = parse(body({"content": "ok"}, usage))
 
     assert (answer.text, answer.input_tokens) == ("ok", None)
+
+
+def test_depth_is_malformed() -> None:
+    """A million brackets are one bad answer, not the end of the run: in a body, in a call's arguments, in a stream."""
+    deep = b"[" * 1_000_000
+    call = b'{"choices": [{"message": {"tool_calls": [{"function": {"name": "f", "arguments": ' + deep
+    assert parse(b'{"choices": [], "usage": ' + deep).unscored == "malformed_answer"
+    assert parse(call).unscored == "malformed_answer"
+    stream = Stream()
+    stream.feed(b'data: {"usage": ' + deep + b"\n\n")
+
+    assert stream.answer().unscored == "malformed_answer"
 
 
 @given(st.binary(max_size=300))

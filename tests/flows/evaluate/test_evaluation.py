@@ -39,13 +39,13 @@ def test_a_comparison_reads_as_a_table(bench: Any) -> None:
     bench.enlist()
     summary = evaluate(bench.lake, bench.settings, bench.as_of)
     comparison = comparison_of(bench.lake, summary["evaluation_id"])
-    hostile = msgspec.structs.replace(comparison.overall, slice="a|b](javascript:x)\n<script>`")
+    hostile = msgspec.structs.replace(comparison.overall, slice="a|b](javascript:x)\n<script>`\x1b[2J\u202e")
 
     text = markdown(msgspec.structs.replace(comparison, slices=(hostile,)))
 
     assert "| **all items** | 40 | 0.500 | 1.000 | +0.500 |" in text
     assert "Fixed (20): `item-0`, `item-10`" in text
-    assert r"| **a\|b\]\(javascript:x\) \<script\>\`** | 40 |" in text
+    assert r"| **a\|b\]\(javascript:x\) \<script\>\` \[2J** | 40 |" in text
     assert rows(comparison)[0]["difference"] == "+0.500"
 
 

@@ -137,6 +137,8 @@ REFERENCE = json.dumps([REFUND, {"name": "mail", "arguments": {}}])
         (called(("refund", '{"order": 7'), ("mail", "{}")), 0.0),
         (called(("refund", '{"order": 7, "reason": "late"}'), ("mail", "{}"), ("mail", "{}")), 0.0),
         (Answer("I refunded it."), 0.0),
+        (called(("refund", "[" * 100_000), ("mail", "{}")), 0.0),
+        (Answer(tool_calls=({"id": "1"},)), 0.0),
     ],
 )
 def test_tool_calls_are_compared_by_name_and_arguments(answer: Answer, score: float) -> None:
