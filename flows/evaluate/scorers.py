@@ -19,6 +19,7 @@ from msgspec import Struct
 from flows import embed
 from flows.evaluate.answers import Answer
 from flows.evaluate.endpoint import Request
+from schemas.errors import SettingsError
 from schemas.records import Item
 
 Ask = Callable[[Sequence[Request]], Awaitable[list[Answer]]]
@@ -123,9 +124,14 @@ def _squad_words(text: str) -> list[str]:
 
 
 def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -> Scorer:
-    """ROUGE F-measure (Lin, 2004) by Google's rouge-score, with words of every script rather than ASCII alone."""
-    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]  # noqa: PLC0415 nltk is slow
+    """ROUGE F-measure (Lin, 2004) by Google's rouge-score, with words of every script rather than ASCII alone.
 
+    Raises SettingsError where that library, an extra of ours, is not installed.
+    """
+    try:
+        from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]  # noqa: PLC0415 brings nltk
+    except ImportError as error:
+        raise SettingsError("evaluate.scorer rouge needs its library: pip install 'llm-flywheel[rouge]'") from error
     scorer = RougeScorer([kind], tokenizer=_Tokenizer())
     return against_reference(
         kind, lambda text, reference: scorer.score(target=reference, prediction=text)[kind].fmeasure

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import string
+import sys
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from schemas.errors import SettingsError
 from schemas.records import Item
 from schemas.settings import EvaluateSettings
 
+needs_rouge = pytest.mark.skipif(find_spec("rouge_score") is None, reason="the extra `rouge` is not installed")
 WORDS = st.text(alphabet="abcdeé ,.THE\n", max_size=40)
 
 
@@ -48,8 +51,8 @@ def mark(scorer: Scorer, text: str, reference: str | None) -> Mark:
         ("token_f1", "the red car", "red cars", 0.5),
         ("token_f1", "", "red", 0.0),
         ("token_f1", "a the", "the", 1.0),
-        ("rouge", "der rote wagen", "der rote wagen", 1.0),
-        ("rouge", "красная машина", "красная", 2 / 3),
+        pytest.param("rouge", "der rote wagen", "der rote wagen", 1.0, marks=needs_rouge),
+        pytest.param("rouge", "красная машина", "красная", 2 / 3, marks=needs_rouge),
     ],
 )
 def test_texts_are_compared(scorer: str, text: str, reference: str, score: float) -> None:
@@ -57,7 +60,7 @@ def test_texts_are_compared(scorer: str, text: str, reference: str, score: float
     assert mark(PLAIN[scorer](), text, reference) == Mark(pytest.approx(score))
 
 
-@pytest.mark.parametrize("name", sorted(set(PLAIN) - {"pattern", "json_schema"}))
+@pytest.mark.parametrize("name", sorted(set(PLAIN) - {"pattern", "json_schema", "rouge"}))
 def test_no_reference_is_no_score(name: str) -> None:
     """What there is nothing to compare with is neither right nor wrong."""
     assert mark(PLAIN[name](), "text", None) == Mark(None, "no_reference")
@@ -85,6 +88,7 @@ def test_f1_is_squads(text: str, reference: str) -> None:
     assert f1(text, reference) == pytest.approx(expected)
 
 
+@needs_rouge
 @given(st.lists(st.sampled_from("abcde"), max_size=8), st.lists(st.sampled_from("abcde"), min_size=1, max_size=8))
 @settings(max_examples=60)
 def test_rouge_l_is_the_longest_common_subsequence(text: list[str], reference: list[str]) -> None:
@@ -106,6 +110,14 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
 
 
+def test_rouge_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extra that is missing is named with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+
+    with pytest.raises(SettingsError, match=r"llm-flywheel\[rouge\]"):
+        rouge()
+
+
 def test_embeddings_see_nearness() -> None:
     """The same meaning is nearer than another, the same text is 1, and unknown words have no place."""
     near = mark(EmbeddingSimilarity(), "my parcel has not arrived", "the package was never delivered").score
@@ -122,7 +134,8 @@ def test_embeddings_see_nearness() -> None:
 def test_settings_name_a_scorer() -> None:
     """By name and options; a wrong name or option is refused with what is known."""
     assert scorer_of(EvaluateSettings()).name == "normalised_match"
-    assert scorer_of(EvaluateSettings(scorer="rouge", scorer_options={"kind": "rouge2"})).name == "rouge2"
+    options = {"embedder": "wordllama", "threshold": 0.8}
+    assert scorer_of(EvaluateSettings(scorer="embedding_similarity", scorer_options=options)).name in PLAIN
     with pytest.raises(SettingsError, match=r"known are exact, normalised_match, .*pairwise_judge"):
         scorer_of(EvaluateSettings(scorer="vibes"))
     with pytest.raises(SettingsError, match="unexpected keyword argument 'speed'"):
