@@ -305,16 +305,6 @@ class Supervisor:
         """How each child is, in the order of their start."""
         return tuple(keeper.status for keeper in self._keepers)
 
-    def run(self) -> None:
-        """Start, go on until SIGINT, SIGTERM or a child that is given up, and stop. Main thread only.
-
-        Raises what `start` and `check` raise; a signal is the ordinary end and raises nothing.
-        """
-        with sigterm_interrupts(), contextlib.suppress(KeyboardInterrupt), self:
-            while True:
-                self.check()
-                time.sleep(TICK_S)
-
     def __enter__(self) -> Self:
         self.start()
         return self

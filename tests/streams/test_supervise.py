@@ -182,16 +182,18 @@ def test_a_child_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
 
 
 PARENT = """
-import sys
+import contextlib, sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from streams.supervise import Child, Supervisor
+from streams.supervise import Child, Supervisor, sigterm_interrupts
 folder = Path({folder!r})
-Supervisor([
+children = [
     Child(name=name, argv=(sys.executable, "-c", {code!r}, name), folder=folder, stop_timeout_s=3,
           ready=(folder / (name + ".ready")).exists)
     for name in ("a", "b")
-]).run()
+]
+with sigterm_interrupts(), contextlib.suppress(KeyboardInterrupt), Supervisor(children):
+    time.sleep(600)
 """
 
 
