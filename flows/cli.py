@@ -1,15 +1,13 @@
 """`flywheel`: the one door for people.
 
-Reads the environment once, then hands settings to a command in `flows/commands/`.
+Makes the settings once, then hands them to a command in `flows/commands/`.
 
 `main` turns the errors of `schemas/errors.py` into a sentence and an exit code; docs/operations.md lists the codes.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +15,26 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.commands import archive, candidate, champion, demo, evaluate, gate, ledger, promote, replay, triage, turn, up
+from flows.commands import (
+    archive,
+    candidate,
+    champion,
+    clusters,
+    dataset,
+    demo,
+    eval_sets,
+    evaluate,
+    gate,
+    ledger,
+    promote,
+    replay,
+    triage,
+    turn,
+    up,
+)
 from flows.commands import settings as settings_command
-from flows.context import with_addresses
-from schemas.errors import FlywheelError, SettingsError
-from schemas.settings import load
+from flows.context import settings_from_environment, with_addresses
+from schemas.errors import FlywheelError
 
 app = typer.Typer(
     name="flywheel",
@@ -41,27 +54,13 @@ def prepare(
     home: Annotated[Path | None, typer.Option(help="Data root: everything that is written lies below it.")] = None,
 ) -> None:
     """Settings come from the defaults, then the TOML file, then FLYWHEEL_* variables, then --home."""
-    file = config or Path("flywheel.toml")
-    if config and not config.exists():
-        raise SettingsError(f"{config} does not exist")
-    try:
-        table = tomllib.loads(file.read_text()) if file.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: {error}") from error
-    environment = dict(os.environ)
-    if home:
-        environment["FLYWHEEL_HOME"] = str(home)
-    settings = load(table, environment)
+    settings = settings_from_environment(config, home)
     context.obj = settings if context.invoked_subcommand in STARTERS else with_addresses(settings)
 
 
 STARTERS = {"up", "demo"}
 """Commands that start a broker and a Prefect server; all others find those of a running `flywheel up`."""
 COMMANDS: dict[str, Callable[..., None]] = {
-    "up": up.up,
-    "serve": up.serve,
-    "triage": triage.triage,
-    "turn": turn.turn,
     "demo": demo.demo,
     "up": up.up,
     "replay": replay.replay,
@@ -74,6 +73,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "settings": settings_command.show,
 }
 GROUPS = {
+    "clusters": clusters.app,
+    "dataset": dataset.app,
+    "eval": eval_sets.app,
     "candidate": candidate.app,
     "champion": champion.app,
     "gate": gate.app,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from schemas.errors import SettingsError
 from schemas.settings import SECTIONS, Settings, load
 from streams.lake import Lake
 
@@ -35,13 +36,19 @@ class Addresses(msgspec.Struct, frozen=True):
     """URL of the API; empty without Prefect."""
 
 
-def settings_from_environment() -> Settings:
-    """Settings from `flywheel.toml` in the working folder, where there is one, and FLYWHEEL_* variables.
+def settings_from_environment(config: Path | None = None, home: Path | None = None) -> Settings:
+    """Settings from the defaults, then a TOML file, then FLYWHEEL_* variables, then `home`.
 
-    Raises SettingsError.
+    The file is `config`, or `flywheel.toml` in the working folder where there is one. Raises SettingsError.
     """
-    file = Path("flywheel.toml")
-    return load(tomllib.loads(file.read_text()) if file.exists() else {}, os.environ)
+    file = config or Path("flywheel.toml")
+    if config and not config.exists():
+        raise SettingsError(f"{config} does not exist")
+    try:
+        table = tomllib.loads(file.read_text()) if file.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: {error}") from error
+    return load(table, {**os.environ, "FLYWHEEL_HOME": str(home)} if home else os.environ)
 
 
 def lake_of(settings: Settings) -> Lake:

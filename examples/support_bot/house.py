@@ -22,8 +22,8 @@ from schemas.settings import Settings
 from schemas.topics import ARCHIVED
 from streams.admin import Admin
 from streams.lake import Lake
+from streams.lake.append import mark_id
 from streams.lake.query import query
-from streams.landing import app_id
 
 ARCHIVE_TIMEOUT_S = 120.0
 """A killed archiver is back within seconds; two minutes without progress is a fault to report."""
@@ -117,7 +117,7 @@ class House:
         for topic in ARCHIVED:
             held = {partition: found.latest for (name, partition), found in offsets.items() if name == topic.name}
             for partition, newest in held.items():
-                mark = self.lake.mark(topic.table, app_id(topic, ids[topic.name], partition))
+                mark = self.lake.mark(topic.table, mark_id(topic.name, ids[topic.name], partition))
                 behind += newest - (mark or 0)
         return behind
 
