@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def questions(world: World, count: int) -> list[Interaction]:
         interaction(
             n,
             user_id=f"user-{n}",
-            input_messages=[{"role": "user", "content": f"{n * 7919:x} {n * 104729:x} {n * 1299709:x}"}],
+            input_messages=[{"role": "user", "content": hashlib.sha256(str(n).encode()).hexdigest()}],
         )
         for n in range(count)
     ]

@@ -1,0 +1,115 @@
+"""The whole of it, over any sequence of ingests and builds: nothing of eval is ever taught."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.curate.build import Build, build
+from flows.curate.dedup import normalise
+from flows.curate.examples import Dropped, Found
+from flows.curate.split import unit_of
+from schemas.records import Example
+from schemas.settings import CurateSettings, Recipe
+from tests.conftest import START
+from tests.flows.curate.makers import example
+
+SETTINGS = CurateSettings(eval_share=0.3, salt="s")
+WORDS = ["card", "refund", "ticket", "train", "lost", "late", "broken", "invoice", "login", "code", "phone", "bank"]
+
+
+def made(examples: list[Example], **recipe: object) -> Build:
+    return build(Found(tuple(examples), ()), SETTINGS, Recipe(**recipe), START)  # type: ignore[arg-type]
+
+
+def brute_jaccard(a: str, b: str) -> float:
+    """An independent measure: 4-letter grams of the padded text, as Python sets."""
+    one, two = ({f" {t} "[i : i + 4] for i in range(len(t) - 1)} for t in (a, b))
+    return len(one & two) / len(one | two) if one | two else 1.0
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[Example]]:
+    """Batches of examples: few users, few words, so that texts repeat, nearly repeat and cross the cut."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    batches, number = [], 0
+    for _ in range(draw(st.integers(1, 4))):
+        batch = []
+        for _ in range(draw(st.integers(0, 15))):
+            number += 1
+            text = " ".join(rng.choices(WORDS, k=rng.randrange(3, 7)))
+            unit = unit_of(f"user-{rng.randrange(8)}", "", SETTINGS.salt)
+            batch.append(example(number, text, unit=unit, origin=rng.choice(["accepted", "correction", "rejected"])))
+        batches.append(batch)
+    return batches
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories())
+def test_no_unit_and_no_near_duplicate_crosses_the_cut(batches: list[list[Example]]) -> None:
+    """After every ingest: zero shared units, zero near pairs by brute force, and no row moves from eval to train."""
+    known: list[Example] = []
+    was_eval: set[str] = set()
+    for batch in batches:
+        known += batch
+        result = made(known)
+        train = [*result.taught, *result.rejected]
+        assert not {e.unit for e in train} & {e.unit for e in result.eval}
+        for a in train:
+            for b in result.eval:
+                assert brute_jaccard(normalise(a.text), normalise(b.text)) < 0.6
+        assert not was_eval & {e.interaction_id for e in train}
+        was_eval |= {e.interaction_id for e in result.eval}
+
+
+@settings(max_examples=25, deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_matter(batches: list[list[Example]], rng: random.Random) -> None:
+    """The same set of examples in any order is the same build."""
+    known = [e for batch in batches for e in batch]
+    shuffled = rng.sample(known, len(known))
+
+    assert made(known) == made(shuffled)
+
+
+@settings(max_examples=25, deadline=None)
+@given(histories())
+def test_every_example_is_in_a_dataset_or_has_a_reason(batches: list[list[Example]]) -> None:
+    """Nothing vanishes: kept and dropped together are all there were, each once."""
+    known = [e for batch in batches for e in batch]
+    result = made(known)
+    kept = [e.interaction_id for e in (*result.taught, *result.rejected, *result.guardrail, *result.eval)]
+
+    assert sorted(kept + [d.interaction_id for d in result.dropped]) == sorted(e.interaction_id for e in known)
+
+
+def test_a_correction_is_kept_before_an_accepted_answer() -> None:
+    """Of a star the best rated stays, and counts the others."""
+    settings_ = CurateSettings(eval_share=0)
+    rows = [example(1, "where is my parcel now"), example(2, "where is my parcel now", origin="correction")]
+
+    result = build(Found(tuple(rows), ()), settings_, Recipe(), START)
+
+    assert [(e.interaction_id, e.copies) for e in result.taught] == [("i-0002", 2)]
+    assert result.dropped == (Dropped("i-0001", "duplicate_in_train", "i-0002"),)
+
+
+def test_a_recipe_takes_what_it_names() -> None:
+    """Clusters, origins, models, days, a minimum score, and a cap for each cluster; the rest has its reason."""
+    settings_ = CurateSettings(eval_share=0)
+    rows = [
+        example(1, "aaaa bbbb cccc", cluster_id="refunds", score=0.9),
+        example(2, "dddd eeee ffff", cluster_id="refunds", score=0.99),
+        example(3, "gggg hhhh iiii", cluster_id="login"),
+        example(4, "jjjj kkkk llll", cluster_id="refunds", time=START - timedelta(days=30)),
+        example(5, "mmmm nnnn oooo", cluster_id="refunds", score=0.5),
+    ]
+    recipe = Recipe(clusters=("refunds",), days=14, per_cluster=1, min_score=0.8)
+
+    result = build(Found(tuple(rows), ()), settings_, recipe, START)
+
+    assert [e.interaction_id for e in result.taught] == ["i-0002"]
+    assert result.reasons() == {"not_in_recipe": 3, "cluster_full": 1}

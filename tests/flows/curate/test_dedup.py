@@ -1,0 +1,124 @@
+"""Which texts are one text."""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.curate.dedup import gram_sets, normalise, similarity, stars
+
+NEAR = 0.85
+
+
+def test_case_punctuation_and_width_do_not_make_another_text() -> None:
+    """What a person would call the same spelling is the same after normalising."""
+    assert normalise("  Where's my CARD?! ") == normalise("where s my card") == "where s my card"
+    assert normalise("Ｆｕｌｌ") == "full"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=30), max_size=20))
+def test_gram_sets_are_what_they_say(texts: list[str]) -> None:
+    """The vectorised sets equal a set comprehension, text by text, none reaching into the next."""
+    grams = gram_sets(texts)
+
+    for index, text in enumerate(texts):
+        data = f" {text} ".encode().ljust(4)
+        expected = {int.from_bytes(data[i : i + 4], "little") for i in range(len(data) - 3)}
+        mine = grams.flat[grams.offsets[index] : grams.offsets[index + 1]]
+        assert set(mine.tolist()) == expected
+        assert np.all(np.diff(mine.astype(np.int64)) > 0)
+
+
+def test_the_best_is_kept_and_the_rest_points_at_it() -> None:
+    """Texts come best first: the first of a star stands for the others."""
+    texts = [
+        "i lost my card in the park",
+        "i lost my card in the parks",
+        "what is the exchange rate",
+        "i lost my card in the park",
+    ]
+
+    assert stars(texts, NEAR) == [0, 0, 2, 0]
+
+
+def test_stars_do_not_chain() -> None:
+    """A duplicate of a duplicate that is unlike the kept text is kept itself."""
+    a = "the quick brown fox jumps over the lazy dog today"
+    b = a.replace("quick", "quiet").replace("lazy", "hazy")
+    c = b.replace("brown", "crown").replace("jumps", "bumps").replace("today", "sunday").replace("over", "past")
+    assert similarity(a, b, NEAR)
+    assert similarity(b, c, NEAR)
+    assert not similarity(a, c, NEAR)
+
+    assert stars([a, b, c], NEAR) == [0, 0, 2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(alphabet="abc ", max_size=12), max_size=30))
+def test_what_is_dropped_resembles_what_is_kept(texts: list[str]) -> None:
+    """Precision is exact: every dropped text has the similarity that its reason claims."""
+    for index, kept in enumerate(stars(texts, NEAR)):
+        assert kept <= index
+        assert texts[kept] == texts[index] or similarity(texts[kept], texts[index], NEAR) >= NEAR
+
+
+def test_a_template_with_thousands_of_fillings_stays_fast() -> None:
+    """Texts that all share bands are compared with a bounded number of kept ones."""
+    rng = random.Random(1)
+    fillings = ["".join(rng.choices(string.ascii_lowercase, k=40)) for _ in range(2_000)]
+    texts = [f"please tell me the status of {filling}" for filling in fillings]
+
+    assert len(set(stars(texts, NEAR))) > 1_900
+
+
+def edits(rng: random.Random, text: str, vocabulary: list[str], kind: int) -> str:
+    """One of: two typos, another case, a suffix, a tenth of the words changed."""
+    if kind == 0:
+        for _ in range(2):
+            at = rng.randrange(len(text))
+            text = text[:at] + rng.choice(string.ascii_lowercase) + text[at + rng.randrange(2) :]
+        return text
+    if kind == 1:
+        return text.upper()
+    if kind == 2:
+        return text + rng.choice([" please", " thanks!", " asap"])
+    words = text.split()
+    for _ in range(max(1, round(len(words) / 10))):
+        words[rng.randrange(len(words))] = rng.choice(vocabulary)
+    return " ".join(words)
+
+
+def test_planted_edits_of_real_texts_are_found(shared_data: Path) -> None:
+    """Recall at least .93 at precision at least .98: typos, case, suffixes, a tenth of the words."""
+    rng = random.Random(3)
+    lines = (shared_data / "banking77.jsonl").read_text().splitlines()
+    texts = list(dict.fromkeys(json.loads(line)["text"] for line in lines))[:3_000]
+    vocabulary = [word for text in texts for word in text.split()]
+    copies = {i: len(texts) + n for n, i in enumerate(range(0, len(texts), 3))}
+    rows = [normalise(t) for t in texts + [edits(rng, texts[i], vocabulary, i % 4) for i in copies]]
+
+    star = stars(rows, NEAR)
+
+    found = sum(star[copy] != copy or star[i] != i for i, copy in copies.items())
+    dropped = [(j, k) for j, k in enumerate(star) if j != k]
+    source = {copy: i for i, copy in copies.items()}
+    right = sum(
+        source.get(j) == k or SequenceMatcher(None, rows[j], rows[k], autojunk=False).ratio() >= 0.8 for j, k in dropped
+    )
+    assert found / len(copies) >= 0.93
+    assert right / len(dropped) >= 0.98
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["a"], ["a", "a", "b"]])
+def test_the_smallest_inputs_work(texts: list[str]) -> None:
+    """Nothing, empty texts and single letters."""
+    assert stars(texts, NEAR) == [texts.index(text) for text in texts]

@@ -1,0 +1,127 @@
+"""Which train texts resemble a guarded one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.curate.dedup import gram_sets, normalise
+from flows.curate.leaks import Guard, Leaks, Near, Paraphrases, texts_of, word_sets
+from flows.embed import load
+from tests.flows.curate.makers import example
+
+EVAL = "how do i get a refund for the train ticket that i bought"
+
+
+def guard(text: str, name: str = "e", **fields: str) -> Guard:
+    return Guard(name, fields.get("interaction_id", ""), fields.get("unit", ""), text, (normalise(text),))
+
+
+def reason(text: str) -> str | None:
+    (found,) = Leaks([guard(EVAL)], 0.85).find([example(1, text)])
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (EVAL, "eval_exact"),
+        (EVAL.upper() + "?!", "eval_exact"),
+        (EVAL.replace("refund", "refnud").replace("bought", "bougth"), "eval_near"),
+        (EVAL + " please, thank you", "eval_near"),
+        ("the train ticket that i bought how do i get a refund for", "eval_near"),
+        ("refund bought ticket train the i that for get i do how a", "eval_reordered"),
+        ("what is the weather like in the mountains", None),
+        ("", None),
+    ],
+)
+def test_planted_eval_items_have_a_reason(text: str, expected: str | None) -> None:
+    """Exact, edited, reordered: each is kept out of train by name; the unlike is left alone."""
+    assert reason(text) == expected
+
+
+def test_an_eval_item_planted_in_a_longer_conversation_is_seen() -> None:
+    """Each longer message of a conversation is compared on its own; `yes please` is nobody's."""
+    chat = [
+        {"role": "user", "content": "hello there, I have two questions about quite different things today"},
+        {"role": "assistant", "content": "sure"},
+        {"role": "user", "content": EVAL},
+        {"role": "assistant", "content": "like this"},
+        {"role": "user", "content": "yes please"},
+    ]
+    planted = example(1, "\n".join(m["content"] for m in chat if m["role"] == "user"), prompt=json.dumps(chat))
+
+    assert Leaks([guard(EVAL)], 0.85).find([planted]) == [("eval_exact", "e")]
+    assert "yes please" not in texts_of(planted)
+
+
+def test_a_unit_or_interaction_of_a_frozen_set_is_never_taught() -> None:
+    """Whatever they said."""
+    leaks = Leaks([guard("x", "f/1", unit="unit-1"), guard("y", "f/2", interaction_id="i-0002")], 0.85)
+
+    assert leaks.find([example(1, "alpha"), example(2, "beta"), example(3, "gamma")]) == [
+        ("eval_unit", "f/1"),
+        ("eval_interaction", "f/2"),
+        None,
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text(alphabet="ab ", max_size=8), max_size=8),
+    st.lists(st.text(alphabet="ab ", max_size=8), max_size=8),
+    st.sampled_from([0.25, 0.55, 0.8, 1.0]),
+)
+def test_the_join_misses_nothing(left: list[str], right: list[str], at_least: float) -> None:
+    """Its pairs are exactly those of a brute force over all pairs, for letters and for words."""
+    sets = {gram_sets: lambda t: {f" {t} ".encode().ljust(4)[i : i + 4] for i in range(max(1, len(t) - 1))}}
+    sets[word_sets] = lambda t: set(t.split())
+    for tokens, brute in sets.items():
+        expected = {
+            (i, j)
+            for i, a in enumerate(map(brute, left))
+            for j, b in enumerate(map(brute, right))
+            if a & b and len(a & b) / len(a | b) >= at_least - 1e-9
+        }
+        assert {(i, j) for i, j, _ in Near(tokens, right).pairs(left, at_least)} == expected
+
+
+def test_a_paraphrase_must_stand_out_from_its_neighbourhood() -> None:
+    """Near alone is not the same: where all questions are near one another, only the nearest pair counts."""
+    angles = {"a": 0.0, "b": 0.1, "c": 0.2, "far": 1.5, "close to far": 1.45, "amid": 0.15}
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return np.array([[np.cos(angles[t]), np.sin(angles[t])] for t in texts], np.float32)
+
+    guards = [guard(text, text) for text in ("a", "b", "c", "far")]
+
+    assert Paraphrases(embed, 0.75, 0.15).find(guards, ["close to far"]) == ["far"]
+    assert Paraphrases(embed, 0.75, 0.3).find(guards[:1], ["amid"]) == ["a"]
+    assert Paraphrases(embed, 0.75, 0.15).find([], ["amid"]) == [None]
+
+
+def test_paraphrased_benchmark_questions_are_mostly_kept_out(shared_data: Path) -> None:
+    """The default embedder keeps out at least four in five paraphrases of GSM8K, and drops at most one clean row in 20.
+
+    The quality embedder keeps out 98 in 100: docs/datasets.md has both figures.
+    """
+    originals = [
+        json.loads(r)["question"] for r in (shared_data / "gsm8k_model_solutions.jsonl").read_text().splitlines()
+    ][:600]
+    planted = [
+        json.loads(r)["text"].removeprefix("Question: ").split("\nAnswer:")[0]
+        for r in (shared_data / "gsm8k_rephrased.jsonl").read_text().splitlines()
+    ]
+    guards = [guard(text, str(n)) for n, text in enumerate(originals[:400])]
+    paraphrases = Paraphrases(load("wordllama").embed, 0.75, 0.15)
+
+    kept_out = sum(found is not None for found in paraphrases.find(guards, planted[:400]))
+    false = sum(found is not None for found in paraphrases.find(guards, originals[400:]))
+
+    assert kept_out >= 0.8 * 400
+    assert false <= 0.05 * 200
