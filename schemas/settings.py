@@ -55,6 +55,14 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
     `lost`. Otherwise the archiver stops and names the offsets: nothing is skipped without a person's word."""
     metrics_port: int = 0
     """Port on loopback for Prometheus; 0: none."""
+    compact_bytes: PositiveInt = 64 * 2**20
+    """Size that the maintain flow joins small files to: some 200,000 interactions, half a GiB in memory."""
+    vacuum_hours: PositiveInt = 168
+    """How long files that a table no longer needs are kept for readers of its older versions."""
+    keep_days: Annotated[int, Meta(ge=0)] = 0
+    """Raw rows that arrived longer ago are removed by the maintain flow; 0: never."""
+    after_erasure: Literal["accept", "refuse"] = "accept"
+    """Events of an erased user that happened after the erasure: `accept` them as a new start, or erase these too."""
 
 
 class ClusterSettings(Struct, frozen=True, kw_only=True):
@@ -227,6 +235,10 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """And its agreement with those people, beyond chance (Cohen's kappa)."""
     approval: bool = False
     """A person must agree to each promotion: in the Prefect UI, or with `flywheel promote --approve`."""
+    mlflow_uri: str = ""
+    """Tracking URI of an MLflow registry that mirrors the ledger (extra `registry`); empty: none."""
+    mlflow_model: Annotated[str, Meta(pattern="^[A-Za-z0-9_. -]{1,128}$")] = "llm-flywheel"
+    """Name of the registered model whose aliases `champion` and `challenger` follow the ledger."""
 
 
 class TriageSettings(Struct, frozen=True, kw_only=True):

@@ -6,10 +6,12 @@ import getpass
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from flows.announce import Announcer
 from flows.promote.decide import announce_pending
-from schemas.errors import BrokerError, UsageError
+from flows.promote.mirror import keep_in_step
+from schemas.errors import BrokerError, LedgerError, UsageError
 from schemas.events import Decision, to_json
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -33,13 +35,17 @@ def tell_later(_: Decision) -> None:
 
 
 def announce_or_say(lake: Lake, settings: Settings) -> None:
-    """Announce what listeners have not been told; without a broker say so, since the ledger row stands anyway."""
+    """Tell Kafka, and MLflow where it is configured; where that fails say so, since the ledger row stands anyway."""
     try:
         with Announcer(settings.kafka) as announce:
             announce_pending(lake, settings.application, announce)
     except (BrokerError, UsageError) as error:
-        Console(stderr=True).print(
-            f"[yellow]recorded, but not announced yet[/]: {error}. The next decision announces it too.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        _warn("recorded, but not announced yet", f"{error}. The next decision announces it too.")
+    try:
+        keep_in_step(lake, settings)
+    except (LedgerError, UsageError) as error:
+        _warn("recorded, but not mirrored", str(error))
+
+
+def _warn(what: str, why: str) -> None:
+    Console(stderr=True).print(f"[yellow]{what}[/]: {escape(why)}", highlight=False, soft_wrap=True)

@@ -122,7 +122,8 @@ def differences(
     """
     everything = np.ones(len(paired.items), bool)
     overall = _difference(paired, everything, said, "", gate, gate.margin, gate.alpha)
-    family = max(1, len(paired.slice_names) - len(gate.protected) + 1)
+    sizes = np.bincount(paired.slices[paired.slices >= 0], minlength=len(paired.slice_names))
+    family = 1 + int((sizes >= gate.min_slice_items).sum())
     slices = tuple(
         _difference(
             paired,

@@ -14,13 +14,16 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
 from flows.promote.decide import Approval, promote
+from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
+from schemas.errors import LedgerError, UsageError
 from schemas.events import Candidate
 from schemas.records import Verdict
 
@@ -50,6 +53,10 @@ def promote_flow(evaluation_id: str, application: str | None = None, as_of: str 
         if summary["action"] == "awaiting_approval":
             approval = _ask(evaluation_id, _report(summary, settings.gate.policy))
             summary = promote(lake, settings, moment, evaluation_id, announce, approval)
+    try:
+        keep_in_step(lake, settings)
+    except (LedgerError, UsageError) as error:
+        get_run_logger().warning("%s", error)
     create_markdown_artifact(
         _report(summary, settings.gate.policy), key="verdict", description=f"{summary['action']}: {evaluation_id}"
     )
