@@ -106,10 +106,15 @@ def delete_rows(lake: Lake, name: str, which: pc.Expression) -> list[str]:
         return rows.filter(pc.invert(_truth(rows, which)))
 
     gone = rewrite(lake, name, affected, others, ERASED, data_change=True)
-    store = filesystem(lake, name)
-    for path in gone:
-        store.delete_file(unquote(path))
+    discard(lake, name, gone)
     return gone
+
+
+def discard(lake: Lake, name: str, paths: Iterable[str]) -> None:
+    """Delete files that are no longer part of a table, whoever may still want to read its older versions."""
+    store = filesystem(lake, name)
+    for path in paths:
+        store.delete_file(unquote(path))
 
 
 def rewrite(

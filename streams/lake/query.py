@@ -1,7 +1,8 @@
 """Questions to the lake, as of a version: the only place that runs SQL.
 
 SQL lies in `.sql` files beside the stage that asks, in the subset that Spark understands too. In a query, a raw table's
-name means each event once: the same id twice is one event, and the first to arrive is kept.
+name means each event once: the same id twice is one event, and the first to arrive is kept. `stored_<name>` is the
+table as it lies there, doubles and all.
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ def _dataset(handle: DeltaTable) -> ds.Dataset:
 
 def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, version: int) -> None:
     table = TABLES[name]
+    stored = f"stored_{name}"
     if version == -1:
         connection.register(name, table.schema.empty_table())
+        connection.register(stored, table.schema.empty_table())
         return
-    stored = f"stored_{name}"
     connection.register(stored, _dataset(lake.open(name, version)))
     missing = [field for field in table.schema if field.name not in connection.table(stored).columns]
     added = "".join(f", CAST(NULL AS {_sql_type(field)}) AS {field.name}" for field in missing)

@@ -1,0 +1,31 @@
+"""Maintain as a Prefect flow: what `upkeep.py` does, on a schedule, with the audit's findings as an artifact."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from prefect.runtime import flow_run
+
+from flows.context import lake_of, settings_from_environment
+from flows.maintain.upkeep import maintain
+
+__all__ = ["maintain", "maintain_flow"]
+
+
+@flow(name="maintain", persist_result=False)
+def maintain_flow(as_of: str | None = None) -> dict[str, Any]:
+    """Forget, retire, compact, vacuum and audit all tables."""
+    settings = settings_from_environment()
+    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    summary = maintain(lake_of(settings), settings, moment)
+    for incident in summary["incidents"]:
+        get_run_logger().error("%s in %s: %s", incident["what"], incident["table"], incident["detail"])
+    create_table_artifact(
+        summary["incidents"] or [{"what": "nothing", "detail": f"{summary['files']} files and all offsets are whole"}],
+        key="audit",
+        description="Places where the lake is not what it promises",
+    )
+    return summary

@@ -1,0 +1,68 @@
+"""What the tables need from time to time: wishes to be forgotten, retention, compaction, vacuum, audit.
+
+Each step may be begun again at any time and beside a running archiver; doing it twice changes nothing more.
+Go on to `flow.py`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.settings import Settings
+from schemas.tables import TABLES
+from schemas.topics import FEEDBACK, INTERACTIONS
+from streams.lake import Lake
+from streams.lake.audit import audit
+from streams.lake.maintain import compact, vacuum
+from streams.lake.query import query, read
+from streams.lake.retire import blank_dead_letters, erase, retire
+
+ERASABLE = Path(__file__).with_name("erasable.sql")
+
+
+def maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool = True) -> dict[str, Any]:
+    """Bring all tables into order; what was done and what the audit found, as plain values."""
+    limits = settings.archive
+    before = as_of.date() - timedelta(days=limits.keep_days)
+    names = [name for name in TABLES if lake.exists(name)]
+    summary: dict[str, Any] = {
+        "erased": erase_raw(lake, settings, as_of),
+        "retired": retire(lake, before, as_of) if limits.keep_days else 0,
+        "compacted": {name: compact(lake, name, limits.compact_bytes) for name in names},
+    }
+    keep = protected(lake)
+    summary["vacuumed"] = sum(len(vacuum(lake, name, limits.vacuum_hours, keep[name])) for name in names)
+    found = audit(lake, hashes=hashes)
+    return {**summary, **msgspec.to_builtins(found)}
+
+
+def erase_raw(lake: Lake, settings: Settings, as_of: datetime) -> dict[str, int]:
+    """Do what erasure events ask for in raw tables; rows per table, 0 where it was done before.
+
+    Also removes what arrived since for a subject that was erased earlier: late events always, later ones where
+    `archive.after_erasure` is `refuse`.
+    """
+    tables = ["interactions", "feedback", "erasures", "dead_letters"]
+    refuse = settings.archive.after_erasure == "refuse"
+    found = query(lake, ERASABLE.read_text(), lake.versions(tables), {"refuse": refuse}).to_pylist()
+    done = {
+        topic.table: erase(lake, topic, [row for row in found if row["name"] == topic.table], as_of)
+        for topic in (FEEDBACK, INTERACTIONS)  # feedback is found by its interaction, so that goes last
+    }
+    subjects = set(read(lake, "erasures")["subject"].to_pylist())
+    return {**done, "dead_letters": blank_dead_letters(lake, sorted(subjects))}
+
+
+def protected(lake: Lake) -> dict[str, set[int]]:
+    """Per table, the versions that finished runs have read: datasets and decisions can be traced to them."""
+    versions: dict[str, set[int]] = defaultdict(set)
+    for row in read(lake, "runs").to_pylist():
+        for name, version in msgspec.json.decode(row["versions"]).items():
+            if version >= 0:
+                versions[name].add(version)
+    return versions

@@ -1,0 +1,205 @@
+"""Hurt the archiver at random moments, then count: `python -m tests.faults.soak --kills 500`.
+
+A producer sends good and bad events all the while. Archivers are killed (kill -9), stopped and woken as zombies,
+doubled so that two fight for every partition, and files are compacted beside them. At the end every event must be in
+the lake or among the dead letters exactly once, by id and by content. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.codec import encode
+from schemas.errors import CommitConflict, FlywheelError
+from schemas.settings import ArchiveSettings, KafkaSettings, Settings
+from schemas.topics import INTERACTIONS
+from streams.archive import Archiver
+from streams.broker import Broker
+from streams.lake import Lake
+from streams.lake.audit import audit
+from streams.lake.maintain import compact
+from streams.lake.query import read
+from streams.producer import EventProducer
+from tests.conftest import event_id, interaction
+from tests.integration.conftest import recreate_topics
+
+SPAWN = multiprocessing.get_context("forkserver")
+"""Children are forked from a clean server that has loaded everything: a start costs milliseconds, not a second."""
+
+
+def archiver(settings: Settings, idle_s: float | None) -> None:
+    """The process that gets hurt."""
+    logging.disable(logging.WARNING)
+    Archiver(settings, Lake(settings.lake_root)).run(until_idle_s=idle_s)
+
+
+class Sender(threading.Thread):
+    """Sends numbered events until told to stop; one in ten is bad."""
+
+    def __init__(self, kafka: KafkaSettings, rate: int, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._kafka, self._rate, self._random = kafka, rate, random.Random(seed)
+        self.enough = threading.Event()
+        self.content: dict[str, str] = {}
+        """Id of each good event → SHA-256 of its messages as sent."""
+        self.bad: list[str] = []
+        """SHA-256 of each bad value."""
+
+    def run(self) -> None:
+        """Send at about the rate, in bursts."""
+        number = 0
+        with EventProducer(self._kafka) as producer:
+            while not self.enough.is_set():
+                for _ in range(self._rate // 10):
+                    self._send(producer, number)
+                    number += 1
+                producer.flush()
+                time.sleep(0.1)
+
+    def _send(self, producer: EventProducer, number: int) -> None:
+        if self._random.random() < 0.1:
+            value = json.dumps({"id": event_id(number), "broken": self._random.random()}).encode()
+            producer.send_bytes(INTERACTIONS, f"c-{number}", value, [])
+            self.bad.append(hashlib.sha256(value).hexdigest())
+            return
+        messages = [{"role": "user", "content": f"question {number} {self._random.random()}"}]
+        event = interaction(number, input_messages=messages)
+        producer.send(event)
+        self.content[event.id] = _hash(encode(event))
+
+
+def soak(servers: str, home: Path, kills: int, seed: int = 1, rate: int = 400) -> dict[str, Any]:
+    """Run the whole ordeal; its figures."""
+    chance = random.Random(seed)
+    settings = Settings(
+        home=str(home),
+        kafka=KafkaSettings(bootstrap_servers=servers, partitions=3),
+        archive=ArchiveSettings(batch_seconds=0.05, batch_rows=200),
+    )
+    recreate_topics(servers, 3)
+    lake = Lake(settings.lake_root)
+    SPAWN.set_forkserver_preload(["streams.archive", "streams.broker", "streams.lake.audit", "streams.producer"])
+    sender = Sender(settings.kafka, rate, seed)
+    sender.start()
+    running: list[Any] = []
+    stopped: list[Any] = []
+    for number in range(kills):
+        while len(running) < chance.choice([1, 1, 2]):
+            running.append(_start(settings, f"soak-{seed}-{number}-{len(running)}", chance))
+        _wait_for_a_commit(lake, 3.0)  # so that the blow falls on an archiver at work, not on one that still starts
+        time.sleep(chance.uniform(0.0, 0.3))
+        victim = running.pop(chance.randrange(len(running)))
+        if stopped and chance.random() < 0.5:
+            zombie = stopped.pop()
+            os.kill(zombie.pid, signal.SIGCONT)  # wakes with a batch that others have long landed
+            running.append(zombie)
+        if chance.random() < 0.15 and victim.is_alive():
+            os.kill(victim.pid, signal.SIGSTOP)
+            stopped.append(victim)
+        else:
+            victim.kill()
+            victim.join()
+        if number % 10 == 9:
+            _compact_meanwhile(lake)
+    for process in [*running, *stopped]:
+        process.kill()
+        process.join()
+    sender.enough.set()
+    sender.join()
+    commits = lake.version("interactions")
+    archiver(settings, idle_s=3.0)
+    return {"kills": kills, "commits_before_the_end": commits, **count(lake, sender)}
+
+
+def count(lake: Lake, sender: Sender) -> dict[str, Any]:
+    """What was produced against what is stored, by id and by content, and what the audit says."""
+    rows = read(lake, "interactions").select(["id", "input_messages", "kafka_partition", "kafka_offset"]).to_pylist()
+    letters = read(lake, "dead_letters").to_pylist()
+    stored: dict[str, int] = {}
+    for row in rows:
+        stored[row["id"]] = stored.get(row["id"], 0) + 1
+    altered = [row["id"] for row in rows if _hash_messages(row["input_messages"]) != sender.content.get(row["id"])]
+    bad = sorted(letter["value_sha256"] or letter["reason"] for letter in letters)
+    return {
+        "produced": len(sender.content) + len(sender.bad),
+        "in_lake": len(rows),
+        "dead_letters": len(letters),
+        "lost": len(sender.content.keys() - stored.keys()) + len(set(sender.bad) - set(bad)),
+        "doubled": sum(times - 1 for times in stored.values()) + len(bad) - len(set(bad)),
+        "altered": len(altered),
+        "incidents": len(audit(lake).incidents),
+    }
+
+
+def _start(settings: Settings, group: str, chance: random.Random) -> Any:
+    # Another group each: no waiting for the killed member's session, and two at once both own every partition.
+    limits = msgspec.structs.replace(settings.archive, group_id=group, batch_rows=chance.choice([20, 100, 500]))
+    process = SPAWN.Process(
+        target=archiver, args=(msgspec.structs.replace(settings, archive=limits), None), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _wait_for_a_commit(lake: Lake, seconds: float) -> None:
+    log = Path(lake.uri("interactions")) / "_delta_log"
+    before, deadline = len(list(log.glob("*.json"))), time.monotonic() + seconds
+    while time.monotonic() < deadline and len(list(log.glob("*.json"))) == before:
+        time.sleep(0.01)
+
+
+def _compact_meanwhile(lake: Lake) -> None:
+    try:
+        for name in ("interactions", "dead_letters"):
+            if lake.exists(name):
+                compact(lake, name, 2**20)
+    except CommitConflict:
+        pass  # overtaken thirty times by archivers in a hurry: that is an answer, not a fault
+
+
+def _hash(value: bytes) -> str:
+    return _hash_messages(bytes(msgspec.json.decode(value, type=dict[str, msgspec.Raw])["input_messages"]).decode())
+
+
+def _hash_messages(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main() -> int:
+    """Run from the command line; 0 where nothing was lost, doubled or altered."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+        if not servers:
+            servers = stack.enter_context(Broker(home / "kafka")).bootstrap_servers
+        try:
+            figures = soak(servers, home, arguments.kills, arguments.seed)
+        except FlywheelError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+    print(f"seed {arguments.seed}")  # noqa: T201 - a program that talks to a person
+    print(json.dumps(figures))  # noqa: T201
+    return int(any(figures[name] for name in ("lost", "doubled", "altered", "incidents")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
