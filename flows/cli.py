@@ -25,6 +25,7 @@ from flows.commands import (
     eval_sets,
     evaluate,
     gate,
+    labels,
     ledger,
     promote,
     replay,
@@ -80,6 +81,7 @@ GROUPS = {
     "champion": champion.app,
     "gate": gate.app,
     "ledger": ledger.app,
+    "labels": labels.app,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

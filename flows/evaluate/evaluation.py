@@ -18,8 +18,10 @@ from msgspec import Struct
 from flows.evalset import present
 from flows.evaluate.catalogue import scorer_of
 from flows.evaluate.compare import compare
+from flows.evaluate.correction import is_judged
 from flows.evaluate.items import read_items
 from flows.evaluate.journal import Journal
+from flows.evaluate.labels import Question, fingerprint, known, questions
 from flows.evaluate.power import refuse_impossible
 from flows.evaluate.runner import Progress, run
 from flows.ledger import Registry, fold
@@ -72,11 +74,20 @@ def evaluate(
         candidate=plan.candidate.id,
         champion=plan.champion.id,
         dataset_version=plan.dataset_version,
+        labels=fingerprint(lake) if is_judged([how.scorer]) else "",
     )
     if summary := finished(lake, run_of):
         return summary
     scores = _ask(plan, settings, watch)
-    comparison = compare(scores, plan.candidate, plan.champion, plan.dataset_version, run_of.run_id, settings.gate)
+    comparison = compare(
+        scores,
+        plan.candidate,
+        plan.champion,
+        plan.dataset_version,
+        run_of.run_id,
+        settings.gate,
+        known(lake, scores) if is_judged([how.scorer]) else (),
+    )
     return _publish(lake, run_of, settings, scores, comparison)
 
 
@@ -86,6 +97,18 @@ def comparison_of(lake: Lake, evaluation_id: str) -> Comparison:
         if row["evaluation_id"] == evaluation_id:
             return msgspec.json.decode(row["comparison"], type=Comparison)
     raise UsageError(f"there is no evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one")
+
+
+def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> list[Question]:
+    """Answers of an evaluation for people to label: `count` random items, the same ones each time.
+
+    Raises UsageError for an id that is none, and NotEnoughData where nothing was scored for both models.
+    """
+    version = comparison_of(lake, evaluation_id).dataset_version
+    rows = read(lake, "dataset_versions").to_pylist()
+    folder, sha256 = _place(settings, next(row for row in rows if row["version"] == version))
+    scores = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
+    return questions(scores, read_items(folder, sha256), settings.evaluate.rubric, count, evaluation_id)
 
 
 def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
@@ -113,9 +136,12 @@ def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
         raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
     candidate = registry.candidate(candidate_id) if candidate_id else _pending(registry)
     row = _eval_set(lake, settings.application)
-    files = msgspec.json.decode(row["manifest"]).get("files", {})
-    sums = {path: entry["sha256"] if isinstance(entry, dict) else entry for path, entry in files.items()}
-    return Plan(candidate, registry.champion, row["version"], settings.datasets_path / row["path"], sums)
+    return Plan(candidate, registry.champion, row["version"], *_place(settings, row))
+
+
+def _place(settings: Settings, row: dict[str, Any]) -> tuple[Path, dict[str, str]]:
+    """The folder of a dataset version, and the SHA-256 of its files."""
+    return settings.datasets_path / row["path"], msgspec.json.decode(row["manifest"]).get("files", {})
 
 
 def _pending(registry: Registry) -> Candidate:

@@ -94,3 +94,19 @@ def test_a_killed_evaluation_goes_on_where_it_was(bench: Any, tmp_path: Any) -> 
     peace.enlist()
     evaluate(peace.lake, peace.settings, peace.as_of)
     assert resumed == scores_of(peace.lake)
+
+
+def test_labels_travel_as_a_file(bench: Any, flywheel: Any, tmp_path: Any) -> None:
+    """Out to be filled in, and back into the lake."""
+    bench.freeze(10)
+    bench.enlist()
+    evaluation = json.loads(flywheel("evaluate", "--json").stdout)["evaluation_id"]
+    file = tmp_path / "answers.jsonl"
+
+    exported = flywheel("labels", "export", evaluation, str(file), "--items", "3")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({**line, "score": 1}) + "\n" for line in lines))
+    imported = flywheel("labels", "import", str(file), "--by", "ann")
+
+    assert f"{len(lines)} answers to label" in exported.output
+    assert f"{len(lines)} labels recorded" in imported.output

@@ -1,0 +1,126 @@
+"""People's opinion of answers that a judge has scored: what the judge's own error is measured by.
+
+`questions` draws a random sample of an evaluation's items as a file to fill in; `record` takes it back into the lake;
+`known` finds what people said of the very same answers, in whatever evaluation they stand. Labels are scores of the
+scorer `human:NAME`. Go on to `correction.py` for what they correct.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas.errors import InputFileError, NotEnoughData
+from schemas.records import Item, Score, content_hash
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
+from streams.lake.query import read
+
+HUMAN = "human:"
+"""Scorer names of people begin so."""
+
+
+class Question(Struct, frozen=True):
+    """One answer to be labelled. Who gave it is not said: people too have favourites."""
+
+    id: str
+    """Hash of item and answer."""
+    item_id: str
+    conversation: list[dict[str, Any]]
+    reply: str
+    rubric: str
+    reference: str | None = None
+    score: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """To be filled in: 1 good, 0 bad, or between. None: skipped."""
+
+
+def questions(
+    scores: Iterable[Mapping[str, Any]], items: Sequence[Item], rubric: str, count: int, seed: str
+) -> list[Question]:
+    """The answers of `count` random items that both models answered, all samples, in an order that tells nothing.
+
+    `scores` are the rows of one evaluation; `rubric` is what counts where an item has none. Raises NotEnoughData where
+    no item was answered by both.
+    """
+    answered: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"candidate": set(), "champion": set()})
+    for row in scores:
+        if row["score"] is not None:
+            answered[row["item_id"]][row["role"]].add(row["output"] or "")
+    both = [item for item in items if all(answered[item.item_id].values())]
+    if not both:
+        raise NotEnoughData("no item of this evaluation has a score for both models: there is nothing to label")
+    drawn = sorted(both, key=lambda item: content_hash([seed, item.item_id]))[:count]
+    asked = [_question(item, reply, rubric) for item in drawn for reply in set.union(*answered[item.item_id].values())]
+    return sorted(asked, key=lambda question: content_hash([seed, question.id]))
+
+
+def read_answers(path: Path) -> list[Question]:
+    """The filled-in questions of a file of JSON lines. Raises InputFileError naming the line that is wrong."""
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            question = msgspec.json.decode(line, type=Question)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InputFileError(f"{path} line {number}: {error}") from error
+        if question.id != _id(question.item_id, question.reply):
+            raise InputFileError(
+                f"{path} line {number}: the reply was changed; labels are of replies as they were"
+            )
+        found.append(question)
+    return [question for question in found if question.score is not None]
+
+
+def record(lake: Lake, answers: Sequence[Question], by: str) -> int:
+    """Keep a person's labels; the same file twice is recorded once. Returns how many there were."""
+    batch = content_hash([by, *sorted((answer.id, answer.score) for answer in answers)])[:32]
+    rows = [
+        {
+            "evaluation_id": f"labels-{batch}",
+            "item_id": answer.item_id,
+            "role": "any",  # the same answer of either model is the same answer
+            "sample": 0,
+            "scorer": HUMAN + by,
+            "score": answer.score,
+            "output": answer.reply,
+        }
+        for answer in answers
+    ]
+    publish(lake, "scores", to_rows("scores", rows), f"labels-{batch}")
+    return len(rows)
+
+
+def known(lake: Lake, scores: Sequence[Score]) -> list[Score]:
+    """People's scores of the same answers to the same items, as scores beside those given; the mean of several."""
+    said: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in _stored(lake):
+        said[row["item_id"], row["output"]].append(row["score"])
+    return [
+        msgspec.structs.replace(score, scorer="human", score=sum(opinions) / len(opinions), unscored=None)
+        for score in scores
+        if score.score is not None and (opinions := said.get((score.item_id, score.output or "")))
+    ]
+
+
+def fingerprint(lake: Lake) -> str:
+    """A hash of all that people have said: with other labels, an evaluation by a judge is another evaluation."""
+    return content_hash(sorted((row["item_id"], row["output"], row["scorer"], row["score"]) for row in _stored(lake)))
+
+
+def _stored(lake: Lake) -> list[dict[str, Any]]:
+    return [row for row in read(lake, "scores").to_pylist() if row["scorer"].startswith(HUMAN)]
+
+
+def _question(item: Item, reply: str, rubric: str) -> Question:
+    conversation = [{"role": m["role"], "content": m.get("content") or ""} for m in item.messages]
+    return Question(_id(item.item_id, reply), item.item_id, conversation, reply, item.rubric or rubric, item.reference)
+
+
+def _id(item_id: str, reply: str) -> str:
+    return content_hash([item_id, reply])[:16]
