@@ -1,0 +1,85 @@
+"""A listener to `llm.decisions`: whoever is champion is what a LiteLLM proxy serves as `champion`.
+
+    python examples/litellm_listener.py --bootstrap 127.0.0.1:9092 --application support-bot --config litellm.yaml
+
+Applications ask the proxy for the model `champion` and never learn of a change. Any listener can be this small: each
+decision carries the whole champion, so the newest one is all that has to be known. Needs kafka-python and nothing else
+of the flywheel. The file is JSON, which is YAML; restart or reload the proxy when this prints a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer
+
+TOPIC = "llm.decisions"
+
+
+def model_list(decision: dict[str, Any]) -> dict[str, Any] | None:
+    """The proxy's configuration after a decision; None while nobody serves."""
+    champion = decision.get("champion")
+    if not champion:
+        return None
+    parameters = {
+        **champion.get("parameters", {}),
+        "model": f"openai/{champion['model']}",
+        "api_base": champion["endpoint"],
+        "api_key": "os.environ/CHAMPION_API_KEY",
+    }
+    return {
+        "model_list": [
+            {"model_name": "champion", "litellm_params": parameters, "model_info": {"id": champion["id"]}},
+        ]
+    }
+
+
+def write(config: dict[str, Any], path: Path) -> bool:
+    """Replace the file as a whole, and only where something changes; whether it did."""
+    text = json.dumps(config, indent=2) + "\n"
+    if path.exists() and path.read_text() == text:
+        return False
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+    return True
+
+
+def decisions(bootstrap: str, application: str, idle_ms: float) -> Iterator[dict[str, Any]]:
+    """Every decision about an application, from the beginning: the topic is compacted, so that is not much."""
+    consumer = KafkaConsumer(
+        TOPIC,
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        consumer_timeout_ms=idle_ms,
+    )
+    newest = -1
+    for record in consumer:
+        decision = json.loads(record.value)
+        if decision["application"] == application and decision.get("sequence", 0) > newest:
+            newest = decision.get("sequence", 0)
+            yield decision
+    consumer.close()
+
+
+def main() -> None:
+    """Follow decisions until stopped."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bootstrap", required=True, help="Kafka, host:port")
+    parser.add_argument("--application", required=True, help="whose champion")
+    parser.add_argument("--config", type=Path, required=True, help="the proxy's file")
+    parser.add_argument("--idle-s", type=float, default=float("inf"), help="end after so many quiet seconds")
+    options = parser.parse_args()
+    for decision in decisions(options.bootstrap, options.application, options.idle_s * 1000):
+        config = model_list(decision)
+        if config and write(config, options.config):
+            print(f"{decision['action']}: {decision['champion']['model']} serves", flush=True)
+
+
+if __name__ == "__main__":
+    main()
