@@ -137,8 +137,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def minimum_detectable(se: float, alpha: float, units: int) -> float:
-    """The smallest true difference that a one-sided t test at alpha over so many units finds with POWER."""
-    return (float(stdtrit(units - 1, 1 - alpha)) + float(ndtri(POWER))) * se
+    """The smallest true difference that a one-sided t test at alpha over so many units finds with POWER.
+
+    Half a unit is added: differences come in whole ones, and the test of counts stops short of the t test by that.
+    """
+    return (float(stdtrit(units - 1, 1 - alpha)) + float(ndtri(POWER))) * se + 0.5 / units
 
 
 def items_needed(items: int, se: float, difference: float, alpha: float) -> int | None:
