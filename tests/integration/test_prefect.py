@@ -1,0 +1,200 @@
+"""Flows under a real Prefect server: runs with artifacts, schedules that stay edited, crashes that are cleaned up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows import ledger
+from flows.cli import app
+from flows.context import SERVED_MARK
+from flows.orchestrator import EVALUATION, TURN, FlowRun, request_evaluation
+from flows.up import Stack
+from schemas.records import make_candidate
+from schemas.settings import KafkaSettings, Settings, TriageSettings
+from streams.lake.append import append, create, to_rows
+from tests.conftest import START, feedback, interaction
+from tests.integration.conftest import eventually
+
+pytestmark = pytest.mark.integration
+COMPLAINTS = ("my card was swallowed by the machine", "the transfer never arrived at my friend")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All processes, on free ports, over a lake with forty failures."""
+    settings = Settings(
+        home=str(tmp_path_factory.mktemp("prefect")),
+        prefect_port=0,
+        kafka=KafkaSettings(partitions=2),
+        triage=TriageSettings(web_port=0),
+    )
+    with Stack(settings) as found:
+        fill(found)
+        yield found
+
+
+def fill(stack: Stack) -> None:
+    """Raw rows as the archiver would land them."""
+    place = {"kafka_partition": 0, "ingested_at": START, "ingest_date": START.date(), "event_version": 1}
+    asked, said = [], []
+    for n in range(40):
+        what = f"{COMPLAINTS[n % 2]}, case {n}"
+        event = interaction(n, input_messages=[{"role": "user", "content": what}])
+        columns = {name: getattr(event, name) for name in ("id", "time", "application", "conversation_id", "user_id")}
+        asked.append(
+            {**columns, **place, "kafka_offset": n, "request_model": "bot-1", "training_consent": True,
+             "input_messages": json.dumps([{"role": "user", "content": what}]),
+             "output_messages": json.dumps([{"role": "assistant", "content": "no idea"}])}
+        )  # fmt: skip
+        words = feedback(n, event, kind="correction", text=f"ask the branch about {what}")
+        names = ("id", "time", "application", "conversation_id", "user_id", "interaction_id", "kind", "source", "text")
+        said.append({**{name: getattr(words, name) for name in names}, **place, "kafka_offset": n})
+    for table, rows in (("interactions", asked), ("feedback", said)):
+        append(create(stack.lake, table), table, to_rows(table, rows), {})
+
+
+def call(stack: Stack, method: str, path: str, body: Any = None) -> Any:
+    request = urllib.request.Request(
+        stack.orchestrator.url + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def deployment(stack: Stack, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = call(stack, "GET", f"/deployments/name/{name}")
+    return found
+
+
+def ended(stack: Stack, run: FlowRun | None, seconds: float = 180) -> FlowRun:
+    """The run, once it has ended."""
+    assert run, "nobody took the order"
+    going = {"SCHEDULED", "PENDING", "RUNNING", None}
+
+    def done() -> FlowRun | None:
+        found = stack.orchestrator.find(run.id)
+        return found if found and found.state_type not in going else None
+
+    found: FlowRun = eventually(done, seconds)
+    return found
+
+
+def turn(stack: Stack, as_of: str, key: str) -> FlowRun:
+    return ended(stack, stack.orchestrator.start(TURN, {"as_of": as_of}, key))
+
+
+def artifacts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in call(stack, "POST", "/artifacts/filter", {}):
+        found.setdefault(each["key"], []).append(each)
+    return found
+
+
+def test_the_ui_is_served_without_calling_out(stack: Stack) -> None:
+    """The page loads from this machine, is the one that calls no analytics host, and telemetry is off."""
+    with urllib.request.urlopen(stack.orchestrator.page, timeout=30) as answer:
+        page = answer.read().decode()
+
+    assert "Prefect" in page
+    assert "/v2/" not in page
+    settings = call(stack, "GET", "/admin/settings")
+    assert settings["server"]["analytics_enabled"] is False
+    assert settings["results"]["default_serializer"] == "json"
+
+
+def test_a_turn_leaves_its_artifacts_and_a_second_start_does_nothing(stack: Stack) -> None:
+    """A run shows its clusters and dataset cards; the same turn started again writes no table and no artifact twice."""
+    first = turn(stack, "2026-01-06T00:00:00+00:00", "first")
+    tables = ("outcomes", "clusters", "cluster_members", "dataset_versions", "runs")
+    written, shown = stack.lake.versions(tables), artifacts(stack)
+
+    second = turn(stack, "2026-01-06T00:00:00+00:00", "second")
+    later = turn(stack, "2026-01-06T01:00:00+00:00", "an hour later, and nothing has come")
+
+    assert (first.state_type, second.state_type, later.state_type) == ("COMPLETED",) * 3
+    assert {"clusters", "dataset-training", "dataset-eval"} <= shown.keys()
+    assert json.loads(shown["clusters"][0]["data"])
+    assert stack.lake.versions(tables) == written
+    assert {key: len(each) for key, each in artifacts(stack).items()} == {key: len(each) for key, each in shown.items()}
+
+
+def test_registering_a_candidate_starts_its_evaluation_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`flywheel candidate add` starts a run; asking again is the same run, and another occasion is another."""
+    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.settings.home_path))
+    command = ["candidate", "add", "--endpoint", "http://127.0.0.1:9/v1", "--model", "bot-2"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    (candidate_id,) = ledger.fold(stack.lake, "support-bot").candidates
+
+    run = request_evaluation(stack.settings, candidate_id)
+    again = request_evaluation(stack.settings, candidate_id)
+    other = request_evaluation(stack.settings, candidate_id, "another occasion")
+
+    assert run
+    assert again
+    assert other
+    assert run.id == again.id != other.id
+    assert run.id in result.output
+    assert ended(stack, run).state_type == "COMPLETED"  # with no champion to compare with, there is nothing to do
+
+
+def test_a_turn_asks_for_candidates_that_were_missed(stack: Stack) -> None:
+    """A candidate that was registered while no server listened is evaluated because the next turn asks for it."""
+    missed = make_candidate("bot-3", "http://127.0.0.1:9/v1")
+    ledger.register(stack.lake, "support-bot", missed, time=START)
+
+    turn(stack, "2026-01-07T00:00:00+00:00", "reconcile")
+
+    runs = call(stack, "POST", "/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 50})
+    assert missed.id in {run["parameters"].get("candidate_id") for run in runs}
+
+
+def restart_flows(stack: Stack) -> None:
+    """Kill the serving process; return when its supervisor has brought it back."""
+    mark = stack.settings.home_path / SERVED_MARK
+    before = mark.stat().st_mtime_ns
+    (flows,) = [status.pid for status in stack.status() if status.name == "flows"]
+    os.kill(flows or 0, signal.SIGKILL)
+    eventually(lambda: mark.exists() and mark.stat().st_mtime_ns > before, 120)
+
+
+def test_edits_survive_and_cut_off_runs_are_called_crashed(stack: Stack) -> None:
+    """After kill -9 of the serving process: schedules as a person left them, and no run that is RUNNING for ever."""
+    served = deployment(stack, TURN)
+    (hourly,) = served["schedules"]
+    changed = {"schedule": {"cron": "30 4 * * 1", "timezone": "Europe/Paris"}, "active": False}
+    call(stack, "PATCH", f"/deployments/{served['id']}/schedules/{hourly['id']}", changed)
+    added = [{"schedule": {"interval": 7200}, "active": True}]
+    call(stack, "POST", f"/deployments/{served['id']}/schedules", added)
+    call(stack, "POST", f"/deployments/{served['id']}/pause_deployment")
+    place = deployment(stack, EVALUATION)["id"]
+    cut_off = call(stack, "POST", f"/deployments/{place}/create_flow_run", {"parameters": {"candidate_id": "x"}})
+    running = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
+    call(stack, "POST", f"/flow_runs/{cut_off['id']}/set_state", running)
+    edited = deployment(stack, TURN)
+
+    restart_flows(stack)
+
+    found = deployment(stack, TURN)
+    assert found["paused"] is True
+    assert by_id(found) == by_id(edited)
+    assert len(by_id(found)) == 2
+    state = stack.orchestrator.find(cut_off["id"])
+    assert state
+    assert state.state_type == "CRASHED"
+
+
+def by_id(found: dict[str, Any]) -> dict[str, Any]:
+    """A deployment's schedules, without what only says when they were touched."""
+    return {each["id"]: (each["schedule"], each["active"]) for each in found["schedules"]}
