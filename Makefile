@@ -36,7 +36,7 @@ soak: install  ## the fault matrix at length: make soak KILLS=500
 	$(BIN)/python -m benchmarks.soak --kills $(KILLS)
 
 lock: install  ## resolve the dependencies anew; the file names no registry host
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra registry --universal --no-header --no-annotate \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --no-header --no-annotate \
 		--generate-hashes --upgrade --output-file constraints.txt
 
 clean:

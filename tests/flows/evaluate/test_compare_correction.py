@@ -57,7 +57,7 @@ def test_it_agrees_with_the_papers_own_package() -> None:
     low, high = ppi.ppi_mean_ci(labels[known], judged[known], judged[~known], alpha=0.05)
     found = corrected_mean(judged, labels, np.arange(len(judged))).estimate.interval(0.025)
 
-    assert found == pytest.approx((float(low), float(high)), abs=2e-3)
+    assert found == pytest.approx((float(low[0]), float(high[0])), abs=2e-3)
 
 
 def test_a_perfect_judge_is_trusted_and_a_random_one_is_not() -> None:
