@@ -29,6 +29,10 @@ from schemas.settings import EvaluateSettings
 
 BACKOFF_MAX_S = 30.0
 """The longest wait between two tries that nobody asked for (Retry-After may ask for more)."""
+CONNECT_S = 10.0
+"""A host that takes longer to accept a connection is away."""
+WAITS = 20
+"""With the n-th wait up to n times as long, twenty of a second each are three minutes."""
 GIVEN_UP = unanswered("endpoint_down", "not asked: the endpoint failed too many requests in a row")
 _TOO_BUSY = {408, 425, 429}
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -96,7 +100,7 @@ class Client:
             connector=aiohttp.TCPConnector(
                 limit=self._settings.connections, resolver=CheckedResolver(self._settings.private_endpoints)
             ),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s, sock_connect=CONNECT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"content-type": "application/json", "accept-encoding": "identity", "user-agent": "llm-flywheel"},
             auto_decompress=False,  # a compressed answer was not asked for, and may be a bomb
@@ -109,55 +113,65 @@ class Client:
         await asyncio.sleep(0)  # sockets are closed in the loop's next round, which may be its last
 
     async def ask(self, request: Request) -> Answer:
-        """The answer to one request, after as many tries as the settings allow."""
-        answer = msgspec.structs.replace(GIVEN_UP, tries=0)
-        for number in range(1, self._settings.tries + 1):
-            if self._failures.get(request.url, 0) >= self._settings.give_up_after:
-                break
-            if request.url in self._resume_at:
-                await self._pause(request.url)
-            answer = await self._try(request, number)
-            if number > 1:
-                answer = msgspec.structs.replace(answer, tries=number)
+        """The answer to one request, after as many tries as the settings allow.
+
+        Being told to come back later is no failed try, for WAITS times: where many share a rate limit, most of them
+        hear it often.
+        """
+        answer, tries, waits, url = GIVEN_UP, 0, 0, request.url
+        while tries < self._settings.tries and self._failures.get(url, 0) < self._settings.give_up_after:
+            if url in self._resume_at:
+                await self._pause(url)
+            answer, later = await self._try(request)
+            if answer.unscored == "rate_limited" and later is not None and waits < WAITS:
+                waits += 1
+                await asyncio.sleep(self._random.uniform(0, later * waits))  # each time wider: not all at once again
+                continue
+            tries += 1
             if answer.unscored not in RETRIED:
                 break
-        if answer.unscored in RETRIED:
-            self._failures[request.url] = self._failures.get(request.url, 0) + 1
-        elif answer.unscored is None:
-            self._failures[request.url] = 0
-        return answer
+            if later is None and tries < self._settings.tries:  # full jitter
+                await asyncio.sleep(self._random.uniform(0, min(BACKOFF_MAX_S, self._settings.backoff_s * 2**tries)))
+        self._count(url, answer)
+        return answer if tries == 1 else msgspec.structs.replace(answer, tries=tries)
+
+    def _count(self, url: URL, answer: Answer) -> None:
+        if answer.unscored is None:
+            self._failures[url] = 0
+        elif answer.unscored in RETRIED:
+            self._failures[url] = self._failures.get(url, 0) + 1
 
     async def _pause(self, url: URL) -> None:
         loop = asyncio.get_running_loop()
-        while (wait := self._resume_at.get(url, 0.0) - loop.time()) > 0:  # noqa: ASYNC110 others may move it meanwhile
+        while (wait := self._resume_at[url] - loop.time()) > 0:  # noqa: ASYNC110 others may move it meanwhile
             await asyncio.sleep(wait + self._random.uniform(0, min(1.0, wait)))
 
-    async def _try(self, request: Request, number: int) -> Answer:
+    async def _try(self, request: Request) -> tuple[Answer, float | None]:
+        """The answer to one sending, and the seconds after which the server wants to be asked again, if it says so."""
         begin = time.perf_counter()
         try:
             async with self._session.post(
                 request.url, data=request.body, headers=self._headers_of(request), allow_redirects=False
             ) as response:
                 if response.status == 200:
-                    return await self._read(response, begin)
-                answer = _refused(response.status, await _excerpt(response))
-                wait = _retry_after(response.headers.get("retry-after"))
+                    return await self._read(response, begin), None
+                later = self._later(request.url, response.headers.get("retry-after"))
+                return _refused(response.status, await _excerpt(response)), later
         except TimeoutError:
-            answer, wait = unanswered("timeout", f"no answer within {self._settings.timeout_s:g} s"), None
+            return unanswered("timeout", f"no answer within {self._settings.timeout_s:g} s"), None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            answer, wait = unanswered("unreachable", f"{type(error).__name__}: {error}"), None
+            return unanswered("unreachable", f"{type(error).__name__}: {error}"), None
         except EndpointError as error:
-            answer, wait = unanswered("forbidden_address", error), None
-        if answer.unscored in RETRIED and number < self._settings.tries:
-            await self._wait(request.url, number, wait)
-        return answer
+            return unanswered("forbidden_address", error), None
 
-    async def _wait(self, url: URL, number: int, asked: float | None) -> None:
-        if asked is None:  # full jitter: waits that differ do not come back all at once
-            await asyncio.sleep(self._random.uniform(0, min(BACKOFF_MAX_S, self._settings.backoff_s * 2**number)))
-        else:
-            until = asyncio.get_running_loop().time() + min(asked, self._settings.retry_after_max_s)
-            self._resume_at[url] = max(until, self._resume_at.get(url, 0.0))
+    def _later(self, url: URL, header: str | None) -> float | None:
+        """Hold every request to the endpoint back for as long as it asks, within limits."""
+        asked = _retry_after(header)
+        if asked is None:
+            return None
+        wait = min(asked, self._settings.retry_after_max_s)
+        self._resume_at[url] = max(asyncio.get_running_loop().time() + wait, self._resume_at.get(url, 0.0))
+        return wait
 
     def _headers_of(self, request: Request) -> Mapping[str, str]:
         key = self._keys.get(request.url)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from flows.evaluate.answers import Answer
-from schemas.errors import UsageError
+from schemas.errors import FlywheelError, UsageError
 
 SYNC_S = 0.5
 """Between two fdatasync calls: at 64 connections and 50 ms an answer, half a second is 640 cheap calls at risk."""
@@ -40,13 +40,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._dirty = False
+        self._path, self._dirty = path, False
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._file)
             raise UsageError("this evaluation is being run by another process: wait for it to end") from error
         self._answers = self._load(path)
+        self._size = os.fstat(self._file).st_size
 
     def __enter__(self) -> Self:
         """The journal itself."""
@@ -65,17 +66,32 @@ class Journal:
         return self._answers.get(key)
 
     def put(self, key: str, answer: Answer) -> None:
-        """Keep an answer; an absence (`unscored`) is not kept."""
+        """Keep an answer; an absence (`unscored`) is not kept. Raises FlywheelError where the disk takes no more."""
         if answer.unscored is None:
+            line = _encoder.encode(_Line(key, answer)) + b"\n"
+            try:
+                _write(self._file, line)
+            except OSError as error:
+                os.ftruncate(self._file, self._size)  # no torn line before those that may still fit
+                raise self._failed(error) from error
+            self._size += len(line)
             self._answers[key] = answer
-            _write(self._file, _encoder.encode(_Line(key, answer)) + b"\n")
             self._dirty = True
 
     def sync(self) -> None:
-        """Force what was written to disk."""
+        """Force what was written to disk. Raises FlywheelError where that fails."""
         if self._dirty:
             self._dirty = False
-            os.fdatasync(self._file)
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> FlywheelError:
+        return FlywheelError(
+            f"answers cannot be kept in {self._path}: {error.strerror}. Those already there are safe: make "
+            "room and start the evaluation again."
+        )
 
     def _load(self, path: Path) -> dict[str, Answer]:
         content = path.read_bytes()

@@ -90,14 +90,20 @@ class Runner:
         self._done = self._total = self._unscored = 0
 
     async def answer_all(self, requests: Sequence[Request]) -> list[Answer]:
-        """The answers in the order of the requests, which are begun in that order; equal requests are made once."""
+        """The answers in the order of the requests, which are begun in that order; equal requests are made once.
+
+        Raises FlywheelError where answers cannot be kept.
+        """
         unique = {request.key: request for request in requests}
         answers: dict[str, Answer] = {}
         waiting = iter(unique.values())
         self._total += len(unique)
-        async with self._ticking(), asyncio.TaskGroup() as workers:
-            for _ in range(min(self._settings.connections, len(unique))):
-                workers.create_task(self._work(waiting, answers))
+        try:
+            async with self._ticking(), asyncio.TaskGroup() as workers:
+                for _ in range(min(self._settings.connections, len(unique))):
+                    workers.create_task(self._work(waiting, answers))
+        except ExceptionGroup as failed:  # the disk is full for all workers alike: one sentence will do
+            raise failed.exceptions[0] from failed
         return [answers[request.key] for request in requests]
 
     async def _work(self, waiting: Iterator[Request], answers: dict[str, Answer]) -> None:

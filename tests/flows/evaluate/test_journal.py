@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from flows.evaluate.answers import Answer, unanswered
 from flows.evaluate.journal import Journal
-from schemas.errors import UsageError
+from schemas.errors import FlywheelError, UsageError
 
 
 def test_answers_are_found_again(tmp_path: Path) -> None:
@@ -57,6 +60,31 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="line 2"):
         Journal(tmp_path / "j")
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A disk that takes files up to a size and no byte more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_tears_no_line(tmp_path: Path) -> None:
+    """[1, FULL: 2, room again: 3] → [1, 3], whole, and a sentence about 2."""
+    path = tmp_path / "j"
+    with Journal(path) as journal:
+        journal.put("1", Answer("answer 1"))
+        with largest_file(path.stat().st_size + 20), pytest.raises(FlywheelError, match=r"cannot be kept in .*/j: "):
+            journal.put("2", Answer("answer 2"))
+        assert journal.get("2") is None
+        journal.put("3", Answer("answer 3"))
+
+    with Journal(path) as journal:
+        assert [key for key in "123" if journal.get(key)] == ["1", "3"]
 
 
 def test_only_one_process_holds_it(tmp_path: Path) -> None:

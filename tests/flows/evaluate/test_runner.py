@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import resource
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from aiohttp import web
 from flows.evaluate.catalogue import scorer_of
 from flows.evaluate.journal import Journal
 from flows.evaluate.runner import Progress, run
-from schemas.errors import SettingsError
+from schemas.errors import FlywheelError, SettingsError
 from schemas.records import Item, Score
 from schemas.settings import EvaluateSettings
 
@@ -148,6 +151,65 @@ def test_a_budget_of_money_needs_prices(endpoint: Any, quick: EvaluateSettings, 
     with pytest.raises(SettingsError, match=r"price in evaluate\.prices for new, old"):
         scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, max_cost_usd=1.0), 1)
     assert not endpoint.seen
+
+
+def test_a_rate_limit_costs_time_and_no_item(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """[16 connections, 100 requests a second]: most are told to come back, many more than `tries` times, and do."""
+    free_at = time.monotonic()
+
+    def reply(body: dict[str, Any]) -> Any:
+        nonlocal free_at
+        if time.monotonic() < free_at:
+            return web.Response(status=429, headers={"retry-after": "1"})
+        free_at = time.monotonic() + 0.01
+        return number(body)
+
+    endpoint.reply = reply
+    settings = msgspec.structs.replace(quick, connections=16, tries=2, retry_after_max_s=0.02)
+
+    scores = scores_of(endpoint, tmp_path, settings, 40)
+
+    assert Counter(score.unscored for score in scores) == {None: 80}
+    assert len(endpoint.seen) > 80
+
+
+def test_a_shaky_endpoint_costs_no_item(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """One answer in four is an error of some kind: the scores are those of a steady endpoint."""
+    dice = random.Random(7)
+
+    def reply(body: dict[str, Any]) -> Any:
+        kinds: list[Any] = [number(body)] * 12
+        kinds += [web.Response(status=status) for status in (429, 500, 503)]
+        return dice.choice([*kinds, ConnectionError()])
+
+    endpoint.reply = reply
+
+    scores = scores_of(endpoint, tmp_path, msgspec.structs.replace(quick, tries=12), 100)
+
+    assert {(score.score, score.unscored) for score in scores} == {(1.0, None)}
+    assert max(score.tries for score in scores) > 1
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(
+    endpoint: Any, quick: EvaluateSettings, tmp_path: Path
+) -> None:
+    """Not with a traceback of every worker; started again with room, only the rest is asked for."""
+    endpoint.reply = number
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(FlywheelError, match="start the evaluation again"):
+            scores_of(endpoint, tmp_path, quick, 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    kept = (tmp_path / "journal.jsonl").read_bytes().count(b"\n")
+    endpoint.seen = []
+
+    scores = scores_of(endpoint, tmp_path, quick, 20)
+
+    assert kept
+    assert len(endpoint.seen) == 40 - kept
+    assert {score.score for score in scores} == {1.0}
 
 
 def test_progress_is_told_to_its_end(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
