@@ -22,16 +22,19 @@ class Topic(msgspec.Struct, frozen=True):
     """Topic configuration beside the broker's defaults."""
 
 
-INTERACTIONS = Topic("llm.interactions", "llm.interaction.v1", "conversation_id", "interactions")
-FEEDBACK = Topic("llm.feedback", "llm.feedback.v1", "conversation_id", "feedback")
-ERASURES = Topic("llm.erasures", "llm.erasure.v1", "subject", "erasures")
+LOG_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Retention counts from the arrival: a replay of last month's events must not be deleted before it is archived."""
+
+INTERACTIONS = Topic("llm.interactions", "llm.interaction.v1", "conversation_id", "interactions", LOG_TIME)
+FEEDBACK = Topic("llm.feedback", "llm.feedback.v1", "conversation_id", "feedback", LOG_TIME)
+ERASURES = Topic("llm.erasures", "llm.erasure.v1", "subject", "erasures", LOG_TIME)
 DECISIONS = Topic(
     "llm.decisions",
     "llm.decision.v1",
     "application",
     "decisions",
     # Listeners that join late need only the newest decision; a day's lag lets the archiver see every one.
-    {"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"},
+    LOG_TIME | {"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"},
 )
 ALERTS = Topic("llm.alerts", "llm.alert.v1", "application", "")
 
