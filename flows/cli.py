@@ -21,14 +21,17 @@ from flows.commands import (
     champion,
     clusters,
     dataset,
+    dead_letters,
     demo,
     eval_sets,
     evaluate,
     gate,
     labels,
     ledger,
+    maintain,
     promote,
     replay,
+    status,
     triage,
     turn,
     up,
@@ -71,6 +74,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "turn": turn.turn,
     "evaluate": evaluate.evaluate_command,
     "promote": promote.promote_command,
+    "status": status.status,
+    "maintain": maintain.maintain,
+    "audit": maintain.audit,
     "settings": settings_command.show,
 }
 GROUPS = {
@@ -82,6 +88,7 @@ GROUPS = {
     "gate": gate.app,
     "ledger": ledger.app,
     "labels": labels.app,
+    "dead-letters": dead_letters.app,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

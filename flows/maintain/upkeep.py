@@ -37,8 +37,8 @@ def maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool = 
     }
     keep = protected(lake)
     summary["vacuumed"] = sum(len(vacuum(lake, name, limits.vacuum_hours, keep[name])) for name in names)
-    found = audit(lake, hashes=hashes)
-    return {**summary, **msgspec.to_builtins(found)}
+    found = msgspec.to_builtins(audit(lake, hashes=hashes))
+    return {**summary, **found, "incidents": list(found["incidents"])}
 
 
 def erase_raw(lake: Lake, settings: Settings, as_of: datetime) -> dict[str, int]:
