@@ -62,8 +62,13 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
     """Write a dataset version below `root` and make it visible; where it is there already, leave it as it is.
 
     `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
-    and the card. 1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder.
+    and the card.
+
+    1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder. A config without
+    rows is left out, but for the first: `datasets` opens none that is empty.
     """
+    first = next(iter(parts))
+    parts = {part: examples for part, examples in parts.items() if examples or part == first}
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     hidden = root / f".building-{os.getpid()}-{content_hash([name, facts])[:16]}"
@@ -80,16 +85,15 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
         "version": sha256[:16],
         "sha256": sha256,
         "rows": counts,
-        "files": {
-            path.relative_to(hidden).as_posix(): _file_sha256(path) for path in sorted(hidden.rglob("*.parquet"))
-        },
+        "files": {path.relative_to(hidden).as_posix(): file_sha256(path) for path in sorted(hidden.rglob("*.parquet"))},
         **facts,
     }
-    (hidden / "manifest.json").write_bytes(_pretty(manifest))
+    (hidden / "manifest.json").write_bytes(pretty(manifest))
     schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
-    (hidden / "croissant.json").write_bytes(_pretty(croissant(manifest, schemas)))
+    (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
     (hidden / "README.md").write_text(card(manifest))
-    _reveal(hidden, root / manifest["version"])
+    if not reveal(hidden, root / manifest["version"]):
+        manifest["files"] = check(root / manifest["version"])["files"]
     return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
 
 
@@ -97,7 +101,7 @@ def check(folder: Path) -> dict[str, Any]:
     """The manifest of a version whose files all have their recorded SHA-256. Raises FlywheelError naming the file."""
     manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
     for name, expected in manifest["files"].items():
-        if not (folder / name).is_file() or _file_sha256(folder / name) != expected:
+        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
             raise FlywheelError(
                 f"{folder / name} is missing or damaged: it does not have its recorded SHA-256. "
                 f"Remove the folder and build the dataset again."
@@ -137,8 +141,8 @@ _REPEATED = [
 ]
 
 
-def _reveal(hidden: Path, final: Path) -> None:
-    """Rename, on disk before it returns; a version that is there already wins, since it holds the same rows."""
+def reveal(hidden: Path, final: Path) -> bool:
+    """Rename `hidden` to `final`, on disk before it returns; False where it was there, with the same rows, before."""
     for path in [*hidden.rglob("*"), hidden]:
         _sync(path)
     try:
@@ -147,10 +151,13 @@ def _reveal(hidden: Path, final: Path) -> None:
         if not (final / "manifest.json").is_file():
             raise
         shutil.rmtree(hidden)
+        return False
     _sync(final.parent)
+    return True
 
 
-def _pretty(value: Any) -> bytes:
+def pretty(value: Any) -> bytes:
+    """A value as indented JSON with sorted keys: the same value, the same bytes."""
     return msgspec.json.format(msgspec.json.encode(value, order="sorted")) + b"\n"
 
 
@@ -168,6 +175,7 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

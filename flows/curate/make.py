@@ -132,7 +132,7 @@ def _publish(
     record(lake, run, [*marked, *found])
     summary = {
         "training": _brief(training)
-        | {f"{kind}_rows": training.rows[f"{kind}/train"] for kind in ("sft", "preference", "kto", "guardrail")},
+        | {f"{kind}_rows": training.rows.get(f"{kind}/train", 0) for kind in ("sft", "preference", "kto", "guardrail")},
         "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
         "dropped": made.reasons(),
         "stale": [f"{version.dataset}@{version.version}" for version in marked],

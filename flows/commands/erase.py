@@ -1,0 +1,70 @@
+"""`flywheel erase`: forget a person, in every table and dataset, with a receipt."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from flows.commands.shared import print_json
+from flows.context import lake_of
+from flows.curate.erase import carry_out, plan, recipes_of
+from flows.curate.make import curate
+from schemas.errors import NotEnoughData
+from schemas.settings import Settings
+
+
+def erase_command(
+    context: typer.Context,
+    subject: Annotated[str, typer.Argument(help="The `user_id` of the person.")],
+    application: Annotated[str, typer.Option(help="Only in this application; default: in all.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan or receipt as one JSON object.")] = False,
+) -> None:
+    """Remove a person's rows, withdraw and rebuild the datasets that hold them, and write a receipt."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    planned = plan(lake, settings, subject, application)
+    moment = datetime.now(UTC)
+    result = planned.receipt() if dry_run else carry_out(lake, settings, planned, moment)
+    if not dry_run:
+        result["rebuilt"] = [_rebuilt(settings, app, recipe, moment) for app, recipe in recipes_of(planned)]
+    if as_json:
+        print_json(result)
+    else:
+        _show(Console(), result, dry_run)
+
+
+def _rebuilt(settings: Settings, application: str, recipe: str, moment: datetime) -> dict[str, Any]:
+    there = msgspec.structs.replace(settings, application=application)
+    try:
+        summary = curate(lake_of(settings), there, moment, recipe)
+    except NotEnoughData as error:
+        return {"application": application, "dataset": recipe, "left": str(error)}
+    versions = {kind: summary[kind]["version"] for kind in ("training", "eval")}
+    return {"application": application, "dataset": recipe, **versions}
+
+
+def _show(console: Console, result: dict[str, Any], dry_run: bool) -> None:
+    verb = "would go" if dry_run else "went"
+    console.print(
+        f"{result['interactions']} interactions and {result['feedback']} feedback events {verb}", highlight=False
+    )
+    for held in result["datasets"]:
+        console.print(
+            f"{held['dataset']}@{held['version']} ({held['kind']}) holds {held['rows']} rows", highlight=False
+        )
+    for row in result["decisions"]:
+        console.print(
+            f"decision {row['application']}/{row['sequence']}: {row['action']} {row['model']}", highlight=False
+        )
+    if dry_run:
+        return
+    for made in result["rebuilt"]:
+        console.print(f"built again: {made}", highlight=False, soft_wrap=True)
+    for path in result["remaining"]:
+        console.print(f"[yellow]still says the name[/]: {path}", highlight=False, soft_wrap=True)
+    console.print(f"receipt: {result['receipt']}", highlight=False, soft_wrap=True)
