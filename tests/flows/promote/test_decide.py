@@ -2,85 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
 from flows import ledger
-from flows.evaluate.compare import compare
 from flows.promote.decide import Approval, announce_pending, promote, roll_back
 from schemas.errors import LedgerConflict, LedgerError, UsageError
-from schemas.events import Candidate, Decision, to_json
-from schemas.records import Score, make_candidate
+from schemas.events import Candidate, Decision
+from schemas.records import make_candidate
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
-from streams.lake.append import append, create, publish, to_rows
-
-NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-OLD = make_candidate("old", "http://127.0.0.1:1/v1")
-NEW = make_candidate("new", "http://127.0.0.1:2/v1")
-SETTINGS = Settings()
-APP = SETTINGS.application
-BETTER = [(0, 1)] * 40 + [(1, 1)] * 60
-WORSE = [(1, 0)] * 40 + [(1, 1)] * 60
-LEVEL = [(1, 1)] * 100
-
-
-class Told(list[Decision]):
-    """Listeners that remember what they were told."""
-
-    def __call__(self, decision: Decision) -> None:
-        self.append(decision)
-
-
-def eval_set(lake: Lake, version: str, **fields: Any) -> None:
-    """A frozen eval set, as curate publishes it."""
-    row = {
-        "run_id": f"curate-{version}-{fields}", "application": APP, "dataset": "default", "version": version,
-        "kind": "eval", "path": version, "sha256": "0" * 64, "created": NOW, "manifest": "{}", "status": "current",
-    }  # fmt: skip
-    row |= fields
-    publish(lake, "dataset_versions", to_rows("dataset_versions", [row]), row["run_id"])
-    visible(lake, row["run_id"], "curate")
-
-
-def visible(lake: Lake, run_id: str, stage: str) -> None:
-    row = {
-        "run_id": run_id, "stage": stage, "application": APP, "as_of": NOW, "versions": "{}",
-        "settings_hash": "", "code_version": "", "summary": "{}",
-    }  # fmt: skip
-    publish(lake, "runs", to_rows("runs", [row]), run_id)
-
-
-def evaluated(
-    lake: Lake,
-    name: str,
-    pairs: list[tuple[float, float]],
-    candidate: Candidate = NEW,
-    champion: Candidate = OLD,
-    dataset: str = "set-1",
-    finished: bool = True,
-) -> str:
-    """An evaluation, as evaluate publishes it."""
-    scores = [
-        Score(f"i{n}", role, "exact", score)  # type: ignore[arg-type]
-        for n, pair in enumerate(pairs)
-        for role, score in zip(("champion", "candidate"), pair, strict=True)
-    ]
-    comparison = compare(scores, candidate, champion, dataset, name, SETTINGS.gate)
-    rows = [{**msgspec.structs.asdict(score), "evaluation_id": name} for score in scores]
-    publish(lake, "scores", to_rows("scores", rows), name)
-    row = {
-        "run_id": name, "application": APP, "evaluation_id": name, "candidate": to_json(candidate),
-        "champion": to_json(champion), "dataset_version": dataset, "created": NOW,
-        "comparison": to_json(comparison), "verdict": "", "policy": "{}",
-    }  # fmt: skip
-    publish(lake, "evaluations", to_rows("evaluations", [row]), name)
-    if finished:
-        visible(lake, name, "evaluate")
-    return name
+from streams.lake.append import append, create, to_rows
+from tests.flows.promote.conftest import APP, BETTER, LEVEL, NEW, NOW, OLD, SETTINGS, WORSE, Told, eval_set, evaluated
 
 
 @pytest.fixture
