@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from flows.curate.folder import pretty
 from flows.curate.split import unit_of
 from flows.curate.versions import record, versions
-from flows.curate.withdraw import Holding, clear, holding, withdrawn, without
+from flows.curate.withdraw import Holding, clear, forget, holding
+from flows.evalset import answers_folder
 from flows.run import begin, finish
 from schemas.records import content_hash
 from schemas.settings import Settings
@@ -91,36 +92,29 @@ def carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime) ->
     """
     units = {unit_of(planned.subject, "", settings.curate.salt)}
     ids = set(planned.interactions)
-    fresh = [
-        without(held.version, settings, units, ids, as_of) for held in planned.held if held.version.kind == "frozen"
-    ]
+    found = forget([held.version for held in planned.held], settings, units, ids, as_of)
     run = begin(
         lake, "erase", planned.application, as_of, ("interactions", "dataset_versions"), None,
         subject=content_hash(planned.subject),
     )  # fmt: skip
-    record(lake, run, [*(withdrawn(held.version, as_of) for held in planned.held), *fresh])
+    record(lake, run, found)
     finish(lake, run, planned.receipt())
     clear(versions(lake), settings)
     for held in planned.held:
-        shutil.rmtree(_answers(settings, held.version.version), ignore_errors=True)
+        shutil.rmtree(answers_folder(settings.home_path, held.version.version), ignore_errors=True)
     rows = _forget_derived(lake, planned) | _forget_raw(lake, planned, as_of)
     receipt = {
         **planned.receipt(),
         "erased_at": as_of.isoformat(),
         "run_id": run.run_id,
         "rows": rows,
-        "replaced": [f"{version.dataset}@{version.version}" for version in fresh],
+        "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
         "remaining": _remaining(settings.home_path, planned.subject),
     }
     path = settings.home_path / "receipts" / f"{content_hash([receipt['subject_sha256'], run.run_id])[:16]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pretty(receipt))
     return {**receipt, "receipt": str(path)}
-
-
-def _answers(settings: Settings, version: str) -> Path:
-    """The folder in which evaluations keep the answers that models gave on an eval version."""
-    return settings.home_path / "answers" / hashlib.sha256(version.encode()).hexdigest()[:16]
 
 
 def _decisions(lake: Lake, held: Sequence[Holding]) -> list[dict[str, Any]]:

@@ -64,8 +64,8 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
     `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
     and the card.
 
-    1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder. A config without
-    rows is left out, but for the first: `datasets` opens none that is empty.
+    1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder.
+    A config without rows is left out, but for the first: `datasets` opens none that is empty.
     """
     first = next(iter(parts))
     parts = {part: examples for part, examples in parts.items() if examples or part == first}

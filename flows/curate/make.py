@@ -20,16 +20,17 @@ from flows.curate.folder import Folder, Part, application_folder, write
 from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact import Redactor
-from flows.curate.split import NORMALISER
+from flows.curate.split import NORMALISER, unit_of
 from flows.curate.staleness import stale
 from flows.curate.versions import Version, record, versions
+from flows.curate.withdraw import clear, forget
 from flows.embed import load
 from flows.run import Run, begin, finish, finished, latest
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe, Settings
 from streams.lake import Lake
-from streams.lake.query import query
+from streams.lake.query import query, read
 
 TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
 FOLDER = Path(__file__).parent
@@ -49,6 +50,7 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     if judged is None:
         raise NotEnoughData(f"nothing is known of {settings.application!r} yet: run `flywheel cluster` first")
     known = versions(lake, settings.application)
+    clear(known, settings)
     bound = binding(known, split_of(settings.curate), as_of)
     inputs = {
         "outcome_run": judged["run_id"],
@@ -65,7 +67,9 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     made, redacted = _think(found, settings, recipe, as_of, guards)
     if not made.taught and not made.eval:
         raise NotEnoughData(f"no interaction gives an example yet; left out: {made.reasons() or 'none was judged'}")
-    marked = stale(known, found.examples, settings, as_of)
+    gone = forget(known, settings, _forgotten(lake, run, settings.curate.salt), (), as_of)
+    left = {version.version for version in gone}
+    marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
     return _publish(lake, settings, run, name, made, marked, {"redacted": redacted, "guards": len(guards), **inputs})
 
 
@@ -76,6 +80,12 @@ def split_of(settings: CurateSettings) -> dict[str, Any]:
     """
     salt = hashlib.sha256(settings.salt.encode()).hexdigest()[:16]
     return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": NORMALISER}
+
+
+def _forgotten(lake: Lake, run: Run, salt: str) -> set[str]:
+    """The units of the people whose wish to be forgotten has arrived as an event."""
+    wishes = read(lake, "erasures", run.versions["erasures"]).to_pylist()
+    return {unit_of(row["subject"], "", salt) for row in wishes if row["application"] in {None, run.application}}
 
 
 def _recipe(settings: CurateSettings, name: str) -> Recipe:
@@ -135,9 +145,11 @@ def _publish(
         | {f"{kind}_rows": training.rows.get(f"{kind}/train", 0) for kind in ("sft", "preference", "kto", "guardrail")},
         "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
         "dropped": made.reasons(),
-        "stale": [f"{version.dataset}@{version.version}" for version in marked],
+        "stale": [f"{v.dataset}@{v.version}" for v in marked if v.status == "stale"],
+        "withdrawn": [f"{v.dataset}@{v.version}" for v in marked if v.status == "withdrawn"],
     }
     finish(lake, run, summary)
+    clear(versions(lake, run.application), settings)
     return summary
 
 

@@ -52,6 +52,18 @@ def holding(
     return found
 
 
+def forget(
+    known: Sequence[Version], settings: Settings, units: Collection[str], interactions: Collection[str], as_of: datetime
+) -> list[Version]:
+    """The findings to record so that no living version holds the people's rows; frozen sets get a version without."""
+    found = []
+    for held in holding(known, settings, units, interactions):
+        found.append(withdrawn(held.version, as_of))
+        if held.version.kind == "frozen":
+            found.append(without(held.version, settings, units, interactions, as_of))
+    return found
+
+
 def withdrawn(version: Version, as_of: datetime, reason: str = REASON) -> Version:
     """The finding that a version is gone."""
     return msgspec.structs.replace(version, created=as_of, status="withdrawn", status_reason=reason)

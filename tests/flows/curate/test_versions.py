@@ -22,10 +22,10 @@ from flows.curate.push import push
 from flows.curate.trace import trace
 from flows.curate.versions import Version, find, versions
 from schemas.errors import FlywheelError, InputFileError, NotEnoughData, UsageError
-from schemas.events import Interaction
+from schemas.events import Erasure, Interaction
 from schemas.records import make_candidate
 from schemas.settings import CurateSettings
-from tests.conftest import feedback, interaction
+from tests.conftest import event_id, feedback, interaction
 from tests.flows.curate.conftest import AS_OF, World
 
 LATER = AS_OF + timedelta(days=1)
@@ -283,6 +283,22 @@ def test_after_an_erasure_no_file_knows_the_person(world: World) -> None:
     assert not Path(first["eval"]["path"]).exists()
     again = curate(world.lake, world.settings, LATER + timedelta(hours=1))
     assert again["eval"]["eval_rows"] == len(items) - 1
+
+
+def test_a_wish_to_be_forgotten_that_arrives_as_an_event_is_done_by_the_next_build(world: World) -> None:
+    """Versions that hold the person's rows are withdrawn, their folders gone; the new version has none."""
+    events, first = built(world)
+    taught = {row["interaction_id"] for row in rows(first["training"]["path"], "sft")}
+    n = next(n for n, event in enumerate(events) if event.id in taught)
+    wish = {"id": event_id(5_000_000), "time": LATER, "application": None, "subject": f"person-{n:03d}"}
+    world.happened(msgspec.convert(wish, Erasure))
+
+    second = curate(world.lake, world.settings, LATER)
+
+    assert second["withdrawn"] == [f"all@{first['training']['version']}"]
+    assert not Path(first["training"]["path"]).exists()
+    assert events[n].id not in {row["interaction_id"] for row in rows(second["training"]["path"], "sft")}
+    assert Path(first["eval"]["path"]).exists()
 
 
 def test_an_erasure_can_be_begun_again(world: World) -> None:
