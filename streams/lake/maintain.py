@@ -165,7 +165,7 @@ def _path(paths: Iterable[str], path: str) -> str:
 
 
 def _holds(lake: Lake, name: str, file: File, which: pc.Expression) -> bool:
-    return bool(read_files(lake, name, [file], filter_by=which, columns=["ingested_at"]).num_rows)
+    return bool(read_files(lake, name, [file], filter_by=which, columns=TABLES[name].schema.names[:1]).num_rows)
 
 
 def _truth(rows: pa.Table, which: pc.Expression) -> pa.ChunkedArray:
