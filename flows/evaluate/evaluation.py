@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from flows.evalset import present
+from flows.evalset import answers_folder, present
 from flows.evaluate.catalogue import scorer_of
 from flows.evaluate.compare import compare
 from flows.evaluate.correction import is_judged
@@ -112,10 +112,10 @@ def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> 
 
 
 def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
-    """Where the answers of an evaluation are kept: named by dataset version, so that erasure finds them."""
+    """Where the answers of an evaluation are kept."""
     pair = "all" if how.share_answers else f"{plan.candidate.id}-{plan.champion.id}"
-    name = hashlib.sha256(f"{plan.dataset_version}".encode()).hexdigest()[:16]
-    return home / "answers" / name / f"{hashlib.sha256(pair.encode()).hexdigest()[:16]}.jsonl"
+    name = hashlib.sha256(pair.encode()).hexdigest()[:16]
+    return answers_folder(home, plan.dataset_version) / f"{name}.jsonl"
 
 
 def _decided(lake: Lake, application: str, candidate_id: str | None) -> dict[str, Any] | None:
