@@ -165,7 +165,7 @@ class Stack:
         children = [
             Child(name="archiver", argv=_python("streams", "archive"), folder=folder, env=environment),
             Child(
-                name="triage", argv=_python("streams", "triage"), folder=folder, env=environment,
+                name="triage", argv=_python("flows.watch"), folder=folder, env=environment,
                 ready=lambda: _answers(triage), stop_timeout_s=5,
             ),
         ]  # fmt: skip

@@ -252,6 +252,12 @@ class TriageSettings(Struct, frozen=True, kw_only=True):
     """Failure rate of a window that ends it: lower than `alert_rate`, so that a rate that hovers does not chatter."""
     alert_min: PositiveInt = 50
     """Judged interactions a window needs before it may alert."""
+    canary_alpha: Share = 0.01
+    """Share of harmless promotions that may ever be rolled back, however long they are watched; 0 watches only."""
+    canary_margin: Share = 0.02
+    """How much more often than the champion before a new one may fail: traffic changes a little by itself."""
+    canary_beside: bool = False
+    """Compare with users that the former champion still serves (a canary share), not with its rate before."""
     keep_interactions: PositiveInt = 50_000
     """Per partition, how many of the newest interactions wait for feedback: 0.4 KB each; later feedback is `late`."""
     keep_windows: PositiveInt = 10_000

@@ -8,7 +8,9 @@ the outcome that counts is the lake's, which weighs each kind of feedback and se
 
 from __future__ import annotations
 
+import functools
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -72,7 +74,7 @@ class Seen(Struct, frozen=True, omit_defaults=True):
         return "ok" if True in said else "unknown"
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, tag=True):
     """How one event moves the counts of one window."""
 
     group: Group
@@ -111,6 +113,11 @@ class Alarm(Struct, frozen=True):
 
     raised: bool = False
     window: int = -(2**62)
+
+
+def sum_of(many: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    return functools.reduce(Counts.plus, many, Counts())
 
 
 def signal_of(feedback: Feedback) -> Signal:

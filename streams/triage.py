@@ -1,8 +1,9 @@
 """Triage: a live look at failures, while they happen. Feedback joined to interactions, rates, alerts, a web page.
 
     interactions ─┐
-                  ├─▶ join ──▶ changes (1 partition) ──▶ count ──▶ windows, alarms ──▶ alerts
-    feedback ─────┘                                                   └─▶ web page
+                  ├─▶ join ──▶ changes (1 partition) ──▶ count ──▶ windows, alarms, canaries ──▶ alerts, rollback
+    feedback ─────┘               ▲                                   └─▶ web page
+    decisions ───── promotions ───┘
 
 The only door to Faust, which delivers at least once and costs 80 µs of Python an event: good for thousands a second,
 never for landing data. The arithmetic is in `streams/rates.py`. Run it with `python -m streams triage`.
@@ -10,48 +11,60 @@ never for landing data. The arithmetic is in `streams/rates.py`. Run it with `py
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-from jinja2 import Environment
 from yarl import URL
 
 from schemas.codec import decode, encode, headers, type_of
-from schemas.errors import EventError, SettingsError
-from schemas.events import Feedback, Interaction
+from schemas.errors import EventError, FlywheelError, SettingsError
+from schemas.events import Alert, Candidate, Decision, Event, Feedback, Interaction
 from schemas.settings import KafkaSettings, Settings
-from schemas.topics import ALERTS, BY_NAME, FEEDBACK, INTERACTIONS
-from streams.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
+from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
+from streams import board, canary
+from streams.canary import Met, Promotion, Watch, promotion_of
+from streams.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, sum_of, watch, window_start
 
 if TYPE_CHECKING:
     import faust
 
+_log = logging.getLogger(__name__)
 APP_ID = "flywheel-triage"
 SOURCE = "/flywheel/triage"
 SESSION_S = 8.0
 """How long the broker waits for a lost worker before its work goes to the next start; the broker's least is 6."""
-State = TypeVar("State", Seen, Counts, Alarm)
-_PAGE = Environment(autoescape=True).from_string(Path(__file__).with_name("triage.html").read_text())
+RETRY_S = 2.0
+"""How soon a champion that was shown to be worse is taken back, and tried again."""
+State = TypeVar("State", Seen, Counts, Alarm, Watch, Met)
 
 
-def main(settings: Settings) -> None:
-    """Run triage until SIGTERM or SIGINT. Raises SettingsError for settings that cannot work."""
+RollBack = Callable[[str, Candidate, Alert], None]
+"""Takes a champion back: application, champion, and the alert that says why. Called every `RETRY_S` until the rollback
+is seen among the decisions, so it must do nothing the second time. It may block; a FlywheelError of it is logged."""
+
+
+def main(settings: Settings, roll_back: RollBack | None = None) -> None:
+    """Run triage until SIGTERM or SIGINT. Raises SettingsError for settings that cannot work.
+
+    Without `roll_back` a champion that is worse than the one before is alerted of, and left to a person.
+    """
     import faust  # noqa: PLC0415 - lazy: a second of import that the archiver, started by the same door, need not pay
 
     (settings.home_path / "triage").mkdir(parents=True, exist_ok=True)
-    worker = faust.Worker(Triage(settings).app, loglevel="INFO", console_port=0)
+    worker = faust.Worker(Triage(settings, roll_back).app, loglevel="INFO", console_port=0)
     worker.execute_from_commandline()
 
 
 class Triage:
     """One Faust app: its topics, its tables and its pages."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, roll_back: RollBack | None = None) -> None:
         if settings.triage.alert_clear_rate > settings.triage.alert_rate:
             raise SettingsError("triage.alert_clear_rate must not be above triage.alert_rate")
         self.settings = settings.triage
@@ -69,8 +82,14 @@ class Triage:
         self._order: dict[int, deque[str]] = {}
         self.windows = Shelf(self.app, "windows", Counts, 1)
         self.alarms = Shelf(self.app, "alarms", Alarm, 1)
+        self.canaries = Shelf(self.app, "canaries", Watch, 1)
+        self.users = Shelf(self.app, "users", Met, 1)
+        self.roll_back = roll_back
+        decisions = self.app.topic(DECISIONS.name, key_serializer="raw", value_serializer="raw", allow_empty=True)
         self.app.agent(events, name="join")(self.join)
+        self.app.agent(decisions, name="decisions")(self.follow)
         self.app.agent(self.changes, name="count")(self.count)
+        self.app.timer(RETRY_S)(self.act)
         self.seen.on_recovery(self._recovered)
         self._serve("/", self.page)
         self._serve("/rates.json", self.rates)
@@ -83,24 +102,42 @@ class Triage:
                 key = msgspec.json.encode(change.group)
                 await self.changes.send(key=key, value=msgspec.json.encode(change))
 
+    async def follow(self, stream: faust.StreamT[bytes]) -> None:
+        """Every change of champion, on to where users are counted."""
+        async for kafka_event in stream.events():
+            event = self._decoded(kafka_event.message)
+            if isinstance(event, Decision) and (promotion := promotion_of(event)):
+                key = promotion.application.encode()
+                await self.changes.send(key=key, value=msgspec.json.encode(promotion))
+
     async def count(self, stream: faust.StreamT[bytes]) -> None:
-        """Every change into its window, and an alert where that window turns bad or good again."""
+        """Every change into its window and to its user, and an alert where either turns bad."""
         async for kafka_event in stream.events():
             offset = kafka_event.message.offset
-            change = msgspec.json.decode(kafka_event.value, type=Change)
-            window = window_start(change.time, self.settings.window_s)
-            key = msgspec.json.encode((change.group, window))
-            before = self.windows.get(key) or Counts()
-            if offset <= before.offset:
+            change = msgspec.json.decode(kafka_event.value, type=Change | Promotion)
+            if isinstance(change, Promotion):
+                self._promote(change)
                 continue
-            counts = before.plus(change, offset)
-            self.windows.put(key, counts)
-            await self._watch(change.group, window, counts)
-            self._forget_windows()
+            for alert in (self._count(change, offset), self._judge(change, offset)):
+                if alert:
+                    self.counts["alerts"] += 1
+                    key = alert.application.encode()
+                    await self.alerts.send(key=key, value=encode(alert), headers=headers(alert, SOURCE))
+
+    async def act(self) -> None:
+        """Have every champion taken back that was shown to be worse than the one before."""
+        for key, found in self.canaries.items():
+            if self.roll_back is None or found.champion is None or not canary.is_worse(found, self.settings):
+                continue
+            alert = canary.alert_of(key.decode(), found, datetime.now(UTC))
+            try:
+                await asyncio.to_thread(self.roll_back, key.decode(), found.champion, alert)
+            except FlywheelError as error:
+                _log.warning("%s cannot be taken back yet: %s", found.champion.model, error)
 
     def page(self, view: faust.web.View) -> faust.web.Response:
         """The rates as a small page for people."""
-        return view.html(_PAGE.render(self.report(), moment=_moment))
+        return view.html(board.page(self.report()))
 
     def rates(self, view: faust.web.View) -> faust.web.Response:
         """The rates as JSON; docs/operations.md describes it."""
@@ -113,21 +150,10 @@ class Triage:
         return view.json({"ready": ok}, status=200 if ok else 503)
 
     def report(self) -> dict[str, Any]:
-        """All rates: by group over the windows that are kept, and by window, newest first."""
-        windows = [(*msgspec.json.decode(key, type=tuple[Group, int]), counts) for key, counts in self.windows.items()]
-        groups: dict[Group, Counts] = {}
-        for group, _, counts in windows:
-            groups[group] = groups.get(group, Counts()).plus(counts)
+        """What the page shows."""
         raised = {msgspec.json.decode(key, type=Group) for key, alarm in self.alarms.items() if alarm.raised}
-        return {
-            "window_s": self.settings.window_s,
-            "groups": [{**_row(group, counts), "alarm": group in raised} for group, counts in sorted(groups.items())],
-            "windows": [
-                {"start": start, **_row(group, counts)}
-                for group, start, counts in sorted(windows, key=lambda row: (-row[1], row[0]))
-            ],
-            "events": dict(sorted(self.counts.items())),
-        }
+        watches = {key.decode(): found for key, found in self.canaries.items()}
+        return board.report(self._windows(), raised, watches, self.counts, self.settings)
 
     def _serve(self, path: str, answer: Callable[[faust.web.View], faust.web.Response]) -> None:
         async def handle(view: faust.web.View, _request: faust.web.Request) -> faust.web.Response:
@@ -141,7 +167,7 @@ class Triage:
     def _observe(self, message: faust.types.Message) -> Change | None:
         """One Kafka record into the join; what cannot be used is counted under the name of its reason."""
         event = self._decoded(message)
-        if event is None:
+        if not isinstance(event, Interaction | Feedback):
             return None
         interaction_id = event.id if isinstance(event, Interaction) else event.interaction_id
         before = self.seen.get(interaction_id.encode())
@@ -153,15 +179,12 @@ class Triage:
             self.seen.put(interaction_id.encode(), after)
         return change
 
-    def _decoded(self, message: faust.types.Message) -> Interaction | Feedback | None:
+    def _decoded(self, message: faust.types.Message) -> Event | None:
         topic = BY_NAME[message.topic]
         try:
             event = decode(message.value, type_of(_pairs(message.headers), topic.event_type)).event
         except EventError as error:
             self.counts[f"malformed: {error.reason}"] += 1
-            return None
-        if not isinstance(event, Interaction | Feedback):
-            self.counts["malformed: wrong_topic"] += 1
             return None
         self.counts[topic.table] += 1
         return event
@@ -177,22 +200,64 @@ class Triage:
             self.seen.drop(order.popleft().encode())
             self.counts["forgotten interactions"] += 1
 
-    async def _watch(self, group: Group, window: int, counts: Counts) -> None:
-        key = msgspec.json.encode(group)
-        before = self.alarms.get(key) or Alarm()
-        after = watch(before, window, counts, self.settings)
+    def _count(self, change: Change, offset: int) -> Alert | None:
+        """A change into its window; an alert where that window turns bad or good again."""
+        window = window_start(change.time, self.settings.window_s)
+        key = msgspec.json.encode((change.group, window))
+        before = self.windows.get(key) or Counts()
+        if offset <= before.offset:
+            return None
+        counts = before.plus(change, offset)
+        self.windows.put(key, counts)
+        self._forget_windows()
+        group = msgspec.json.encode(change.group)
+        was = self.alarms.get(group) or Alarm()
+        now = watch(was, window, counts, self.settings)
+        if now == was:
+            return None
+        self.alarms.put(group, now)
+        return alert_of(change.group, now, counts, self.settings)
+
+    def _judge(self, change: Change, offset: int) -> Alert | None:
+        """A user's first judged interaction into the comparison of champions; an alert where it is decided."""
+        key = change.group.application.encode()
+        before = self.canaries.get(key)
+        arm = canary.arm_of(before, change.group) if before and change.judged > 0 else None
+        if before is None or arm is None:
+            return None
+        user = msgspec.json.encode((change.group.application, before.decision_id, change.user))
+        if self.users.get(user) or len(self.users) >= self.settings.keep_interactions:
+            return None
+        self.users.put(user, Met(change.failed > 0))
+        after = canary.judged(before, arm, change.failed > 0, offset)
+        self.canaries.put(key, after)
+        if canary.is_worse(before, self.settings) or not canary.is_worse(after, self.settings):
+            return None
+        return canary.alert_of(change.group.application, after, datetime.fromtimestamp(change.time, UTC))
+
+    def _promote(self, promotion: Promotion) -> None:
+        """Begin to watch a new champion; what was noted about the last one is forgotten."""
+        key = promotion.application.encode()
+        before = self.canaries.get(key)
+        rates = [counts for group, _, counts in self._windows() if before and canary.serves(before.champion, group)]
+        baseline = canary.baseline_of(sum_of(rates), self.settings.alert_min)
+        after = canary.begin(before, promotion, None if self.settings.canary_beside else baseline, self.settings)
         if after == before:
             return
-        self.alarms.put(key, after)
-        alert = alert_of(group, after, counts, self.settings)
-        self.counts["alerts"] += 1
-        await self.alerts.send(key=alert.application.encode(), value=encode(alert), headers=headers(alert, SOURCE))
+        self.canaries.put(key, after)
+        for user in self.users:
+            if msgspec.json.decode(user, type=tuple[str, str, str])[0] == promotion.application:
+                self.users.drop(user)
+
+    def _windows(self) -> list[tuple[Group, int, Counts]]:
+        """All windows that are kept: group, start, counts."""
+        return [(*msgspec.json.decode(key, type=tuple[Group, int]), counts) for key, counts in self.windows.items()]
 
     def _forget_windows(self) -> None:
         """Make room: the oldest tenth goes at once, so that the sorting is paid for rarely."""
         if len(self.windows) <= self.settings.keep_windows:
             return
-        oldest = sorted(self.windows.keys(), key=lambda key: msgspec.json.decode(key, type=tuple[Group, int])[1])
+        oldest = sorted(self.windows, key=lambda key: msgspec.json.decode(key, type=tuple[Group, int])[1])
         for key in oldest[: len(oldest) // 10 + 1]:
             self.windows.drop(key)
             self.counts["forgotten windows"] += 1
@@ -221,9 +286,8 @@ class Shelf(Generic[State]):
         """Forget a key."""
         self._table.pop(key, None)
 
-    def keys(self) -> list[bytes]:
-        """All keys."""
-        return list(self._table.keys())
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(list(self._table.keys()))
 
     def items(self) -> Iterator[tuple[bytes, State]]:
         """All keys with their values."""
@@ -289,12 +353,3 @@ def _credentials(kafka: KafkaSettings) -> Any:
 def _pairs(found: Any) -> list[tuple[str, bytes]]:
     """Kafka headers, which Faust types as a mapping or pairs."""
     return list(found.items() if isinstance(found, Mapping) else found or ())
-
-
-def _moment(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
-
-
-def _row(group: Group, counts: Counts) -> dict[str, Any]:
-    numbers = {name: getattr(counts, name) for name in ("interactions", "judged", "failed", "rate")}
-    return {**msgspec.structs.asdict(group), **numbers}

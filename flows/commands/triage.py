@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from flows import watch
 from schemas.settings import Settings
-from streams.triage import main
 
 
 def triage(context: typer.Context) -> None:
-    """Join feedback to interactions as they come, show live failure rates, and raise alerts, until Ctrl-C."""
+    """Show live failure rates, raise alerts, and take back a champion that is worse than the one before."""
     settings: Settings = context.obj
-    main(settings)
+    watch.main(settings)

@@ -16,18 +16,22 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer
 
-from flows.context import child_environment
+from flows import ledger
+from flows.announce import Announcer
+from flows.context import child_environment, lake_of
 from schemas.codec import decode
 from schemas.events import Alert
+from schemas.records import make_candidate
 from schemas.settings import KafkaSettings, Settings, TriageSettings
 from schemas.topics import ALERTS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
 from streams.broker import Broker, free_port
 from streams.producer import EventProducer
-from tests.conftest import feedback, interaction
+from tests.conftest import START, feedback, interaction
 from tests.integration.conftest import eventually
 
 pytestmark = pytest.mark.integration
+EVIDENCE = dict.fromkeys(("evaluation_id", "comparison", "dataset_version", "dataset_sha256", "scores"), "x")
 
 
 class Watched:
@@ -45,7 +49,7 @@ class Watched:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streams", "triage"],
+            [sys.executable, "-m", "flows.watch"],
             env=child_environment(self.settings), stdout=self.log, stderr=self.log,
         )  # fmt: skip
         eventually(lambda: self.get("/ready"))
@@ -163,6 +167,42 @@ def test_a_killed_worker_comes_back_with_its_state(watched: Watched) -> None:
             asked = interaction(n, application="survivor")
             producer.send(feedback(1000 + n, asked, kind="escalate"))
     assert eventually(lambda: watched.counts("survivor") == (30, 30, 10))
+
+
+def answered(watched: Watched, model: str, users: range, bad: int) -> None:
+    """One judged interaction of each user, every `bad`-th of them a failure."""
+    with EventProducer(watched.settings.kafka) as producer:
+        for n in users:
+            asked = interaction(n, application="shop", request_model=model, user_id=f"user-{n}")
+            producer.send(asked)
+            producer.send(feedback(n, asked, value=float(n % bad > 0)))
+
+
+def test_a_worse_champion_is_taken_back(watched: Watched) -> None:
+    """A promoted model that fails one user in two, after one in ten, is rolled back on Kafka, killed worker or not."""
+    lake = lake_of(watched.settings)
+    old, new = (make_candidate(name, "http://127.0.0.1:9/v1") for name in ("shop-1", "shop-2"))
+    promoted = {"id": ledger.decision_id("promoted"), "time": START, "expected_champion": old.id}
+    with Announcer(watched.settings.kafka) as announce:
+        announce(ledger.bootstrap(lake, "shop", old, "the first", time=START))
+    answered(watched, "shop-1", range(1000, 1200), bad=10)
+    eventually(lambda: watched.counts("shop") == (200, 200, 20))
+    with Announcer(watched.settings.kafka) as announce:
+        announce(ledger.append(lake, "shop", "promoted", new, verdict="promote", evidence=EVIDENCE, **promoted))
+    eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-2"])
+
+    answered(watched, "shop-2", range(1200, 1210), bad=2)
+    eventually(lambda: watched.counts("shop") == (210, 210, 25))
+    watched.end(signal.SIGKILL)
+    watched.start()
+    answered(watched, "shop-2", range(1210, 1300), bad=2)
+
+    registry = eventually(lambda: found if (found := ledger.fold(lake, "shop")).champion == old else None)
+    assert [decision.action for decision in registry.decisions] == ["promoted", "promoted", "rolled_back"]
+    (alert,) = [alert for alert in watched.alerts("shop") if alert.rule == "champion_worse"]
+    assert (alert.severity, alert.model) == ("critical", "shop-2")
+    assert registry.decisions[-1].evidence["alert"] == alert.id
+    assert eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-1"])
 
 
 def test_it_stops_in_seconds_when_asked(watched: Watched) -> None:
