@@ -1,0 +1,106 @@
+"""`flywheel dataset`, `flywheel eval` and `flywheel erase`, as a person or a pipeline calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from flows.cli import app
+from schemas.errors import NotEnoughData, UsageError
+from tests.conftest import feedback, interaction
+from tests.flows.curate.conftest import World
+
+SETTINGS = """
+[curate]
+paraphrase = 1
+
+[curate.recipes.refunds]
+clusters = ["refunds"]
+"""
+
+
+@pytest.fixture
+def shell(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world with corrected answers, a settings file with a recipe, and no broker."""
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flywheel.toml").write_text(SETTINGS)
+    events = [interaction(n, user_id=f"person-{n:03d}", input_messages=[{"role": "user", "content": f"{n * 7919}" * 9}])
+              for n in range(30)]  # fmt: skip
+    world.happened(*events, *[feedback(n, e, "correction", text=f"better {n}") for n, e in enumerate(events)])
+    world.judged(
+        {e.id: "failed" for e in events}, {e.id: "refunds" if n < 10 else "other" for n, e in enumerate(events)}
+    )
+    return world
+
+
+def run(world: World, *words: str) -> Result:
+    return CliRunner(env={"COLUMNS": "250"}).invoke(app, ["--home", str(world.settings.home_path), *words])
+
+
+def parsed(world: World, *words: str) -> object:
+    done = run(world, *words, "--json")
+    assert done.exit_code == 0, done.exception
+    return json.loads(done.output)
+
+
+def test_a_recipe_is_built_by_name(shell: World) -> None:
+    """`flywheel dataset build refunds` takes that cluster only; an unknown name lists the known ones."""
+    summary = parsed(shell, "dataset", "build", "refunds")
+    assert isinstance(summary, dict)
+    assert 0 < summary["training"]["sft_rows"] <= 10
+    assert summary["dropped"]["not_in_recipe"] > 10
+
+    wrong = run(shell, "dataset", "build", "refund")
+
+    assert isinstance(wrong.exception, UsageError)
+    assert "all, refunds" in str(wrong.exception)
+
+
+def test_versions_are_listed_shown_traced_exported_and_pushed(shell: World, tmp_path: Path) -> None:
+    """One walk through the commands, each answering in words and in JSON."""
+    built = run(shell, "dataset", "build")
+    assert "training:" in built.output
+    (items, training) = parsed(shell, "dataset", "list")  # type: ignore[misc]
+    assert (items["kind"], training["kind"], training["status"]) == ("eval", "training", "current")
+    assert training["version"] in run(shell, "dataset", "list").output
+    shown = parsed(shell, "dataset", "show", "all")
+    assert "all files have their SHA-256" in run(shell, "dataset", "show", "all").output
+
+    out = tmp_path / "train.jsonl"
+    assert run(shell, "dataset", "export", "all", "--out", str(out)).exit_code == 0
+    assert len(out.read_text().splitlines()) == shown["manifest"]["rows"]["sft/train"]  # type: ignore[index]
+    assert run(shell, "dataset", "push", "all", f"file://{tmp_path}/copy").exit_code == 0
+    assert (tmp_path / "copy" / training["version"] / "README.md").exists()
+    assert json.loads(run(shell, "dataset", "lineage", "all").output)["eventType"] == "COMPLETE"
+    assert isinstance(run(shell, "dataset", "trace", "nothing").exception, UsageError)
+
+
+def test_freezing_and_listing(shell: World) -> None:
+    """`flywheel eval freeze` needs a build first, then says how many items it froze."""
+    assert isinstance(run(shell, "eval", "freeze", "holdout").exception, NotEnoughData)
+    run(shell, "dataset", "build")
+
+    assert "items frozen" in run(shell, "eval", "freeze", "holdout").output
+    assert "holdout" in run(shell, "eval", "list").output
+    assert [v["dataset"] for v in parsed(shell, "eval", "list")] == ["holdout"]  # type: ignore[index,attr-defined]
+
+
+def test_erase_shows_first_and_then_does_it(shell: World) -> None:
+    """`--dry-run` changes nothing; the receipt names datasets withdrawn and built again, and no person."""
+    run(shell, "dataset", "build")
+    would = parsed(shell, "erase", "person-003", "--dry-run")
+    assert "would go" in run(shell, "erase", "person-003", "--dry-run").output
+    assert would["interactions"] == 1  # type: ignore[index]
+
+    did = run(shell, "erase", "person-003")
+
+    assert "went" in did.output
+    assert "built again" in did.output
+    receipt = next((shell.settings.home_path / "receipts").iterdir()).read_text()
+    assert "person-003" not in receipt
+    assert json.loads(receipt)["rows"]["interactions"] == 1
+    assert parsed(shell, "erase", "person-003", "--dry-run")["interactions"] == 0  # type: ignore[index]
