@@ -1,11 +1,11 @@
 """What our evaluation runner costs beside a bare aiohttp loop and the official client.
 
-    python benchmarks/runner.py [--items 10000] [--rounds 3] [--openai] [--inspect]
+    python benchmarks/runner.py [--items 10000] [--rounds 3] [--inspect]
 
 A server of its own process answers `/v1/chat/completions` after 50 ms. Each contender is a process of its own too, and
 counts its own CPU time from the first request to the last score: the bare loop only posts and decodes; ours builds the
-requests for two models, keeps a journal on disk, scores, and makes the rows. `--openai` and `--inspect` install the
-official client and Inspect AI into a throw-away environment; both are given fewer calls, and compared by the call.
+requests for two models, keeps a journal on disk, scores, and makes the rows. The official client, and Inspect AI where
+asked for, are installed into a throw-away environment, given fewer calls, and compared by the call.
 """
 
 # ruff: noqa: PLC0415  each contender imports its own libraries, in a process of its own, some in another environment
@@ -188,10 +188,13 @@ def contend(name: str, url: str, items: int, python: str = sys.executable) -> di
     return figures
 
 
-def environment(folder: str, packages: list[str]) -> str:
-    """The Python of a throw-away environment that holds some packages."""
+def environment(folder: str, packages: list[str]) -> str | None:
+    """The Python of a throw-away environment that holds some packages; None where they cannot be installed."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
+    pip = [f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+    if subprocess.run(pip, check=False).returncode:
+        print(f"  {packages[0]} cannot be installed here: not compared")
+        return None
     return f"{folder}/bin/python"
 
 
@@ -200,8 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--openai", action="store_true", help="compare with the official client (installs it)")
-    parser.add_argument("--inspect", action="store_true", help="compare with Inspect AI (installs it)")
+    parser.add_argument("--inspect", action="store_true", help="compare with Inspect AI too")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -226,10 +228,10 @@ def compare(options: argparse.Namespace) -> None:
                   f"{CONNECTIONS} connections, {1000 * LATENCY_S:.0f} ms", flush=True)  # fmt: skip
             for name in ("bare", "ours"):
                 found.setdefault(name, []).append(contend(name, url, options.items))
-        for name, packages in (("openai", ["openai"]), ("inspect", ["inspect-ai", "openai"])):
-            if getattr(options, name):
-                with tempfile.TemporaryDirectory() as folder:
-                    python = environment(folder, packages)
+        others = {"openai": ["openai"]} | ({"inspect": ["inspect-ai", "openai"]} if options.inspect else {})
+        for name, packages in others.items():
+            with tempfile.TemporaryDirectory() as folder:
+                if python := environment(folder, packages):
                     found[name] = [contend(name, url, max(CONNECTIONS, options.items // 10), python)]
     finally:
         server.kill()

@@ -26,6 +26,10 @@ Ask = Callable[[Sequence[Request]], Awaitable[list[Answer]]]
 """The runner's way to endpoints: journal, retries, budget and limits included."""
 
 
+ROUGE_WORDS = 2_000
+"""The library fills a table of words by words in Python: 2,000 by 2,000 take a second or two."""
+
+
 class Case(Struct, frozen=True):
     """One answer to be scored."""
 
@@ -133,9 +137,15 @@ def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -
     except ImportError as error:
         raise SettingsError("evaluate.scorer rouge needs its library: pip install 'llm-flywheel[rouge]'") from error
     scorer = RougeScorer([kind], tokenizer=_Tokenizer())
-    return against_reference(
-        kind, lambda text, reference: scorer.score(target=reference, prediction=text)[kind].fmeasure
-    )
+
+    def mark(item: Item, answer: Answer) -> Mark:
+        if item.reference is None:
+            return NO_REFERENCE
+        if max(len(_words(answer.text)), len(_words(item.reference))) > ROUGE_WORDS:
+            return Mark(None, "too_long_to_compare")
+        return Mark(float(scorer.score(target=item.reference, prediction=answer.text)[kind].fmeasure))
+
+    return Each(kind, mark)
 
 
 class _Tokenizer:

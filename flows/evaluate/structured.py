@@ -18,6 +18,8 @@ from schemas.records import Item
 
 PATTERN_S = 0.2
 """The longest that one answer may be searched: patterns that need more are explosive."""
+SLOW_MOST = 20
+"""So many slow answers, four seconds of them, are enough to know such a pattern."""
 _NUMBER = re.compile(
     r"(?:(?<![\w)])([-−+])[$€£]?)?"  # a sign; in `3-4` the dash is none
     r"((?:\d{1,3}(?:[,\u00a0\u2009\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
@@ -27,7 +29,8 @@ _NUMBER = re.compile(
 def pattern(pattern: str, ignore_case: bool = False) -> Scorer:
     """1 if the pattern is found in the text; with a group in it, 1 if what the first group took is the reference.
 
-    `pattern_too_slow` where one answer takes more than PATTERN_S. Raises SettingsError for a pattern that is none.
+    `pattern_too_slow` where one answer takes more than PATTERN_S, and for all that come after SLOW_MOST such answers.
+    Raises SettingsError for a pattern that is none.
     """
     import regex  # type: ignore[import-untyped]  # noqa: PLC0415 slow to import; unlike `re` it can be stopped
 
@@ -36,10 +39,16 @@ def pattern(pattern: str, ignore_case: bool = False) -> Scorer:
     except regex.error as error:
         raise SettingsError(f"evaluate.scorer_options: {pattern!r} is not a pattern: {error}") from error
 
+    slow = 0
+
     def mark(item: Item, answer: Answer) -> Mark:
+        nonlocal slow
+        if slow == SLOW_MOST:
+            return Mark(None, "pattern_too_slow")
         try:
             found = search(answer.text, timeout=PATTERN_S)
         except TimeoutError:
+            slow += 1
             return Mark(None, "pattern_too_slow")
         if found is None or not found.re.groups:
             return Mark(float(found is not None))

@@ -110,6 +110,12 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
 
 
+@needs_rouge
+def test_a_book_is_not_compared_word_by_word() -> None:
+    """Longer texts than the library can take in seconds are unscored, not waited for."""
+    assert mark(rouge(), "word " * 100_000, "word") == Mark(None, "too_long_to_compare")
+
+
 def test_rouge_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """An extra that is missing is named with the command that installs it."""
     monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)

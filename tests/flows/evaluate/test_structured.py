@@ -9,7 +9,7 @@ import pytest
 
 from flows.evaluate.answers import Answer
 from flows.evaluate.scorers import NO_REFERENCE, Each, Mark
-from flows.evaluate.structured import json_schema, last_number, numeric, pattern, tool_calls
+from flows.evaluate.structured import SLOW_MOST, json_schema, last_number, numeric, pattern, tool_calls
 from schemas.errors import SettingsError
 from schemas.records import Item
 
@@ -72,7 +72,19 @@ def test_a_pattern_is_searched() -> None:
 
 def test_an_explosive_pattern_is_stopped() -> None:
     """A pattern that would search for years is given up: no score, and the run goes on."""
-    assert mark(pattern(r"^(a|aa)+$"), "a" * 5000 + "b") == Mark(None, "pattern_too_slow")
+    explosive = pattern(r"^(?:a|aa)+$")
+
+    assert mark(explosive, "a" * 5000 + "b") == Mark(None, "pattern_too_slow")
+    assert mark(explosive, "aa") == Mark(1.0)
+
+
+def test_a_pattern_that_is_always_slow_is_given_up() -> None:
+    """An eval set of ten thousand slow answers takes seconds, not an hour."""
+    explosive = pattern(r"^(?:a|aa)+$")
+    for _ in range(SLOW_MOST):
+        mark(explosive, "a" * 5000 + "b")
+
+    assert mark(explosive, "aa") == Mark(None, "pattern_too_slow")
 
 
 SCHEMA = {"type": "object", "required": ["total"], "properties": {"total": {"type": "number", "minimum": 0}}}
