@@ -263,7 +263,9 @@ class TriageSettings(Struct, frozen=True, kw_only=True):
     keep_windows: PositiveInt = 10_000
     """How many of the newest windows are kept, over all groups: a day of 34 groups."""
     web_port: int = 6066
-    """Port of the live page, on loopback; 0 takes a free one."""
+    """Port of the live page; 0 takes a free one."""
+    web_host: str = "127.0.0.1"
+    """Address that the live page listens on. It has no password: open it only inside a container or a closed network."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

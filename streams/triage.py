@@ -28,6 +28,7 @@ from schemas.events import Alert, Candidate, Decision, Event, Feedback, Interact
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
 from streams import board, canary
+from streams.admin import Admin
 from streams.canary import Met, Promotion, Watch, promotion_of
 from streams.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, sum_of, watch, window_start
 
@@ -57,7 +58,9 @@ def main(settings: Settings, roll_back: RollBack | None = None) -> None:
     import faust  # noqa: PLC0415 - lazy: a second of import that the archiver, started by the same door, need not pay
 
     (settings.home_path / "triage").mkdir(parents=True, exist_ok=True)
-    worker = faust.Worker(Triage(settings, roll_back).app, loglevel="INFO", console_port=0)
+    app = Triage(settings, roll_back).app
+    Admin(settings.kafka).ensure_topics()
+    worker = faust.Worker(app, loglevel="INFO", console_port=0)
     worker.execute_from_commandline()
 
 
@@ -323,8 +326,8 @@ def _app(settings: Settings) -> faust.App:
         topic_disable_leader=True,
         stream_wait_empty=False,
         worker_redirect_stdouts=False,
-        web_bind="127.0.0.1",
-        web_host="127.0.0.1",
+        web_bind=settings.triage.web_host,
+        web_host=settings.triage.web_host,
         web_port=settings.triage.web_port,
     )
 

@@ -1,0 +1,42 @@
+"""The containers run what `flywheel up` runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.cli import COMMANDS
+from schemas.settings import load
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_every_container_runs_a_command_that_exists() -> None:
+    """Each service of our image names a command of `flywheel`; Prefect's own server is the one other program."""
+    ours = {name: each for name, each in COMPOSE["services"].items() if each.get("image") == "llm-flywheel"}
+
+    assert {name: each["command"][0] for name, each in ours.items() if "entrypoint" not in each} == {
+        "archiver": "archive", "triage": "triage", "flows": "serve",
+    }  # fmt: skip
+    assert {"archive", "triage", "serve"} <= COMMANDS.keys()
+
+
+def test_the_settings_of_the_containers_are_settings() -> None:
+    """No variable in the file is unknown or has a value that cannot work."""
+    environment = COMPOSE["services"]["triage"]["environment"]
+    given = {name: str(value) for name, value in environment.items() if value is not None}
+
+    settings = load({}, given | {"FLYWHEEL_APPLICATION": "support-bot"})
+
+    assert settings.kafka.bootstrap_servers == "kafka:19092"
+
+
+def test_nothing_is_published_beyond_this_machine() -> None:
+    """None of the pages has a password, so every published port is bound to loopback."""
+    ports = [port for each in COMPOSE["services"].values() for port in each.get("ports", [])]
+
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
