@@ -18,8 +18,8 @@ from schemas.records import Item
 
 PATTERN_S = 0.2
 """The longest that one answer may be searched: patterns that need more are explosive."""
-SLOW_MOST = 20
-"""So many slow answers, four seconds of them, are enough to know such a pattern."""
+SLOW_MOST = 5
+"""So many slow answers are enough to know such a pattern by."""
 _NUMBER = re.compile(
     r"(?:(?<![\w)])([-−+])[$€£]?)?"  # a sign; in `3-4` the dash is none
     r"((?:\d{1,3}(?:[,\u00a0\u2009\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
