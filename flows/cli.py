@@ -17,6 +17,7 @@ from rich.console import Console
 
 from flows.commands import (
     archive,
+    broker,
     candidate,
     champion,
     clusters,
@@ -63,11 +64,12 @@ def prepare(
     context.obj = settings if context.invoked_subcommand in STARTERS else with_addresses(settings)
 
 
-STARTERS = {"up", "demo"}
+STARTERS = {"up", "demo", "broker"}
 """Commands that start a broker and a Prefect server; all others find those of a running `flywheel up`."""
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "up": up.up,
+    "broker": broker.broker,
     "replay": replay.replay,
     "archive": archive.archive,
     "triage": triage.triage,

@@ -1,6 +1,7 @@
 """The flows under Prefect: what is served, when it runs by itself, and what is put right when serving begins.
 
     turn ▸ hourly            cluster ▶ curate, and an evaluation for every candidate that still waits
+    maintain ▸ nightly       forget, retire, compact, vacuum, audit
     evaluate-and-promote     when a candidate is registered
     cluster, curate, evaluate, promote    by hand, from the UI
 
@@ -38,6 +39,7 @@ from flows.cluster.flow import cluster_flow
 from flows.context import SERVED_MARK, lake_of, prefect_url, settings_from_environment
 from flows.curate.flow import curate_flow
 from flows.evaluate.flow import evaluate_flow
+from flows.maintain.flow import maintain_flow
 from flows.orchestrator import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
 from flows.turn import turn, waiting
@@ -93,6 +95,7 @@ def evaluate_and_promote_flow(candidate_id: str, application: str | None = None,
 SERVED: tuple[tuple[Flow[..., Any], str, Schedule | None], ...] = (
     (turn_flow, TURN.rpartition("/")[2], Cron("0 * * * *", timezone="UTC", slug="hourly")),
     (evaluate_and_promote_flow, EVALUATION.rpartition("/")[2], None),
+    (maintain_flow, "scheduled", Cron("30 3 * * *", timezone="UTC", slug="nightly")),
     (cluster_flow, "by-hand", None),
     (curate_flow, "by-hand", None),
     (evaluate_flow, "by-hand", None),

@@ -18,6 +18,7 @@ from flows.evaluate.evaluation import evaluate
 from flows.ledger import fold
 from flows.promote.decide import Announce, promote
 from flows.run import Run, begin, finish, finished, latest
+from schemas.errors import NotEnoughData
 from schemas.settings import Settings
 from streams.lake import Lake
 from streams.lake.query import read
@@ -34,6 +35,8 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
     and nothing is done: started twice is turned once. `steps` are the stages in another dress, such as Prefect's.
     Raises NotEnoughData where there is nothing to work on yet.
     """
+    if not lake.exists("interactions"):
+        raise NotEnoughData(f"no interactions have come to the lake at {lake.root} yet: there is nothing to turn")
     run = begin(lake, "turn", settings.application, as_of, RAW, [settings.cluster, settings.curate])
     if (before := finished(lake, run) or _unchanged(lake, run)) is not None:
         return before
