@@ -218,3 +218,41 @@ def test_a_server_that_does_not_stream_is_understood(endpoint: Any, quick: Evalu
     (answer,) = ask(msgspec.structs.replace(quick, stream=True), endpoint.candidate())
 
     assert (answer.text, answer.time_to_first_chunk_ms) == ("whole", None)
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "unreachable"),
+        (b"\x00\xff" * 100, "unreachable"),
+        (OK + b"x: " + b"y" * 100_000 + b"\r\n\r\n", "unreachable"),
+        (OK + b"content-length: 100\r\n\r\n{}", "unreachable"),
+        (OK + b"transfer-encoding: chunked\r\n\r\nzz\r\n", "unreachable"),
+        (OK + b"content-length: 2\r\n\r\n{}", "malformed_answer"),
+        (OK + b"content-length: 99999999999\r\n\r\n" + b" " * 5000, "too_large"),
+        (b"HTTP/1.1 429 X\r\nretry-after: 9e99\r\ncontent-length: 0\r\n\r\n", "rate_limited"),
+        (b"HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n", "server_error"),
+        (b"", "unreachable"),
+    ],
+    ids=["ssh", "noise", "header", "short", "chunk", "no-choices", "long", "odd-retry-after", "odd-status", "silence"],
+)
+def test_what_hardly_is_http_is_named_too(quick: EvaluateSettings, raw: bytes, reason: str) -> None:
+    """A port may belong to anything; whatever bytes it sends make a reason, never an exception."""
+
+    async def main() -> Answer:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(raw)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        settings = msgspec.structs.replace(quick, tries=2, max_response_bytes=1000)
+        candidate = make_candidate("m", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        async with server, Client(settings, seed=1) as client:
+            return await client.ask(make_request(candidate, HELLO, settings=settings))
+
+    assert asyncio.run(main()).unscored == reason
