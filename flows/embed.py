@@ -76,6 +76,11 @@ def on_grid(vectors: NDArray[Any]) -> Vectors:
 class WordLlamaEmbedder:
     """The default: mean of 256-d token vectors that come inside the `wordllama` wheel; offline, about 15k texts/s."""
 
+    TOKEN_WEIGHT = 0.7
+    """A token weighs its vector's length to this power. 1 is the library's own mean; down to 0.5 clusters were better
+    on every set tried (banking requests, halves of them, the demo's utterances: AMI +.005 to +.02) and paraphrases
+    stood out more (GSM8K: .867 found at .030 false pairs a row, against .861 at .044). At 0 all is lost."""
+
     def __init__(self) -> None:
         import wordllama  # noqa: PLC0415 lazy: 2 s of import that most commands do not need
 
@@ -83,10 +88,13 @@ class WordLlamaEmbedder:
         # no leave to download, it finds both there.
         folder = Path(wordllama.__file__).parent
         model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-        self._table = np.ascontiguousarray(model.embedding, dtype=np.float32)
+        table = np.ascontiguousarray(model.embedding, dtype=np.float32)
+        norms = np.linalg.norm(table, axis=1, keepdims=True)
+        self._table = table * np.maximum(norms, 1e-6) ** (self.TOKEN_WEIGHT - 1)
         self._tokenizer = model.tokenizer
         self._tokenizer.no_padding()
-        self.id = f"wordllama-{importlib.metadata.version('wordllama')}-{self._table.shape[1]}"
+        version = importlib.metadata.version("wordllama")
+        self.id = f"wordllama-{version}-{self._table.shape[1]}-w{self.TOKEN_WEIGHT}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Mean of each text's token vectors, summed in token order: no padding, so no neighbour can change a row."""

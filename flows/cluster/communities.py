@@ -1,11 +1,14 @@
 """Rows into communities, with no number of clusters to choose.
 
-k-nearest-neighbour graph, shared-neighbour weights, Leiden (V. A. Traag, L. Waltman, N. J. van Eck, "From Louvain to
-Leiden", Scientific Reports 9, 2019) by scikit-network. Deterministic for rows in a fixed order: sort by content first.
-Go on to `identity.py`, which decides which communities are old acquaintances.
+k-nearest-neighbour graph; shared-neighbour weights; Leiden (V. A. Traag, L. Waltman, N. J. van Eck, "From Louvain to
+Leiden", Scientific Reports 9, 2019) several times, for the weight that its runs agree on (A. Lancichinetti and
+S. Fortunato, "Consensus clustering in complex networks", Scientific Reports 2, 2012); and Leiden once more.
+Deterministic for rows in a fixed order: sort by content first. Go on to `sample.py` for any number of rows.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,9 @@ from flows.cluster.graph import Ints, neighbours, shared_neighbour_graph
 from flows.embed import Vectors
 
 RESOLUTION = 1.0
+"""Modularity as it was defined. Other values were no better on any set tried, and would be one more thing to tune."""
+VOICES = 10
+"""Leiden runs that are asked whether an edge is inside a community: AMI +.01 over one run; 20 gave no more."""
 MAX_K = 15
 """Neighbours of a row in a large batch. Must stay below the rows of one cluster, see `k_for`."""
 MIN_K = 8
@@ -27,17 +33,30 @@ def k_for(rows: int) -> int:
     return int(np.clip(round(np.sqrt(rows / 5) / 2), MIN_K, MAX_K))
 
 
-def communities(vectors: Vectors, resolution: float = RESOLUTION, k: int | None = None) -> Ints:
+def communities(vectors: Vectors, k: int | None = None) -> Ints:
     """A label for each row, 0 for the largest community; rows of one community lie near the same rows."""
     if len(vectors) < 3:
         return np.zeros(len(vectors), dtype=np.int64)
     found, _ = neighbours(vectors, vectors, k or k_for(len(vectors)), skip_self=True)
-    return of_graph(shared_neighbour_graph(found), resolution)
+    return _leiden(_agreed(shared_neighbour_graph(found)))
 
 
-def of_graph(graph: object, resolution: float = RESOLUTION) -> Ints:
-    """Communities of a weighted graph (scipy CSR)."""
+def _leiden(graph: Any, seed: int = 0, *, shuffle: bool = False) -> Ints:
+    """Communities of a weighted graph (scipy CSR), largest first."""
     from sknetwork.clustering import Leiden  # noqa: PLC0415 lazy: 2 s of import
 
-    leiden = Leiden(resolution, modularity="newman", random_state=0)
+    leiden = Leiden(RESOLUTION, modularity="newman", shuffle_nodes=shuffle, random_state=seed)
     return np.asarray(leiden.fit_predict(graph), dtype=np.int64)
+
+
+def _agreed(graph: Any) -> Any:
+    """Each edge times the share of Leiden runs, each in another order of rows, that keep it inside a community."""
+    edges = graph.tocoo()
+    agreed = np.zeros(len(edges.data), dtype=np.float64)
+    for seed in range(VOICES):
+        labels = _leiden(graph, seed, shuffle=True)
+        agreed += labels[edges.row] == labels[edges.col]
+    weighed = graph.copy()
+    weighed.data = graph.tocsr().data * (agreed / VOICES)
+    weighed.eliminate_zeros()
+    return weighed

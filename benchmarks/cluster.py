@@ -1,0 +1,278 @@
+"""How good, how fast and how steady the clusters are: `python benchmarks/cluster.py --data FILE.jsonl`.
+
+FILE holds `{"text", "label"}` lines; labels are used for scoring only. `--identity` plays two days with classes that
+come, go and stay; `--scale N` measures cost up to N texts. The last line printed is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, v_measure_score
+
+from flows.cluster.graph import Ints
+from flows.cluster.identity import Placement, place, vote
+from flows.cluster.lineage import proposals
+from flows.cluster.placing import REFERENCE_CAP
+from flows.cluster.sample import find
+from flows.cluster.texts import normalise, wordless_apart
+from flows.embed import Vectors, load
+
+MIN_SIZE = 5
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="JSON lines with text and label")
+    parser.add_argument("--embedder", default="wordllama", help="as the setting cluster.embedder")
+    parser.add_argument("--identity", action="store_true", help="two days: new, gone, kept; splits and merges")
+    parser.add_argument("--scale", type=int, metavar="N", help="cost at 10k, 100k, … up to N texts")
+    parser.add_argument("--seeds", type=int, default=3, help="repetitions of --identity")
+    parser.add_argument("--rivals", action="store_true", help="also HDBSCAN, KMeans, and BERTopic where installed")
+    args = parser.parse_args()
+    texts, labels = read(args.data) if args.data else ([], np.zeros(0, dtype=np.int64))
+    if args.scale:
+        result = scale(texts, args.scale, args.embedder)
+    elif args.identity:
+        result = identity(embedded(texts, args.embedder), labels, args.seeds)
+    else:
+        result = quality(texts, labels, args.embedder, args.rivals)
+    print(json.dumps(result))
+
+
+def read(path: Path) -> tuple[list[str], Ints]:
+    """Texts in order of their hash, as the stage has them, with their labels as numbers."""
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    rows.sort(key=lambda row: hashlib.sha256(normalise(row["text"]).encode()).hexdigest())
+    _, labels = np.unique([str(row["label"]) for row in rows], return_inverse=True)
+    return [normalise(row["text"]) for row in rows], labels.astype(np.int64)
+
+
+def embedded(texts: Sequence[str], embedder: str) -> Vectors:
+    """Vectors as the stage computes them."""
+    return wordless_apart(load(embedder).embed(texts))
+
+
+def quality(texts: Sequence[str], labels: Ints, embedder: str, rivals: bool) -> Row:
+    """One clustering of everything against the labels, beside the usual alternatives."""
+    started = time.process_time()
+    vectors = embedded(texts, embedder)
+    embed_s = time.process_time() - started
+    ours = timed(lambda: find(vectors))
+    sizes = np.bincount(ours[0])
+    homeless = float((sizes[ours[0]] < MIN_SIZE).mean())
+    print(f"{len(texts)} texts, {labels.max() + 1} classes, embedded in {embed_s:.1f} CPU s\n")
+    print(f"{'':28}{'AMI':>7}{'ARI':>7}{'V':>7}{'noise':>7}{'found':>7}{'CPU s':>8}")
+    line("flywheel (no k given)", labels, *ours)
+    for name, run in _rivals(vectors, texts, labels).items() if rivals else ():
+        line(name, labels, *timed(run))
+    found, cpu = ours
+    return {
+        "ami": round(adjusted_mutual_info_score(labels, found), 4),
+        "ari": round(adjusted_rand_score(labels, found), 4),
+        "v_measure": round(v_measure_score(labels, found), 4),
+        "unclustered": round(homeless, 4),
+        "clusters": int((sizes >= MIN_SIZE).sum()),
+        "cpu_s": round(embed_s + cpu, 2),
+        "rss_mib": rss_mib(),
+    }
+
+
+def _rivals(vectors: Vectors, texts: Sequence[str], labels: Ints) -> dict[str, Callable[[], Ints]]:
+    classes = int(labels.max()) + 1
+    found: dict[str, Callable[[], Ints]] = {
+        f"KMeans (told k = {classes})": lambda: KMeans(classes, n_init=1, random_state=0).fit_predict(vectors),
+        "HDBSCAN 15 on PCA 16": lambda: HDBSCAN(15, copy=True).fit_predict(
+            PCA(16, random_state=0).fit_transform(vectors)
+        ),
+    }
+    try:
+        from bertopic import BERTopic  # noqa: PLC0415 only where somebody installed it
+    except ImportError:
+        print("(BERTopic is not installed: pip install bertopic)")
+    else:
+        found["BERTopic defaults"] = lambda: np.array(BERTopic().fit_transform(list(texts), vectors)[0])
+    return found
+
+
+def identity(vectors: Vectors, labels: Ints, seeds: int) -> Row:
+    """Two days: a fifth of the classes is new on the second, some are gone, the others go on. And a null day."""
+    rows, nulls = [], []
+    for seed in range(seeds):
+        rows.append(_two_days(vectors, labels, seed, share_new=0.2))
+        nulls.append(_two_days(vectors, labels, seed, share_new=0.0))
+        print(f"seed {seed}: " + ", ".join(f"{key} {value:.3f}" for key, value in rows[-1].items()))
+        print(f"   null day: announced {nulls[-1]['announced']:.0f}, rows called new {nulls[-1]['false_new']:.4f}")
+    lineage = [_lineage(vectors, labels, seed) for seed in range(seeds)]
+    return {
+        "new_recall": round(float(np.mean([row["recall"] for row in rows])), 4),
+        "false_new_share": round(float(np.mean([row["false_new"] for row in rows])), 4),
+        "null_day_new": round(float(np.mean([row["announced"] for row in nulls])), 4),
+        "id_stability": round(float(np.mean([row["kept"] for row in rows + nulls])), 4),
+        "lineage_right": round(float(np.mean(lineage)), 4),
+        "ids_mean_the_same": round(float(np.mean([row["ids_mean_the_same"] for row in rows + nulls])), 4),
+        "new_rows_found": round(float(np.mean([row["rows_found"] for row in rows])), 4),
+    }
+
+
+def _two_days(vectors: Vectors, labels: Ints, seed: int, share_new: float) -> Row:
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(labels.max() + 1)
+    count = round(share_new * len(shuffled))
+    new = shuffled[:count]
+    gone = shuffled[count : count + round(0.08 * len(shuffled))] if count else shuffled[:0]
+    is_new, is_gone, half = np.isin(labels, new), np.isin(labels, gone), rng.random(len(labels)) < 0.5
+    day1 = np.flatnonzero((half | is_gone) & ~is_new)
+    day2 = np.flatnonzero((~half & ~is_gone) | is_new)
+    first = find(vectors[day1])
+    sample = reference(first)
+    placed = place(vectors[day2], np.ones(len(day2), np.int64), vectors[day1][sample], first[sample], MIN_SIZE)
+    return _score(labels[day1], first, labels[day2], placed, new)
+
+
+def reference(labels: Ints) -> Ints:
+    """Rows that stand for each cluster on the next day: the sample that the stage keeps."""
+    parts = [np.flatnonzero(labels == label)[:REFERENCE_CAP] for label in range(int(labels.max()) + 1)]
+    return np.sort(np.concatenate(parts))
+
+
+def _score(before: Ints, first: Ints, after: Ints, placed: Placement, new: Ints) -> Row:
+    is_new = np.isin(after, new)
+    recall = [_announced(after, placed.born, c) for c in new]
+    home = np.where(placed.born >= 0, 10**6 + placed.born, placed.known)
+    kept = [
+        most(home[(after == c) & (home >= 0)]) == most(first[before == c])
+        for c in np.intersect1d(before, after)
+        if ((after == c) & (home >= 0)).any()
+    ]
+    return {
+        "recall": float(np.mean(recall)) if recall else 0.0,
+        "rows_found": float((placed.born[is_new] >= 0).mean()) if is_new.any() else 0.0,
+        "false_new": float((placed.born[~is_new] >= 0).mean()),
+        "announced": float(placed.born.max() + 1),
+        "waiting": float(((placed.born < 0) & (placed.known < 0)).mean()),
+        "kept": float(np.mean(kept)),
+        "ids_mean_the_same": _ids_kept(before, first, after, placed.known),
+    }
+
+
+def _ids_kept(before: Ints, first: Ints, after: Ints, known: Ints) -> float:
+    """Share of surviving ids that mean the same on the second day: the class that was the largest in it still is."""
+    kept = []
+    for id_ in range(int(first.max()) + 1):
+        meaning = most(before[first == id_])
+        if (first == id_).sum() >= MIN_SIZE and (after == meaning).any():
+            kept.append(bool((known == id_).any()) and most(after[known == id_]) == meaning)
+    return float(np.mean(kept))
+
+
+def _announced(after: Ints, born: Ints, wanted: int) -> bool:
+    """Whether a class has an id of its own: one in which it is the largest class, and that most of its rows are new."""
+    rows = born[after == wanted]
+    if (rows >= 0).mean() < 0.5:
+        return False
+    return most(after[born == most(rows[rows >= 0])]) == wanted
+
+
+def most(values: Ints) -> int:
+    """The most frequent value."""
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[counts.argmax()])
+
+
+def _lineage(vectors: Vectors, labels: Ints, seed: int) -> float:
+    """Share of planted splits and merges that are proposed.
+
+    The living clusters are those of a first day, half of the rows, except that five pairs of them live under one id
+    each (to be split), and each of five others lives under two (to be merged). The second day is placed by vote, and
+    everything is clustered afresh.
+    """
+    rng = np.random.default_rng(seed)
+    first_day = rng.random(len(labels)) < 0.5
+    first = find(vectors[first_day])
+    sizes = np.bincount(first)
+    shuffled = rng.permutation(np.flatnonzero(sizes >= 40))
+    count = min(5, len(shuffled) // 3)
+    splits, merges = shuffled[: 2 * count].reshape(-1, 2), shuffled[2 * count : 3 * count]
+    planted = {("split", (int(one),)) for one, _ in splits}
+    planted |= {("merge", (int(label), len(sizes) + n)) for n, label in enumerate(merges)}
+    living = first.copy()
+    for one, other in splits:
+        living[living == other] = one
+    for n, label in enumerate(merges):
+        living[(first == label) & (rng.random(len(first)) < 0.5)] = len(sizes) + n
+    homes = np.full(len(labels), -1, dtype=np.int64)
+    homes[first_day] = living
+    homes[~first_day], _ = vote(vectors[~first_day], vectors[first_day], living)
+    proposed = {(p.kind, p.clusters) for p in proposals(vectors, find(vectors), homes)}
+    right, wrong = len(planted & proposed), len(proposed - planted)
+    print(f"   lineage: {right} of {len(planted)} planted found, {wrong} others; missed {sorted(planted - proposed)}")
+    return right / max(len(planted), 1)
+
+
+def scale(texts: Sequence[str], top: int, embedder: str) -> Row:
+    """Embedding and clustering of ever more texts: real ones, and perturbed copies where they run out."""
+    sizes = [n for n in (10_000, 100_000, 300_000, 1_000_000, top) if n <= top]
+    points = []
+    print(f"{'texts':>10}{'wall s':>10}{'CPU s':>10}{'clusters':>10}{'RSS MiB':>10}")
+    embedded(texts[:100], embedder)  # imports and weights are paid once, not by the first size
+    find(embedded(texts[:1000], embedder))
+    for n in sorted(set(sizes)):
+        batch = perturbed(texts, n)
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = find(embedded(batch, embedder))
+        points.append((n, time.perf_counter() - wall, time.process_time() - cpu))
+        print(f"{n:>10}{points[-1][1]:>10.1f}{points[-1][2]:>10.1f}{found.max() + 1:>10}{rss_mib():>10}", flush=True)
+    logs = np.log([[n, cpu] for n, _, cpu in points])
+    exponent = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(points) > 1 else None
+    n, wall, cpu = points[-1]
+    return {"n": n, "wall_s": round(wall, 1), "cpu_s": round(cpu, 1), "rss_mib": rss_mib(), "exponent": exponent}
+
+
+def perturbed(texts: Sequence[str], n: int) -> list[str]:
+    """N texts: the real ones, then copies with words dropped, swapped and added; no two need be equal."""
+    rng = np.random.default_rng(0)
+    fillers = ("please", "hi", "thanks", "now", "really", "today", "again", "help")
+    made = list(texts[:n])
+    while len(made) < n:
+        words = texts[len(made) % len(texts)].split()
+        kept = [word for word in words if rng.random() > 0.15] or words
+        kept.insert(int(rng.integers(len(kept) + 1)), fillers[int(rng.integers(len(fillers)))])
+        i, j = rng.integers(len(kept), size=2)
+        kept[i], kept[j] = kept[j], kept[i]
+        made.append(" ".join(kept))
+    return made
+
+
+def timed(run: Callable[[], Ints]) -> tuple[Ints, float]:
+    """What a call gives, and its CPU seconds."""
+    started = time.process_time()
+    return run(), time.process_time() - started
+
+
+def line(name: str, labels: Ints, found: Ints, cpu: float) -> None:
+    """One row of the table; rows without a cluster count as one cluster of their own."""
+    noise = float((found < 0).mean())
+    scores = [score(labels, found) for score in (adjusted_mutual_info_score, adjusted_rand_score, v_measure_score)]
+    print(f"{name:28}" + "".join(f"{s:7.3f}" for s in scores) + f"{noise:7.2f}{found.max() + 1:7}{cpu:8.1f}")
+
+
+def rss_mib() -> int:
+    """Peak memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    main()
