@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from flows.run import plain
 from schemas.errors import CommitConflict, LedgerBroken, LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision, to_json
 from schemas.records import content_hash
@@ -91,7 +92,7 @@ def append(
     """
     draft = Decision(
         id=id,
-        time=time.astimezone(UTC),
+        time=plain(time),
         application=application,
         action=action,  # type: ignore[arg-type]  # msgspec checks it when it is decoded below
         candidate=candidate,

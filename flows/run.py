@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def begin(
     **inputs: str,
 ) -> Run:
     """Fix what a run reads. `settings` is the part of the settings that changes its result; `inputs` any other ids."""
+    as_of = plain(as_of)
     what: dict[str, Any] = {
         "stage": stage,
         "application": application,
@@ -87,6 +88,12 @@ def runs(lake: Lake, stage: str, application: str) -> list[dict[str, Any]]:
 def latest(lake: Lake, stage: str, application: str) -> dict[str, Any] | None:
     """The newest finished run of a stage, or None."""
     return next(reversed(runs(lake, stage, application)), None)
+
+
+def plain(moment: datetime) -> datetime:
+    """A moment as Python's own datetime in UTC: Prefect's scheduled times are a subclass that no encoder knows."""
+    utc = moment.astimezone(UTC)
+    return datetime.combine(utc.date(), utc.time(), UTC)
 
 
 @functools.cache

@@ -42,6 +42,7 @@ from flows.evaluate.flow import evaluate_flow
 from flows.maintain.flow import maintain_flow
 from flows.orchestrator import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
+from flows.run import plain
 from flows.turn import turn, waiting
 from schemas.errors import NotEnoughData
 
@@ -61,7 +62,7 @@ def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
     """Cluster, curate, and ask for an evaluation of every candidate that still waits for one."""
     settings = settings_from_environment()
     settings = msgspec.structs.replace(settings, application=application or settings.application)
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     for candidate_id in waiting(lake, settings):
         request_evaluation(settings, candidate_id, moment.isoformat())
@@ -79,7 +80,7 @@ def evaluate_and_promote_flow(candidate_id: str, application: str | None = None,
     """Compare a candidate with the champion and decide."""
     settings = settings_from_environment()
     settings = msgspec.structs.replace(settings, application=application or settings.application)
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     known = {"application": settings.application, "as_of": moment.isoformat()}
     try:
         evaluation = evaluate_flow(candidate_id, **known)

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from flows.cluster.clustering import cluster
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
-from flows.run import latest
+from flows.run import latest, plain
 
 __all__ = ["cluster", "cluster_flow"]
 Row = dict[str, Any]
@@ -24,7 +24,7 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> Ro
     """Find out what goes wrong in production, and which of it is new."""
     settings = settings_from_environment()
     settings = msgspec.structs.replace(settings, application=application or settings.application)
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = cluster(lake, settings, moment)
     run = latest(lake, "cluster", settings.application)

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
 from flows.curate.make import curate
+from flows.run import plain
 
 __all__ = ["curate", "curate_flow"]
 
@@ -22,7 +23,7 @@ def curate_flow(application: str | None = None, as_of: str | None = None) -> dic
     """Build the application's training and eval datasets as of an instant (default: the run's scheduled start)."""
     settings = settings_from_environment()
     settings = msgspec.structs.replace(settings, application=application or settings.application)
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     summary = curate(lake_of(settings), settings, moment)
     for part in ("training", "eval"):
         _, _, body = (Path(summary[part]["path"]) / "README.md").read_text().split("---", 2)

@@ -15,6 +15,7 @@ from flows.context import lake_of, settings_from_environment
 from flows.evaluate.evaluation import comparison_of, evaluate
 from flows.evaluate.report import markdown, rows
 from flows.evaluate.runner import Progress
+from flows.run import plain
 
 __all__ = ["evaluate", "evaluate_flow"]
 
@@ -26,7 +27,7 @@ def evaluate_flow(
     """Compare a candidate (default: the newest that waits) with the champion on the newest eval set."""
     settings = settings_from_environment()
     settings = msgspec.structs.replace(settings, application=application or settings.application)
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = evaluate(lake, settings, moment, candidate_id, _teller())
     comparison = comparison_of(lake, summary["evaluation_id"])

@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
 from flows.maintain.upkeep import maintain
+from flows.run import plain
 
 __all__ = ["maintain", "maintain_flow"]
 
@@ -19,7 +20,7 @@ __all__ = ["maintain", "maintain_flow"]
 def maintain_flow(as_of: str | None = None) -> dict[str, Any]:
     """Forget, retire, compact, vacuum and audit all tables."""
     settings = settings_from_environment()
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     summary = maintain(lake_of(settings), settings, moment)
     for incident in summary["incidents"]:
         get_run_logger().error("%s in %s: %s", incident["what"], incident["table"], incident["detail"])

@@ -23,6 +23,7 @@ from flows.context import lake_of, settings_from_environment
 from flows.promote.decide import Approval, promote
 from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
+from flows.run import plain
 from schemas.errors import LedgerError, UsageError
 from schemas.events import Candidate
 from schemas.records import Verdict
@@ -46,7 +47,7 @@ def promote_flow(evaluation_id: str, application: str | None = None, as_of: str 
     """Decide on an evaluation; suspended for a person's word where `gate.approval` asks for it."""
     settings = settings_from_environment()
     settings = msgspec.structs.replace(settings, application=application or settings.application)
-    moment = datetime.fromisoformat(as_of) if as_of else flow_run.scheduled_start_time
+    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     with Announcer(settings.kafka) as announce:
         summary = promote(lake, settings, moment, evaluation_id, announce)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,19 @@ def test_the_same_decision_twice_is_one_row(three: Lake) -> None:
     assert promote(three, model("b"), model("a")) == first
     assert ledger.register(three, APP, model("b"), time=NOW).sequence == 1
     assert ledger.verify(three, APP) == 3
+
+
+class Scheduled(datetime):
+    """A moment as Prefect gives it: a subclass of datetime, and not in UTC."""
+
+
+def test_a_scheduled_time_is_a_time_like_any_other(lake: Lake) -> None:
+    """Subclasses that no encoder knows become Python's own datetime in UTC, to the microsecond."""
+    there = Scheduled(2026, 1, 5, 10, 0, 0, 123456, timezone(timedelta(hours=1)))
+    row = ledger.bootstrap(lake, APP, model("a"), "first", time=there)
+
+    assert (type(row.time), row.time) == (datetime, NOW)
+    assert ledger.verify(lake, APP) == 1
 
 
 def test_applications_have_ledgers_of_their_own(three: Lake) -> None:
