@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz.fuzz import ratio
+from rapidfuzz.process import extractOne
 from rensa import RMinHash
 
 GRAM = 4
@@ -63,7 +64,8 @@ def gram_sets(texts: Sequence[str]) -> Grams:
         values |= letters[place : place + count] << np.uint32(8 * place)
     row = np.repeat(np.arange(len(encoded)), lengths)
     within = row[:count] == row[GRAM - 1 :]  # a gram that reaches into the next text is none
-    keys = np.unique((row[:count][within].astype(np.uint64) << np.uint64(32)) | values[within])
+    keys = np.sort((row[:count][within].astype(np.uint64) << np.uint64(32)) | values[within])
+    keys = keys[np.diff(keys, prepend=~keys[:1]) != 0]  # numpy's own `unique` hashes, at a third of the speed
     offsets = np.searchsorted(keys >> np.uint64(32), np.arange(len(encoded) + 1).astype(np.uint64))
     return Grams(keys.astype(np.uint32), offsets.astype(np.int64))
 
@@ -87,12 +89,13 @@ def stars(texts: Sequence[str], near: float) -> list[int]:
 def _near_stars(texts: list[str], near: float) -> list[int]:
     kept: dict[int, list[int]] = {}
     place = list(range(len(texts)))
+    letters = [text[:MAX_CHARS] for text in texts]
     for row, bands in enumerate(_shared_bands(texts)):
-        candidates = {other for band in bands for other in kept.get(band, ())}
-        scored = [(similarity(texts[row], texts[other], near), -other) for other in candidates]
-        best, other = max(scored, default=(0.0, 0))
-        if best >= near:
-            place[row] = -other
+        candidates = sorted({other for band in bands for other in kept.get(band, ())})
+        choices = [letters[other] for other in candidates]
+        found = extractOne(letters[row], choices, scorer=ratio, score_cutoff=100 * near)
+        if found is not None:
+            place[row] = candidates[found[2]]
             continue
         for band in bands:
             representatives = kept.setdefault(band, [])

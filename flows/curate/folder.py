@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.curate.card import card
@@ -75,8 +76,9 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
     shutil.rmtree(hidden, ignore_errors=True)
     (hidden / "data").mkdir(parents=True)
     digest = hashlib.sha256(to_json({"name": name}).encode())
+    schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
     counts = {
-        f"{kind}/{split}": _write_part(hidden / "data", kind, split, examples, digest)
+        f"{kind}/{split}": _write_part(hidden / "data", (kind, split), examples, schemas[kind], digest)
         for (kind, split), examples in parts.items()
     }
     sha256 = digest.hexdigest()
@@ -89,7 +91,6 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
         **facts,
     }
     (hidden / "manifest.json").write_bytes(pretty(manifest))
-    schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
     (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
     (hidden / "README.md").write_text(card(manifest))
     if not reveal(hidden, root / manifest["version"]):
@@ -109,9 +110,9 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_part(data: Path, kind: str, split: str, examples: Sequence[Example], digest: Any) -> int:
+def _write_part(data: Path, part: Part, examples: Sequence[Example], schema: pa.Schema, digest: Any) -> int:
     """Write the shards of one config and split, a group at a time; returns the number of rows."""
-    schema = schema_of(kind, any(map(uses_tools, examples)))
+    kind, split = part
     shards = max(1, -(-len(examples) // SHARD))
     count = 0
     for shard in range(shards):

@@ -12,6 +12,7 @@ says, and `interaction_id`, where it came from. Go on to `folder.py`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -118,9 +119,32 @@ def uses_tools(example: Example) -> bool:
 
 
 def to_arrow(rows: list[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as an Arrow table of the schema; JSON columns are written as text and cast (pyarrow cannot build them)."""
-    plain = pa.schema([field.with_type(_storage(field.type)) for field in schema])
-    return pa.Table.from_pylist([_encoded(row, schema) for row in rows], schema=plain).cast(schema)
+    """Rows as an Arrow table of the schema."""
+    return pa.Table.from_arrays([_column(rows, field) for field in schema], schema=schema)
+
+
+def _column(rows: list[Row], field: pa.Field) -> pa.Array:
+    values = [row.get(field.name) for row in rows]
+    if field.name in CHAT:
+        return _chat_column(values, field.type)
+    if field.name == "tools":
+        values = [_texts(value) for value in values]
+    return pa.array(values, _storage(field.type)).cast(field.type)
+
+
+def _chat_column(chats: list[Any], kind: pa.ListType) -> pa.Array:
+    """Messages flat, field by field: three times as fast as from nested values, and JSON cannot be built otherwise."""
+    messages = [message for chat in chats for message in chat or ()]
+    fields = []
+    for field in kind.value_type:
+        values = [message.get(field.name) for message in messages]
+        if field.name == "tool_calls":
+            values = [_texts(_calls(calls)) for calls in values]
+        fields.append(pa.array(values, _storage(field.type)).cast(field.type))
+    offsets = pa.array(itertools.accumulate((len(chat or ()) for chat in chats), initial=0), pa.int32())
+    return pa.ListArray.from_arrays(
+        offsets, pa.StructArray.from_arrays(fields, fields=list(kind.value_type)), type=kind
+    )
 
 
 def _row(example: Example, **own: Any) -> Row:
@@ -136,17 +160,6 @@ _COPIED = [field.name for field in SOURCE if field.name != "row_id"]
 def _decode(messages_json: str) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = msgspec.json.decode(messages_json)
     return messages
-
-
-def _encoded(row: Row, schema: pa.Schema) -> Row:
-    """Tool calls and tools as JSON text; arguments as the object that chat templates expect."""
-    made = {name: row.get(name) for name in schema.names}
-    for name in CHAT & made.keys():
-        if messages := made.get(name):
-            made[name] = [{**m, "tool_calls": _texts(_calls(m.get("tool_calls")))} for m in messages]
-    if "tools" in made:
-        made["tools"] = _texts(made["tools"])
-    return made
 
 
 def _calls(calls: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
@@ -168,10 +181,7 @@ def _texts(values: list[dict[str, Any]] | None) -> list[str] | None:
 
 
 def _storage(kind: pa.DataType) -> pa.DataType:
-    if isinstance(kind, pa.BaseExtensionType):
-        return kind.storage_type
+    """What a JSON column is built from before it is cast: text."""
     if pa.types.is_list(kind):
         return pa.list_(_storage(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([kind.field(i).with_type(_storage(kind.field(i).type)) for i in range(kind.num_fields)])
-    return kind
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind

@@ -1,0 +1,361 @@
+"""How good and how fast the datasets are made: duplicates, leaks, the same bytes, writing, personal data.
+
+    python benchmarks/datasets.py --data FILE.jsonl [--rows N]     lines of {"text": …}
+    python benchmarks/datasets.py --pii FILE.jsonl                 … {"text", "spans": [{"start", "end", "kind"}]}
+
+Prints a table for people and, last, one line of JSON. Needs `datasketch` beside the package's own dependencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import string
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+from flows.curate.build import build
+from flows.curate.dedup import normalise, stars
+from flows.curate.examples import Found
+from flows.curate.folder import write
+from flows.curate.redact import Redactor
+from flows.curate.split import unit_of
+from schemas.records import Example
+from schemas.settings import CurateSettings, Recipe
+
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = CurateSettings(paraphrase=1)
+FACTS = {
+    "as_of": AS_OF.isoformat(), "versions": {}, "settings_hash": "0" * 64, "code_version": "benchmark",
+    "settings": {"near_duplicate": 0.85, "paraphrase": 1, "paraphrase_margin": 0}, "split": {"eval_share": 0.2},
+    "guards": 0, "origins": {}, "clusters": {}, "dropped": {}, "redacted": {}, "run_id": "0" * 32,
+}  # fmt: skip
+KINDS = {
+    "email": ("email_address", "e_mail", "mail"),
+    "phone": ("phone_number", "telephone", "mobile", "fax"),
+    "card": ("credit_card", "credit_card_number", "creditcard", "card_number", "pan"),
+    "iban": ("iban_code",),
+    "ssn": ("us_ssn", "social_security_number"),
+    "national_id": ("cpf", "dni", "nie", "nir", "nino", "uk_nino", "nhs", "uk_nhs", "aadhaar", "in_aadhaar", "es_nif",
+                    "it_fiscal_code", "codice_fiscale", "sin", "tax_id", "id_number"),
+    "ip": ("ip_address", "ipv4", "ipv6"),
+    "mac": ("mac_address",),
+    "crypto": ("crypto_address", "bitcoin", "ethereum", "wallet"),
+    "passport": ("us_passport", "passport_number"),
+    "licence": ("driver_license", "drivers_license", "driving_licence", "us_driver_license"),
+    "account": ("bank_account", "account_number", "us_bank_number", "routing_number", "sort_code"),
+    "birth_date": ("date_of_birth", "dob", "birthdate"),
+    "api_key": ("token", "secret", "aws_key", "aws_access_key", "github_token", "openai_key", "stripe_key",
+                "slack_token", "access_token", "bearer", "key"),
+    "private_key": ("pem", "ssh_key"),
+    "password": ("credential", "credentials", "url_password"),
+    "name": ("person", "person_name"),
+    "address": ("street_address", "location", "postal_address", "postcode"),
+}  # fmt: skip
+"""Our kinds, and the names that others give them."""
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="real texts, a line of JSON each")
+    parser.add_argument("--pii", type=Path, help="labelled texts, a line of JSON each")
+    parser.add_argument("--rows", type=int, default=100_000, help="chats to write beside `datasets`")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        _child(*given.child, given)
+    elif given.pii:
+        _last(pii(given.pii))
+    elif given.data:
+        _last(datasets(given.data, given.rows))
+    else:
+        parser.error("give --data FILE or --pii FILE")
+
+
+def datasets(file: Path, rows: int) -> dict[str, Any]:
+    """All figures of `--data`."""
+    rng = random.Random(7)
+    texts = list(dict.fromkeys(text for text in _texts(file) if len(normalise(text).split()) > 2))[:8_000]
+    planted, sources = plant(rng, texts)
+    return {
+        **duplicates(planted, sources),
+        **leaks(rng, texts[:3_000]),
+        "same_sha": len({_run_child("build", workers, file=file) for workers in (1, 8)}) == 1,
+        **writing(rows),
+    }
+
+
+def plant(rng: random.Random, texts: Sequence[str]) -> tuple[list[str], dict[int, int]]:
+    """The texts and an edited copy of every second one, shuffled; and copy → original, by place."""
+    vocabulary = [word for text in texts for word in text.split()]
+    edits: list[Callable[[str], str]] = [
+        lambda t: _typos(rng, t),
+        lambda t: rng.choice([t.upper(), t.lower(), t.title()]),
+        lambda t: t + rng.choice([" please", " thanks!", " Thank you.", " asap", " ??"]),
+        lambda t: _words(rng, t, vocabulary),
+    ]
+    rows = [(text, n, False) for n, text in enumerate(texts)]
+    rows += [(edits[n // 2 % 4](texts[n]), n, True) for n in range(0, len(texts), 2)]
+    rng.shuffle(rows)
+    place = {n: at for at, (_, n, copy) in enumerate(rows) if not copy}
+    return [text for text, _, _ in rows], {at: place[n] for at, (_, n, copy) in enumerate(rows) if copy}
+
+
+def duplicates(rows: Sequence[str], sources: dict[int, int]) -> dict[str, float]:
+    """Recall: planted pairs of which one row went. Precision: rows that went for a planted or a plainly alike one."""
+    texts = [normalise(text) for text in rows]
+    began = time.process_time()
+    star = stars(texts, SETTINGS.near_duplicate)
+    ours = len(texts) / (time.process_time() - began)
+    recall = sum(star[copy] != copy or star[source] != source for copy, source in sources.items()) / len(sources)
+    gone = [(row, kept) for row, kept in enumerate(star) if row != kept]
+    right = sum(_alike(texts, sources, row, kept) for row, kept in gone)
+    theirs = _datasketch(texts)
+    print(f"duplicates   recall {recall:.3f}  precision {right / len(gone):.3f}  of {len(texts)} rows {len(gone)} went")
+    print(f"             {ours:,.0f} rows/CPU-s; datasketch {theirs:,.0f}")
+    return {
+        "dedup_recall": round(recall, 4),
+        "dedup_precision": round(right / len(gone), 4),
+        "rows_per_s_vs_datasketch": round(ours / theirs, 2),
+    }
+
+
+def leaks(rng: random.Random, texts: Sequence[str]) -> dict[str, int]:
+    """Near pairs and units across the cut after a build over users who copy one another, counted by brute force."""
+    vocabulary = [word for text in texts for word in text.split()]
+    rows = [(n % (len(texts) // 4), text) for n, text in enumerate(texts)]
+    for n in range(0, len(texts), 3):  # another user says the same: exactly, edited, reordered
+        said = (texts[n], _typos(rng, texts[n]), _words(rng, texts[n], vocabulary), _reordered(rng, texts[n]))[
+            n // 3 % 4
+        ]
+        rows.append((rng.randrange(len(texts) // 4), said))
+    examples = [_example(n, f"user-{user}", text) for n, (user, text) in enumerate(rows)]
+    made = build(Found(tuple(examples), ()), SETTINGS, Recipe(), AS_OF)
+    train, items = [[_grams(e.text) for e in side] for side in (made.taught, made.eval)]
+    pairs = sum(len(a & b) >= 0.55 * len(a | b) for a in train for b in items)
+    bags = {tuple(sorted(normalise(e.text).split())) for e in made.eval}
+    pairs += sum(tuple(sorted(normalise(e.text).split())) in bags for e in made.taught)
+    units = {e.unit for e in made.taught} & {e.unit for e in made.eval}
+    print(
+        f"leaks        {pairs} near pairs and {len(units)} units across {len(train)} train and {len(items)} eval rows"
+    )
+    print(f"             left out: {made.reasons()}")
+    return {"leaked_pairs": pairs, "leaked_units": len(units)}
+
+
+def writing(rows: int) -> dict[str, float]:
+    """Wall time and peak memory of writing chats, beside `Dataset.from_generator(…).to_parquet`, in fresh processes."""
+    figures = {name: json.loads(_run_child(name, 2, rows)) for name in ("flywheel", "datasets")}
+    for name, found in figures.items():
+        print(
+            f"write {rows:>8,} chats  {name:9} {found['wall']:6.1f} s {found['cpu']:6.1f} CPU-s {found['rss']:6.0f} MB"
+        )
+    ours, theirs = figures["flywheel"], figures["datasets"]
+    return {
+        "write_wall_vs_datasets": round(ours["wall"] / theirs["wall"], 3),
+        "write_rss_vs_datasets": round(ours["rss"] / theirs["rss"], 3),
+    }
+
+
+def pii(file: Path) -> dict[str, Any]:
+    """Recall and precision by kind. A span is found where a found one of the same kind overlaps it."""
+    redactor = Redactor(SETTINGS.regions, {})
+    hits: dict[str, Counter[str]] = defaultdict(Counter)
+    lines = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+    began = time.process_time()
+    answers = [redactor.find(line["text"]) for line in lines]
+    speed = len(lines) / max(time.process_time() - began, 1e-9)
+    for line, found in zip(lines, answers, strict=True):
+        wanted = [(span["start"], span["end"], _kind(span["kind"])) for span in line["spans"]]
+        got = [(span.start, span.end, span.kind) for span in found]
+        for left, right, good, bad in ((wanted, got, "found", "missed"), (got, wanted, "right", "wrong")):
+            for start, end, kind in left:
+                there = any(kind == k and start < e and s < end for s, e, k in right)
+                hits[kind][good if there else bad] += 1
+    figures = {kind: _shares(count) for kind, count in sorted(hits.items())}
+    for kind, figure in figures.items():
+        shown = f"recall {_shown(figure['recall'])}  precision {_shown(figure['precision'])}"
+        print(f"{kind:12} {shown}  of {figure['labelled']}")
+    print(f"{speed:,.0f} texts/CPU-s")
+    return {"kinds": figures, "texts_per_cpu_s": round(speed), **_shares(sum(hits.values(), Counter()))}
+
+
+def _shares(count: Counter[str]) -> dict[str, Any]:
+    wanted, got = count["found"] + count["missed"], count["right"] + count["wrong"]
+    return {
+        "recall": round(count["found"] / wanted, 4) if wanted else None,
+        "precision": round(count["right"] / got, 4) if got else None,
+        "labelled": wanted,
+    }
+
+
+def _shown(share: float | None) -> str:
+    return "    –" if share is None else f"{share:.3f}"
+
+
+def _kind(name: str) -> str:
+    plain = name.lower().replace("-", "_").replace(" ", "_")
+    return next((kind for kind, others in KINDS.items() if plain == kind or plain in others), plain)
+
+
+def _child(what: str, workers: str, rows: str, given: argparse.Namespace) -> None:
+    """One measurement in a process of its own."""
+    import pyarrow as pa  # noqa: PLC0415 the parent must not pay for it
+
+    pa.set_cpu_count(int(workers))
+    with tempfile.TemporaryDirectory() as folder:
+        if what == "build":
+            print(_built(given.data, Path(folder), random.Random(int(workers))))
+            return
+        began = time.perf_counter()
+        _write_flywheel(Path(folder), int(rows)) if what == "flywheel" else _write_datasets(Path(folder), int(rows))
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        figures = {
+            "wall": time.perf_counter() - began,
+            "cpu": usage.ru_utime + usage.ru_stime,
+            "rss": usage.ru_maxrss / 1e3,
+        }
+        print(json.dumps(figures))
+
+
+def _built(file: Path, folder: Path, rng: random.Random) -> str:
+    """The SHA-256 of a whole build, its rows arriving in another order in each process."""
+    examples = [_example(n, f"user-{n % 500}", text) for n, text in enumerate(_texts(file)[:3_000])]
+    rng.shuffle(examples)
+    made = build(Found(tuple(examples), ()), SETTINGS, Recipe(), AS_OF)
+    return write(folder, "all-training", {("sft", "train"): made.taught, ("eval", "test"): made.eval}, FACTS).sha256
+
+
+def _run_child(what: str, workers: int, rows: int = 0, file: Path | None = None) -> str:
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        what,
+        str(workers),
+        str(rows),
+        *(["--data", str(file)] if file else []),
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+class _Chats(Sequence[Example]):
+    """Chats made when they are asked for, so that only the writer's own memory counts."""
+
+    def __init__(self, rows: range) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return _Chats(self._rows[at]) if isinstance(at, slice) else _chat_example(self._rows[at])
+
+
+def _write_flywheel(folder: Path, rows: int) -> None:
+    write(folder, "chats", {("sft", "train"): _Chats(range(rows))}, FACTS)
+
+
+def _write_datasets(folder: Path, rows: int) -> None:
+    sys.path.remove(str(Path(__file__).resolve().parent))  # where `datasets` would be this file
+    import datasets as hugging_face  # noqa: PLC0415 only this child measures it
+
+    def generate() -> Iterator[dict[str, Any]]:
+        for n in range(rows):
+            yield {"messages": _chat(n), "interaction_id": f"i-{n:08d}", "unit": f"u-{n}", "origin": "accepted"}
+
+    made = hugging_face.Dataset.from_generator(generate, cache_dir=str(folder / "cache"))
+    made.to_parquet(str(folder / "train.parquet"))
+
+
+def _chat(n: int) -> list[dict[str, str]]:
+    order = n * 7919 % 1_000_003
+    return [
+        {"role": "system", "content": "You are a helpful support agent."},
+        {
+            "role": "user",
+            "content": f"Question {n} about order {order}: where is it, and when will it come to my address?",
+        },
+        {"role": "assistant", "content": f"Order {order} left our warehouse; follow it with the code {n * 104729}."},
+    ]
+
+
+def _chat_example(n: int) -> Example:
+    chat = _chat(n)
+    prompt, answer = json.dumps(chat[:2]), json.dumps(chat[2:])
+    return Example(f"i-{n:08d}", f"u-{n}", prompt, answer, chat[1]["content"], "accepted")
+
+
+def _example(n: int, user: str, text: str) -> Example:
+    prompt, answer = ([{"role": role, "content": text}] for role in ("user", "assistant"))
+    unit = unit_of(user, "", SETTINGS.salt)
+    return Example(f"i-{n:06d}", unit, json.dumps(prompt), json.dumps(answer), text, "accepted", score=0.9, time=AS_OF)
+
+
+def _texts(file: Path) -> list[str]:
+    return [json.loads(line)["text"] for line in file.read_text().splitlines() if line.strip()]
+
+
+def _typos(rng: random.Random, text: str) -> str:
+    for _ in range(rng.choice([1, 2])):
+        at = rng.randrange(len(text))
+        text = text[:at] + rng.choice(["", rng.choice(string.ascii_lowercase)]) + text[at + 1 :]
+    return text
+
+
+def _words(rng: random.Random, text: str, vocabulary: Sequence[str]) -> str:
+    words = text.split()
+    for _ in range(max(1, round(len(words) / 10))):
+        words[rng.randrange(len(words))] = rng.choice(vocabulary)
+    return " ".join(words)
+
+
+def _reordered(rng: random.Random, text: str) -> str:
+    words = text.split()
+    rng.shuffle(words)
+    return " ".join(words)
+
+
+def _alike(texts: Sequence[str], sources: dict[int, int], row: int, kept: int) -> bool:
+    same = sources.get(row, row) == sources.get(kept, kept)
+    return same or SequenceMatcher(None, texts[row], texts[kept], autojunk=False).ratio() >= 0.8
+
+
+def _grams(text: str) -> frozenset[str]:
+    padded = f" {normalise(text)} "
+    return frozenset(padded[at : at + 4] for at in range(max(1, len(padded) - 3)))
+
+
+def _datasketch(texts: Sequence[str]) -> float:
+    """Rows a CPU-second of datasketch's MinHash and LSH, 64 permutations, on the same grams."""
+    from datasketch import MinHash, MinHashLSH  # noqa: PLC0415 only where the benchmark runs
+
+    few = texts[:3_000]
+    began = time.process_time()
+    index = MinHashLSH(threshold=0.7, num_perm=64)
+    for number, text in enumerate(few):
+        sketch = MinHash(num_perm=64)
+        sketch.update_batch([gram.encode() for gram in _grams(text)])
+        index.query(sketch)
+        index.insert(str(number), sketch)
+    return len(few) / (time.process_time() - began)
+
+
+def _last(figures: dict[str, Any]) -> None:
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
