@@ -35,7 +35,7 @@ from schemas.settings import Settings
 from streams.broker import is_free
 from streams.producer import EventProducer
 
-GROWTH = 1.6
+GROWTH = 1.8
 """Each turn's traffic over the last one's: a product that gets better is used more."""
 SEED = 7
 """Of the customers and of the split: the same world in every demo."""
@@ -55,7 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     report: Path | None = None
     keep_running: bool = False
     plant_regression: bool = False
-    interactions: int = 2000
+    interactions: int = 1600
     """Requests in the first turn."""
     now: datetime
     """The demo's today: its turns are the days up to it."""
