@@ -71,6 +71,7 @@ class Triage:
         if settings.triage.alert_clear_rate > settings.triage.alert_rate:
             raise SettingsError("triage.alert_clear_rate must not be above triage.alert_rate")
         self.settings = settings.triage
+        self.max_event_bytes = settings.archive.max_event_bytes
         self.counts: Counter[str] = Counter()
         """What was seen since this process started, and what was dropped, by reason."""
         self.app = _app(settings)
@@ -184,6 +185,9 @@ class Triage:
 
     def _decoded(self, message: faust.types.Message) -> Event | None:
         topic = BY_NAME[message.topic]
+        if len(message.value or b"") > self.max_event_bytes:
+            self.counts["malformed: too_large"] += 1
+            return None
         try:
             event = decode(message.value, type_of(_pairs(message.headers), topic.event_type)).event
         except EventError as error:

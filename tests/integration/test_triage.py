@@ -123,14 +123,14 @@ def test_rates_follow_the_events(watched: Watched) -> None:
 def test_bad_events_are_counted_and_stop_nothing(watched: Watched) -> None:
     """Malformed records of every kind cost a count under the name of their reason."""
     with EventProducer(watched.settings.kafka) as producer:
-        for value in (b"{nope", b"\xff\xfe", b"[]", None, b'{"id": 7}'):
+        for value in (b"{nope", b"\xff\xfe", b"[]", None, b'{"id": 7}', b"x" * 5_000_000):
             producer.send_bytes(INTERACTIONS, "x", value, [])
         producer.send_bytes(FEEDBACK, None, b"{}", [("ce_type", b"llm.unheard.v9")])
     watched.send("after-the-bad", range(100, 105), bad=range(0))
 
     assert eventually(lambda: watched.counts("after-the-bad") == (5, 5, 0))
     reasons = {name for name in watched.report()["events"] if name.startswith("malformed")}
-    assert {"malformed: invalid_json", "malformed: empty", "malformed: unknown_type"} <= reasons
+    assert {f"malformed: {name}" for name in ("invalid_json", "empty", "unknown_type", "too_large")} <= reasons
 
 
 def test_a_bad_window_alerts_once(watched: Watched) -> None:
