@@ -207,6 +207,7 @@ CLUSTERS = Table(
         pa.field("last_seen", TIME),
         pa.field("trend", JSON),  # [[window start, failures, interactions], …]
         pa.field("closure", JSON),  # per promotion: rate before, after, difference with interval, verdict
+        pa.field("segments", JSON),  # model, prompt version, variant → value → [failures, interactions, low, high]
     ]),
     ("run_id", "cluster_id"),
 )  # fmt: skip
@@ -229,7 +230,7 @@ CLUSTER_EVENTS = Table(
         _RUN,
         _APPLICATION,
         pa.field("cluster_id", pa.string(), nullable=False),
-        pa.field("event", pa.string(), nullable=False),  # born, split, merged, resolved, regressed, renamed
+        pa.field("event", pa.string(), nullable=False),  # born, split, merged, resolved, regressed, renamed, suspected
         pa.field("other_ids", TEXTS),
         pa.field("details", JSON),
     ]),

@@ -12,52 +12,28 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 
+from flows.cluster.abuse import suspicions
 from flows.cluster.closure import Promotion, closures
+from flows.cluster.coverage import SEGMENTS
 from flows.cluster.graph import Ints
-from flows.cluster.names import medoid, name_of, terms
-from flows.cluster.outcomes import Judged
+from flows.cluster.namer import Namer
+from flows.cluster.names import name_of, terms
+from flows.cluster.naming import names
+from flows.cluster.placing import Placed
+from flows.cluster.population import Population
 from flows.cluster.state import State
-from flows.cluster.trends import Change, Traffic, Window, changes, counts, status, windows
-from flows.embed import Vectors
+from flows.cluster.structure import lineage_events
+from flows.cluster.themes import themes
+from flows.cluster.trends import Change, Traffic, Window, changes, counts, segments, status, windows
 from schemas.events import to_json
 from schemas.settings import ClusterSettings
 
 Row = dict[str, Any]
 REASONS = 5
-MEDOID_CHARS = 500
-"""Characters of the typical example that a cluster's row keeps."""
-
-
-@dataclass(frozen=True)
-class Population:
-    """All interactions in columns, with the home of each failure."""
-
-    ids: Sequence[str]
-    time: pa.ChunkedArray
-    subjects: Sequence[str]
-    homes: Mapping[str, str]
-    """Interaction → cluster, new placements included."""
-    judged: Judged
-
-    def members(self) -> dict[str, list[int]]:
-        """Rows of each cluster's failures."""
-        found: dict[str, list[int]] = {}
-        for i, outcome in enumerate(self.judged.outcomes):
-            if outcome.outcome == "failed" and (home := self.homes.get(outcome.interaction_id)):
-                found.setdefault(home, []).append(i)
-        return found
-
-    def traffic(self, clusters: Sequence[str]) -> Traffic:
-        """The columns that trends count."""
-        index = {id_: i for i, id_ in enumerate(clusters)}
-        cluster = np.full(len(self.ids), -1, dtype=np.int64)
-        for id_, rows in self.members().items():
-            cluster[rows] = index[id_]
-        seconds = self.time.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
-        _, subject = np.unique(np.array(self.subjects, dtype=object).astype(str), return_inverse=True)
-        return Traffic(seconds, cluster, subject.astype(np.int64))
+THEME_TEXTS = 20
+"""Texts of each cluster that its theme is named by."""
 
 
 @dataclass(frozen=True)
@@ -67,38 +43,51 @@ class Catalogue:
     clusters: list[Row]
     events: list[Row]
     spans: list[Window]
+    themes: dict[str, str]
+    """Theme → its name."""
 
 
 def catalogue(
     people: Population,
     state: State,
-    born: Mapping[str, str | None],
-    vectors: Mapping[str, Vectors],
+    placed: Placed,
     promotions: Sequence[Promotion],
     as_of: datetime,
     settings: ClusterSettings,
+    namer: Namer | None = None,
 ) -> Catalogue:
-    """All clusters, old and new.
-
-    `born`: id → the cluster it may have grown out of. `vectors`: of each born cluster, its members' in order of id.
-    """
-    ids = sorted({*state.clusters, *born})
+    """All clusters, old and new, and what happened to them."""
+    ids = sorted({*state.clusters, *placed.born})
     traffic = people.traffic(ids)
     spans = windows(as_of, settings.window_hours, promotions[-1].time if promotions else None)
     failures, served = counts(traffic, spans, len(ids), settings.subject_cap)
     first = np.array([_first_window(spans, state.resolved.get(id_)) for id_ in ids], dtype=np.int64)
     called = changes(failures, served, first)
     closed = closures(traffic, promotions, len(ids), as_of, settings.subject_cap)
-    members = people.members()
-    named = _names(people, members, born, vectors)
+    parts = _segments(people, traffic, spans[-1], len(ids))
+    sizes = {id_: len(people.members.get(id_, ())) for id_ in ids}
+    themed = themes(ids, placed.sample, placed.sample_homes, sizes, _themes_before(state))
+    named = names(people, state, placed, namer)
     clusters = [
-        _row(
-            id_, called[i], failures[:, i], served, spans, named.get(id_), people, members.get(id_, []), state, settings
-        )
-        | {"closure": to_json(closed[i]), "parent_id": born.get(id_) or state.clusters.get(id_, {}).get("parent_id")}
+        {
+            "cluster_id": id_,
+            **named[id_],
+            **_seen(people, people.members.get(id_, []), state.clusters.get(id_, {})),
+            **_trend(id_, called[i], failures[:, i], served, spans, state, settings),
+            "theme_id": themed.get(id_) or state.clusters.get(id_, {}).get("theme_id"),
+            "parent_id": placed.born.get(id_) or state.clusters.get(id_, {}).get("parent_id"),
+            "alias_of": state.clusters.get(id_, {}).get("alias_of"),
+            "closure": to_json(closed[i]),
+            "segments": to_json(parts[i]),
+        }
         for i, id_ in enumerate(ids)
     ]
-    return Catalogue(clusters, _events(clusters, born, state, spans), spans)
+    events = [
+        *_events(clusters, placed.born, state, spans),
+        *lineage_events(placed.sample, placed.sample_homes, state),
+        *_suspected(people, ids, spans[-1]),
+    ]
+    return Catalogue(clusters, events, spans, _theme_names(clusters, people))
 
 
 def _first_window(spans: Sequence[Window], resolved: datetime | None) -> int:
@@ -109,60 +98,68 @@ def _first_window(spans: Sequence[Window], resolved: datetime | None) -> int:
     return late[0] if late else len(spans) - 2
 
 
-def _names(
-    people: Population,
-    members: Mapping[str, list[int]],
-    born: Mapping[str, str | None],
-    vectors: Mapping[str, Vectors],
-) -> dict[str, Row]:
-    """Name, terms and typical example of each new cluster, against the words of all clusters."""
-    ids = sorted(members)
-    if not born:
-        return {}
-    found = dict(zip(ids, terms([[people.judged.texts[i] for i in members[id_]] for id_ in ids]), strict=True))
-    named: dict[str, Row] = {}
-    for id_ in sorted(born):
-        middle = members[id_][medoid(vectors[id_])]
-        text = people.judged.texts[middle][:MEDOID_CHARS]
-        named[id_] = {
-            "name": name_of(found[id_], text),
-            "terms": list(found[id_]),
-            "medoid_interaction_id": people.ids[middle],
-            "medoid_text": text,
-        }
-    return named
+def _segments(people: Population, traffic: Traffic, span: Window, clusters: int) -> list[dict[str, Any]]:
+    """For each cluster, column → value → [failures, interactions, low, high] in the current window."""
+    found: list[dict[str, Any]] = [{} for _ in range(clusters)]
+    for column in SEGMENTS:
+        values = np.array(pc.fill_null(people.rows[column], "").to_pylist(), dtype=str)
+        for i, part in enumerate(segments(traffic, span, clusters, values)):
+            found[i][column] = part
+    return found
 
 
-def _row(
+def _themes_before(state: State) -> dict[str, str]:
+    return {id_: row["theme_id"] for id_, row in state.clusters.items() if row["theme_id"]}
+
+
+def _theme_names(clusters: Sequence[Row], people: Population) -> dict[str, str]:
+    """Theme → the words that set its clusters apart from those of the other themes."""
+    ids = sorted({row["theme_id"] for row in clusters if row["theme_id"]})
+    inside = [[row for row in clusters if row["theme_id"] == id_] for id_ in ids]
+    texts = [
+        [people.judged.texts[i] for row in rows for i in people.members.get(row["cluster_id"], [])[:20]]
+        for rows in inside
+    ]
+    words = terms(texts) if len(ids) > 1 else [() for _ in ids]
+    return {
+        id_: name_of(found, "") if found else max(rows, key=lambda row: row["size_total"])["name"]
+        for id_, found, rows in zip(ids, words, inside, strict=True)
+    }
+
+
+def _seen(people: Population, members: list[int], old: Row) -> Row:
+    """Reasons, number, first and last of a cluster's failures."""
+    ends = [people.rows["time"][i].as_py() for i in _ends(people, members)] or [
+        old.get("first_seen"),
+        old.get("last_seen"),
+    ]
+    reasons = Counter(reason for i in members for reason in people.judged.outcomes[i].reasons)
+    return {
+        "reasons": [reason for reason, _ in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))[:REASONS]],
+        "size_total": len(members),
+        "first_seen": ends[0],
+        "last_seen": ends[-1],
+    }
+
+
+def _trend(
     id_: str,
     change: Change,
     failures: Ints,
     served: Ints,
     spans: Sequence[Window],
-    named: Row | None,
-    people: Population,
-    members: list[int],
     state: State,
     settings: ClusterSettings,
 ) -> Row:
-    old = state.clusters.get(id_, {})
-    kept = {key: old.get(key) for key in ("name", "description", "terms", "medoid_interaction_id", "medoid_text")}
-    seen = [people.time[i].as_py() for i in _ends(people, members)] or [old.get("first_seen"), old.get("last_seen")]
-    reasons = Counter(reason for i in members for reason in people.judged.outcomes[i].reasons)
+    """Size, rate and status in the current window, and the windows before."""
+    old = state.clusters.get(id_)
+    before = old["status"] if old else ""
     return {
-        "cluster_id": id_,
-        **(named or kept),
-        "theme_id": old.get("theme_id"),
-        "alias_of": old.get("alias_of"),
-        "reasons": [reason for reason, _ in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))[:REASONS]],
         "size": change.failures,
-        "size_total": len(members),
         "rate": change.rate,
         "rate_low": change.low,
         "rate_high": change.high,
-        "status": status(change, newborn=not old, before=old.get("status", ""), min_size=settings.min_size),
-        "first_seen": seen[0],
-        "last_seen": seen[-1],
+        "status": status(change, newborn=old is None, before=before, min_size=settings.min_size),
         "trend": to_json([[span.start, int(failures[w]), int(served[w])] for w, span in enumerate(spans)]),
     }
 
@@ -171,7 +168,7 @@ def _ends(people: Population, members: list[int]) -> list[int]:
     """The earliest and the latest member."""
     if not members:
         return []
-    times = people.time.to_numpy()[members]
+    times = people.seconds[members]
     return [members[int(times.argmin())], members[int(times.argmax())]]
 
 
@@ -194,3 +191,16 @@ def _events(
                 "details": to_json(details),
             })  # fmt: skip
     return events
+
+
+def _suspected(people: Population, ids: Sequence[str], span: Window) -> list[Row]:
+    """Events for clusters that strangers complain about."""
+    return [
+        {
+            "cluster_id": ids[found.cluster],
+            "event": "suspected",
+            "other_ids": [],
+            "details": to_json({"voices": found.voices, "fresh": found.fresh, "usual_share": found.usual}),
+        }
+        for found in suspicions(*people.complainers(ids, span.start.timestamp()))
+    ]

@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flows import embed, ledger
 from flows.cluster import state
-from flows.cluster.catalogue import Catalogue, Population, catalogue
+from flows.cluster.catalogue import Catalogue, catalogue
 from flows.cluster.closure import Promotion
+from flows.cluster.coverage import coverage
+from flows.cluster.namer import Namer
 from flows.cluster.outcomes import Judged, judge
 from flows.cluster.placing import Placed, place_failures
+from flows.cluster.population import Population
 from flows.run import Run, begin, finish, runs
 from schemas.errors import NotEnoughData
-from schemas.settings import Settings
+from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 from streams.lake.query import query
@@ -56,12 +59,12 @@ def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     judged = judge(interactions, signals, settings.cluster)
     embedder = embed.load(settings.cluster.embedder, settings.cluster.embedder_url, settings.cluster.embedder_key)
     placed = place_failures(lake, run.application, judged, before, embedder, settings.cluster.min_size)
-    people = _population(interactions, judged, before.homes | placed.homes)
+    people = Population(interactions, signals, before.homes | placed.homes, judged)
     promotions = _promotions(lake, run)
-    found = catalogue(people, before, placed.born, placed.vectors, promotions, as_of, settings.cluster)
+    found = catalogue(people, before, placed, promotions, as_of, settings.cluster, _namer(settings.cluster))
 
     _publish(lake, run, interactions, judged, placed, found)
-    summary = _summary(judged, placed, found)
+    summary = _summary(interactions, judged, placed, found)
     finish(lake, run, summary)
     return summary
 
@@ -87,9 +90,8 @@ def _only(run: Run, *tables: str) -> dict[str, int]:
     return {name: run.versions[name] for name in tables}
 
 
-def _population(interactions: pa.Table, judged: Judged, homes: dict[str, str]) -> Population:
-    subjects = pc.coalesce(interactions["user_id"], interactions["conversation_id"]).to_pylist()
-    return Population(interactions["id"].to_pylist(), interactions["time"], subjects, homes, judged)
+def _namer(settings: ClusterSettings) -> Namer | None:
+    return Namer(settings.namer_url, settings.namer_model, settings.namer_key) if settings.namer_url else None
 
 
 def _promotions(lake: Lake, run: Run) -> list[Promotion]:
@@ -121,7 +123,7 @@ def _publish(lake: Lake, run: Run, interactions: pa.Table, judged: Judged, place
         publish(lake, table, to_rows(table, [ours | row for row in rows]), run.run_id)
 
 
-def _summary(judged: Judged, placed: Placed, found: Catalogue) -> Row:
+def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> Row:
     """Counts of the run: what the turn reports and the artifact says."""
     outcomes = Counter(outcome.outcome for outcome in judged.outcomes)
     statuses = Counter(row["status"] for row in found.clusters)
@@ -135,5 +137,14 @@ def _summary(judged: Judged, placed: Placed, found: Catalogue) -> Row:
         "unclustered_share": placed.unclustered / failed if failed else 0.0,
         "statuses": dict(sorted(statuses.items())),
         "feedback_over_cap": judged.over_cap,
+        "themes": found.themes,
+        "events": dict(sorted(Counter(row["event"] for row in found.events).items())),
+        "coverage": _coverage(interactions, judged),
         "reliabilities": [asdict(source) for source in judged.reliability.sources],
     }
+
+
+def _coverage(interactions: pa.Table, judged: Judged) -> Row:
+    """Who was judged, and what that does to the failure rate."""
+    names = np.array([outcome.outcome for outcome in judged.outcomes])
+    return asdict(coverage(interactions, judged.texts, names != "unknown", names == "failed"))

@@ -47,6 +47,10 @@ class Placed:
     """Rows of `embeddings` that were computed now."""
     unclustered: int
     """Failures that still have no home: too few of their kind. Every run tries them again."""
+    sample: Vectors
+    """A sample of all clusters' members, old and new."""
+    sample_homes: tuple[str, ...]
+    """The cluster of each row of it."""
 
     @property
     def homes(self) -> dict[str, str]:
@@ -63,11 +67,11 @@ def place_failures(
         for outcome, text in zip(judged.outcomes, judged.texts, strict=True)
         if outcome.outcome == "failed" and outcome.interaction_id not in before.homes
     ]
+    reference, owners, names = _reference(lake, application, judged, before, embedder)
     if not waiting:
-        return Placed([], {}, {}, [], 0)
+        return Placed([], {}, {}, [], 0, reference, tuple(names[i] for i in owners))
     ids, rows = [id_ for id_, _ in waiting], distinct([text for _, text in waiting])
     vectors, fresh = vectors_of(lake, embedder, rows)
-    reference, owners, names = _reference(lake, application, judged, before, embedder)
     found = place(vectors, rows.weights, reference, owners, min_size)
     births = [_birth_id(ids, rows, found.born, c) for c in range(int(found.born.max(initial=-1)) + 1)]
     home = [births[b] if b >= 0 else names[k] if k >= 0 else "" for b, k in zip(found.born, found.known, strict=True)]
@@ -88,7 +92,16 @@ def place_failures(
         name: np.stack([of_text[row["text_hash"]] for row in members if row["cluster_id"] == name]) for name in births
     }
     parents = [names[parent] if parent >= 0 else None for parent in found.parents]
-    return Placed(members, dict(zip(births, parents, strict=True)), inside, embeddings, len(waiting) - len(members))
+    housed = [i for i, name in enumerate(home) if name]
+    return Placed(
+        members,
+        dict(zip(births, parents, strict=True)),
+        inside,
+        embeddings,
+        len(waiting) - len(members),
+        np.concatenate([reference, vectors[housed]]) if len(reference) else vectors[housed],
+        (*(names[i] for i in owners), *(home[i] for i in housed)),
+    )
 
 
 def _reference(

@@ -37,6 +37,8 @@ class State:
     """Cluster → its row of the `clusters` table in the previous run, dissolved ones included."""
     resolved: dict[str, datetime]
     """Cluster → start of the window in which it was last called resolved."""
+    told: frozenset[tuple[str, str, tuple[str, ...]]]
+    """Splits and merges that were proposed before: (event, cluster, other clusters)."""
 
     def living(self) -> list[str]:
         """Ids that may take new failures, oldest name first: all that were not merged into another."""
@@ -53,12 +55,15 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
         )
     previous = history[-1]["run_id"] if history else ""
     rows = query(lake, _MEMBERS, lake.versions(TABLES), {"application": application}).to_pylist()
+    visible = {row["run_id"] for row in history}
+    events = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in visible]
     return State(
         previous,
         {row["interaction_id"]: row["cluster_id"] for row in rows},
         {row["interaction_id"]: row["text_hash"] for row in rows},
         {row["cluster_id"]: row for row in _of_run(lake, "clusters", previous)} if previous else {},
-        _resolved(lake, {row["run_id"] for row in history}, application),
+        _resolved(events),
+        frozenset((row["event"], row["cluster_id"], tuple(row["other_ids"] or ())) for row in events),
     )
 
 
@@ -77,10 +82,10 @@ def _of_run(lake: Lake, table: str, run_id: str) -> list[dict[str, Any]]:
     return [row for row in rows.to_pylist() if row["run_id"] == run_id]
 
 
-def _resolved(lake: Lake, visible: set[str], application: str) -> dict[str, datetime]:
+def _resolved(events: list[dict[str, Any]]) -> dict[str, datetime]:
     found: dict[str, datetime] = {}
-    for row in read(lake, "cluster_events").to_pylist():
-        if row["event"] == "resolved" and row["run_id"] in visible and row["application"] == application:
+    for row in events:
+        if row["event"] == "resolved":
             start = datetime.fromisoformat(msgspec.json.decode(row["details"])["window_start"])
             found[row["cluster_id"]] = max(start, found.get(row["cluster_id"], start))
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ FALSE_DISCOVERIES = 0.05
 """Share of the changes announced in one run that may be chance."""
 RESOLVED_RATIO = 0.3
 """A cluster is resolved at less than this share of its former rate; a smaller fall is `shrinking`."""
+MAX_SEGMENTS = 12
 Z = 1.959964
 """Two-sided 95 % intervals."""
 
@@ -96,6 +98,24 @@ def counts(
         )
         np.add.at(failures[i], pairs[0], np.minimum(times, cap))
     return failures, served
+
+
+def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.str_]) -> list[dict[str, list[Any]]]:
+    """For each cluster, value of a column → [failures, interactions, low, high] since a window's start.
+
+    The most served values only: a column of a thousand prompt versions is not read by anybody.
+    """
+    inside = traffic.time >= span.start.timestamp()
+    names, code = np.unique(values, return_inverse=True)
+    served = np.bincount(code[inside], minlength=len(names))
+    shown = [int(i) for i in np.argsort(-served, kind="stable")[:MAX_SEGMENTS] if served[i]]
+    failures = np.zeros((clusters, len(names)), dtype=np.int64)
+    failed = inside & (traffic.cluster >= 0)
+    np.add.at(failures, (traffic.cluster[failed], code[failed]), 1)
+    return [
+        {str(names[i]): [int(row[i]), int(served[i]), *wilson(int(row[i]), int(served[i]))] for i in shown}
+        for row in failures
+    ]
 
 
 def changes(failures: Ints, served: Ints, first_baseline: Ints) -> list[Change]:
