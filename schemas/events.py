@@ -29,7 +29,10 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
 
 
-_is_uuid = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_is_uuid = re.compile(UUID).fullmatch
+YEARS = range(1970, 9999)
+"""Years of an event's time: beyond them some tool or other cannot write the date."""
 
 
 def check_id(value: str, field: str = "id") -> None:
@@ -41,8 +44,16 @@ def check_id(value: str, field: str = "id") -> None:
 def check_head(event: Any) -> None:
     """Raise ValueError unless the event's id is a UUID and its time one that every tool can write."""
     check_id(event.id)
-    if not 1970 <= event.time.year <= 9998:
+    if event.time.year not in YEARS:
         raise ValueError(f"time must lie between the years 1970 and 9998, got {event.time.year}")
+
+
+class Headed(Struct, frozen=True, kw_only=True):
+    """What all events have in common: an `id` and a `time`, checked when the value is made."""
+
+    def __post_init__(self) -> None:
+        """Refuse what a type cannot say."""
+        check_head(self)
 
 
 class ToolFunction(Struct, frozen=True, omit_defaults=True):
@@ -73,7 +84,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     tool_call_id: str | None = None
 
 
-class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """One request to an LLM application and its response."""
 
     id: Id
@@ -110,10 +121,6 @@ class Interaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_usd: Amount | None = None
     training_consent: bool | None = None
     """False: never in a dataset. None: the setting `curate.consent` decides."""
-
-    def __post_init__(self) -> None:
-        """Refuse what a type cannot say."""
-        check_head(self)
 
 
 Kind = Literal[
@@ -173,7 +180,7 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError("label is required for kind 'label'")
 
 
-class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Erasure(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """A person's wish to be forgotten."""
 
     id: Id
@@ -184,10 +191,6 @@ class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: in every application."""
     requested_by: str | None = None
     reason: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what a type cannot say."""
-        check_head(self)
 
 
 class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -204,7 +207,7 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The dataset version that it was trained on, where known."""
 
 
-class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Decision(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the promotion ledger, announced on `llm.decisions`."""
 
     id: Id
@@ -227,12 +230,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hash: str = ""
     """SHA-256 over the row without this field, chained to `previous_hash`."""
 
-    def __post_init__(self) -> None:
-        """Refuse what a type cannot say."""
-        check_head(self)
 
-
-class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Alert(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """What triage raises on `llm.alerts`."""
 
     id: Id

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from schemas.errors import FlywheelError, UsageError
 from schemas.settings import Settings, load
@@ -27,11 +28,16 @@ class _WithoutPandas:
             raise ModuleNotFoundError(name)
 
 
-def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:
-    """Archive until SIGTERM or SIGINT, or until nothing came for `until_idle_s`. Raises FlywheelError."""
+def tune() -> None:
+    """Set the interpreter to the archiver's ways; once per process, before it starts."""
     # A batch is 100,000s of small objects without cycles: scanning them again and again costs a third of decoding.
     gc.set_threshold(200_000, 20, 100)
     sys.meta_path.insert(0, _WithoutPandas())
+
+
+def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:
+    """Archive until SIGTERM or SIGINT, or until nothing came for `until_idle_s`. Raises FlywheelError."""
+    tune()
     metrics.serve(settings.archive.metrics_port)
     archiver = Archiver(settings, Lake(settings.lake_root, settings.storage_options))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,7 +49,8 @@ def main(arguments: list[str]) -> int:
     """Run one process; its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        process = {"archive": archive, "triage": triage.main}.get(" ".join(arguments))
+        known: dict[str, Callable[[Settings], None]] = {"archive": archive, "triage": triage.main}
+        process = known.get(" ".join(arguments))
         if process is None:
             raise UsageError("usage: python -m streams archive|triage")
         process(load({}, os.environ))

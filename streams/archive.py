@@ -320,7 +320,8 @@ class Archiver:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",  # a reset would skip events silently
             "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": 10_000,
+            "session.timeout.ms": 10_000,  # a killed member's partitions are taken over after that
+            "heartbeat.interval.ms": 1_000,  # and a new member is noticed after that
             "queued.max.messages.kbytes": PREFETCH_KIB,
             "check.crcs": True,
             **client_options(self._kafka),

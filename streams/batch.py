@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from schemas.codec import Headers, known_type, type_of
 from schemas.errors import EventError
-from schemas.rows import Row, fields_of, nested_of, row
+from schemas.rows import UNSURE, Row, fast_row, fields_of, nested_of, slow_row
 from schemas.settings import ArchiveSettings
 from schemas.tables import DEAD_LETTERS, TABLES
 from schemas.topics import Topic
@@ -80,6 +80,7 @@ def make_batch(
     places: list[tuple[int, int, int]] = []
     dead: list[dict[str, Any]] = []
     make_dead = _DeadLetters(topic, topic_id, ingested_at, limits.dead_letter_bytes)
+    fast, limit = fast_row(topic.event_type), limits.max_event_bytes
     for record in records:
         partition, offset = record.partition() or 0, record.offset() or 0
         if (wanted := expected.get(partition, offset)) != offset:
@@ -90,11 +91,14 @@ def make_batch(
         if refused and (partition, offset) in refused:
             continue
         try:
-            good.append(_row(topic, record, limits.max_event_bytes))
-        except EventError as error:
-            dead.append(make_dead.refused(record, error))
-        else:
-            places.append((partition, offset, record.timestamp()[1]))
+            good.append(fast(_value(topic, record, limit)))
+        except UNSURE:
+            try:
+                good.append(_slow(topic, record, limit))
+            except EventError as error:
+                dead.append(make_dead.refused(record, error))
+                continue
+        places.append((partition, offset, record.timestamp()[1]))
     return Batch(_to_arrow(topic, topic_id, good, places, ingested_at), dead, dict(start), expected)
 
 
@@ -109,15 +113,23 @@ def dead_table(letters: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(letters), schema=DEAD_LETTERS.schema)
 
 
-def _row(topic: Topic, record: Record, limit: int) -> Row:
+def _value(topic: Topic, record: Record, limit: int) -> bytes:
+    """The bytes of a record of the topic's own type; raises one of UNSURE for any other."""
+    value: bytes | None = record.value()
+    if not value or len(value) > limit or type_of(record.headers(), topic.event_type) != topic.event_type:
+        raise EventError("unsure", "")
+    return value
+
+
+def _slow(topic: Topic, record: Record, limit: int) -> Row:
+    """A record looked at from all sides. Raises EventError with the reason of its refusal."""
     value = record.value()
     if value is not None and len(value) > limit:
         raise EventError("too_large", f"{len(value)} bytes; archive.max_event_bytes is {limit}")
-    headers = record.headers()
-    type_name = type_of(headers, topic.event_type) if headers else topic.event_type
+    type_name = type_of(record.headers(), topic.event_type)
     if type_name != topic.event_type and known_type(type_name)[0] != topic.event_type:
         raise EventError("wrong_topic", f"{type_name} does not belong on {topic.name}")
-    return row(value, type_name)
+    return slow_row(value, type_name)
 
 
 class _DeadLetters:

@@ -46,9 +46,11 @@ def write(lake: Lake, name: str, rows: pa.Table, note: Mapping[str, str]) -> lis
     if not table.partition_by:
         return [_write_one(lake, name, rows, {}, note)]
     (column,) = table.partition_by
+    days = pc.unique(rows[column])
+    parts = [rows] if len(days) == 1 else [rows.filter(pc.equal(rows[column], day)) for day in days]
     return [
-        _write_one(lake, name, rows.filter(pc.equal(rows[column], value)), {column: value.as_py().isoformat()}, note)
-        for value in pc.unique(rows[column])
+        _write_one(lake, name, part, {column: day.as_py().isoformat()}, note)
+        for day, part in zip(days, parts, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Hurt the archiver at random moments, then count: `python -m tests.faults.soak --kills 500`.
+"""Hurt the archiver at random moments, then count: `python benchmarks/soak.py --kills 500`.
 
 A producer sends good and bad events all the while. Archivers are killed (kill -9), stopped and woken as zombies,
 doubled so that two fight for every partition, and files are compacted beside them. At the end every event must be in
@@ -8,6 +8,7 @@ the lake or among the dead letters exactly once, by id and by content. The last 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -19,25 +20,30 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from confluent_kafka.admin import AdminClient
 
-from schemas.codec import encode
-from schemas.errors import CommitConflict, FlywheelError
-from schemas.settings import ArchiveSettings, KafkaSettings, Settings
-from schemas.topics import INTERACTIONS
-from streams.archive import Archiver
-from streams.broker import Broker
-from streams.lake import Lake
-from streams.lake.audit import audit
-from streams.lake.maintain import compact
-from streams.lake.query import read
-from streams.producer import EventProducer
-from tests.conftest import event_id, interaction
-from tests.integration.conftest import recreate_topics
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from schemas.codec import encode  # noqa: E402 - found by the line above
+from schemas.errors import BrokerError, CommitConflict, FlywheelError  # noqa: E402
+from schemas.events import Interaction  # noqa: E402
+from schemas.settings import ArchiveSettings, KafkaSettings, Settings  # noqa: E402
+from schemas.topics import INTERACTIONS, TOPICS  # noqa: E402
+from streams.admin import Admin  # noqa: E402
+from streams.archive import Archiver  # noqa: E402
+from streams.broker import Broker  # noqa: E402
+from streams.lake import Lake  # noqa: E402
+from streams.lake.audit import audit  # noqa: E402
+from streams.lake.maintain import compact  # noqa: E402
+from streams.lake.query import read  # noqa: E402
+from streams.producer import EventProducer  # noqa: E402
 
 SPAWN = multiprocessing.get_context("forkserver")
 """Children are forked from a clean server that has loaded everything: a start costs milliseconds, not a second."""
@@ -74,12 +80,21 @@ class Sender(threading.Thread):
 
     def _send(self, producer: EventProducer, number: int) -> None:
         if self._random.random() < 0.1:
-            value = json.dumps({"id": event_id(number), "broken": self._random.random()}).encode()
+            value = json.dumps({"broken": number, "salt": self._random.random()}).encode()
             producer.send_bytes(INTERACTIONS, f"c-{number}", value, [])
             self.bad.append(hashlib.sha256(value).hexdigest())
             return
-        messages = [{"role": "user", "content": f"question {number} {self._random.random()}"}]
-        event = interaction(number, input_messages=messages)
+        event = msgspec.convert(
+            {
+                "id": str(uuid.UUID(int=number)),
+                "time": "2026-01-05T09:00:00Z",
+                "application": "soak",
+                "conversation_id": f"c-{number}",
+                "request_model": "none",
+                "input_messages": [{"role": "user", "content": f"question {number} {self._random.random()}"}],
+            },
+            Interaction,
+        )
         producer.send(event)
         self.content[event.id] = _hash(encode(event))
 
@@ -147,6 +162,20 @@ def count(lake: Lake, sender: Sender) -> dict[str, Any]:
     }
 
 
+def recreate_topics(servers: str, partitions: int) -> None:
+    """Delete all topics of the flywheel and make them anew."""
+    names = [topic.name for topic in TOPICS]
+    admin = Admin(KafkaSettings(bootstrap_servers=servers, partitions=partitions))
+    if there := list(admin.partitions(names)):
+        client = AdminClient({"bootstrap.servers": servers})
+        for order in client.delete_topics(there, operation_timeout=10).values():
+            order.result()
+    while len(admin.partitions(names)) < len(names):
+        with contextlib.suppress(BrokerError):  # the deletion of an older namesake is still under way
+            admin.ensure_topics()
+        time.sleep(0.1)
+
+
 def _start(settings: Settings, group: str, chance: random.Random) -> Any:
     # Another group each: no waiting for the killed member's session, and two at once both own every partition.
     limits = msgspec.structs.replace(settings.archive, group_id=group, batch_rows=chance.choice([20, 100, 500]))
@@ -196,8 +225,8 @@ def main() -> int:
             figures = soak(servers, home, arguments.kills, arguments.seed)
         except FlywheelError as error:
             sys.exit(f"{type(error).__name__}: {error}")
-    print(f"seed {arguments.seed}")  # noqa: T201 - a program that talks to a person
-    print(json.dumps(figures))  # noqa: T201
+    print(f"seed {arguments.seed}")
+    print(json.dumps(figures))
     return int(any(figures[name] for name in ("lost", "doubled", "altered", "incidents")))
 
 

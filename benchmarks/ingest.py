@@ -1,0 +1,311 @@
+"""How fast is Kafka → lake, against its own limits and against peers? `python benchmarks/ingest.py --quix PYTHON`.
+
+Interleaved in one run, so that a busy machine hurts all alike: (a) consuming alone, (b) writing the same rows with
+pyarrow alone, (c) quixstreams' file sink, (d) a Faust agent that appends Parquet, and the archiver, as one process
+(for CPU seconds) and as two (for the clock). Figures count from the first event to the last, without start-up. The
+last line is JSON. `--quix` names a Python in which `pip install quixstreams pyarrow` was run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from schemas.settings import ArchiveSettings, KafkaSettings, Settings  # noqa: E402 - found by the line above
+from schemas.topics import INTERACTIONS, Topic  # noqa: E402
+from streams import __main__ as processes  # noqa: E402
+from streams.admin import Admin  # noqa: E402
+from streams.archive import CONSUME, PREFETCH_KIB, Archiver  # noqa: E402
+from streams.batch import make_batch  # noqa: E402
+from streams.broker import Broker  # noqa: E402
+from streams.lake import Lake  # noqa: E402
+from streams.lake.files import _store, to_parquet  # noqa: E402
+from streams.lake.maintain import files  # noqa: E402
+
+VERBS = "lost", "pay", "where is", "cancel", "declined", "change", "my", "verify", "top up", "cannot find", "delayed"
+NOUNS = "card", "refund", "order", "password", "account", "invoice", "parcel", "address", "limit", "currency", "app"
+WORDS = [f"{verb} {noun}" for verb in VERBS for noun in NOUNS]
+
+
+def cpu() -> float:
+    """CPU seconds of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def value(number: int, chance: random.Random) -> bytes:
+    """One interaction of 1 to 2 KiB: four short messages, and the fields that a real gateway fills."""
+
+    def text(words: int) -> str:
+        return " ".join(chance.choice(WORDS) for _ in range(words))
+
+    return msgspec.json.encode({
+        "id": str(uuid.UUID(int=(0x0190 << 112) | (7 << 76) | (2 << 62) | number)), "time": "2026-01-05T09:00:00.123Z",
+        "application": "support-bot", "conversation_id": f"c-{number // 3}", "user_id": f"u-{number % 5000}",
+        "provider_name": "openai", "request_model": chance.choice(["bot-1", "bot-2"]), "response_model": "bot-1-2026",
+        "response_id": f"chatcmpl-{number:024x}", "prompt_version": "v7", "variant": "control",
+        "input_messages": [
+            {"role": "system", "content": text(28)}, {"role": "user", "content": text(15)},
+            {"role": "assistant", "content": text(20)}, {"role": "user", "content": text(13)},
+        ],
+        "output_messages": [{"role": "assistant", "content": text(24)}],
+        "request_parameters": {"temperature": 0.2, "max_tokens": 512}, "finish_reasons": ["stop"],
+        "input_tokens": chance.randint(100, 900), "output_tokens": chance.randint(10, 300),
+        "duration_ms": round(chance.random() * 3000, 2), "cost_usd": round(chance.random() / 100, 6),
+    })  # fmt: skip
+
+
+def produce(servers: str, events: int) -> float:
+    """Fill the topic; mean bytes of an event. Texts come from a pool, under ever new ids."""
+    chance = random.Random(1)
+    pool = [value(number, chance) for number in range(10_000)]
+    producer = Producer({
+        "bootstrap.servers": servers, "compression.type": "lz4", "linger.ms": 50, "enable.idempotence": True,
+        "partitioner": "murmur2_random", "queue.buffering.max.messages": 200_000,
+    })  # fmt: skip
+    headers = [("ce_specversion", b"1.0"), ("ce_source", b"/benchmark"), ("ce_type", b"llm.interaction.v1")]
+    for number in range(events):
+        record = pool[number % len(pool)]
+        fresh = str(uuid.UUID(int=(0x0190 << 112) | (7 << 76) | (2 << 62) | number)).encode()
+        record = record.replace(record[7:43], fresh, 1)
+        while True:
+            try:
+                producer.produce(INTERACTIONS.name, record, key=b"c-%d" % (number // 3), headers=headers)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    producer.flush()
+    return sum(map(len, pool)) / len(pool)
+
+
+class Timed(Archiver):
+    """An archiver that notes when its first event came and how its memory grew.
+
+    It waits until all members of its group have partitions: the clock is to measure work, not the group's protocol.
+    """
+
+    def __init__(self, settings: Settings, lake: Lake, members: int) -> None:
+        super().__init__(settings, lake)
+        self._present, self._members = Path(settings.home) / "present", members
+        self._present.mkdir(parents=True, exist_ok=True)
+        self.first: tuple[float, float] | None = None
+        self.last = (0.0, 0.0)
+        self.seen = 0
+        self.resident: list[tuple[int, float]] = []
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        super()._assigned(consumer, assigned)
+        if any(at.topic == INTERACTIONS.name for at in assigned):
+            (self._present / str(os.getpid())).touch()
+        if self.first is None:
+            consumer.pause(assigned)
+
+    def _tell_kafka(self, topic: Topic) -> None:
+        self.last = (time.time(), cpu())  # after a commit
+        super()._tell_kafka(topic)
+
+    def _busy(self) -> bool:
+        return self.first is None or super()._busy()
+
+    def _take(self, records: list[Message]) -> int:
+        if self.first is None and len(list(self._present.iterdir())) >= self._members:
+            self.first = (time.time(), cpu())
+            self._consumer.resume(self._consumer.assignment())
+        self.seen += len(records)
+        if records:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.resident.append((self.seen, pages * resource.getpagesize() / 2**20))
+        return super()._take(records)
+
+
+def archive_part(servers: str, members: int, folder: str, group: str) -> dict[str, Any]:
+    """The archiver: from its first event to the last commit of the table."""
+    settings = Settings(
+        home=folder, kafka=KafkaSettings(bootstrap_servers=servers), archive=ArchiveSettings(group_id=group)
+    )
+    processes.tune()
+    archiver = Timed(settings, Lake(settings.lake_root), members)
+    archiver.run(until_idle_s=5.0)
+    begun, used = archiver.first or archiver.last
+    grown = [megabytes for seen, megabytes in archiver.resident if seen >= archiver.seen / 5] or [0.0]
+    return {
+        "events": archiver.seen, "begun": begun, "ended": archiver.last[0], "cpu": archiver.last[1] - used,
+        "rss_growth_mib": max(grown) - grown[0],
+    }  # fmt: skip
+
+
+def consume_part(servers: str, events: int, _folder: str, group: str) -> dict[str, Any]:
+    """Consuming alone, as the archiver consumes."""
+    consumer = Consumer({
+        "bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest", "check.crcs": True,
+        "queued.max.messages.kbytes": PREFETCH_KIB, "enable.auto.commit": False,
+    })  # fmt: skip
+    consumer.subscribe([INTERACTIONS.name])
+    while not (seen := len(consumer.consume(1, 1.0))):
+        pass
+    begun, used = time.time(), cpu()
+    while seen < events:
+        seen += len(consumer.consume(CONSUME, 0.1))
+    figures = {"events": seen, "begun": begun, "ended": time.time(), "cpu": cpu() - used}
+    consumer.close()
+    return figures
+
+
+def write_part(_servers: str, events: int, folder: str, _group: str) -> dict[str, Any]:
+    """Writing the same rows with pyarrow alone: same settings, files synced as the archiver does."""
+    chance, limits = random.Random(1), ArchiveSettings()
+    records = [Fake(number, value(number, chance)) for number in range(limits.batch_rows)]
+    rows = make_batch(INTERACTIONS, "t", records, {0: 0}, datetime.now(UTC), limits).rows.drop_columns(["ingest_date"])
+    begun, used = time.time(), cpu()
+    for number in range(events // limits.batch_rows):
+        _store(Path(folder) / f"{number}.parquet", to_parquet(INTERACTIONS.table, rows, {}))
+    return {"events": events, "begun": begun, "ended": time.time(), "cpu": cpu() - used}
+
+
+class Fake:
+    """A Kafka record made of bytes at hand."""
+
+    def __init__(self, offset: int, content: bytes) -> None:
+        self._offset, self._content = offset, content
+
+    def partition(self) -> int:
+        """Always 0."""
+        return 0
+
+    def offset(self) -> int:
+        """Its number."""
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        """Some time."""
+        return 1, 1_767_600_000_000
+
+    def key(self) -> bytes:
+        """Some key."""
+        return b"k"
+
+    def value(self) -> bytes:
+        """The event."""
+        return self._content
+
+    def headers(self) -> None:
+        """None."""
+
+
+PARTS = {"archive": archive_part, "consume": consume_part, "write": write_part}
+
+
+def measure(name: str, servers: str, events: int, *, processes_: int = 1, quix: str = "") -> dict[str, float]:
+    """One contender, in processes of its own: events per second by the clock and by CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        number = str(processes_ if name == "archive" else events)
+        arguments = [servers, number, folder, f"bench-{uuid.uuid4()}"]
+        commands = {
+            "quix": [quix, str(ROOT / "benchmarks/peers/quix.py"), servers, INTERACTIONS.name, str(events), folder],
+            "faust": [sys.executable, str(ROOT / "benchmarks/peers/faust_agent.py"), servers, INTERACTIONS.name,
+                      str(events), folder],
+        }  # fmt: skip
+        command = commands.get(name, [sys.executable, __file__, "--part", name, *arguments])
+        with ThreadPoolExecutor() as pool:
+            outputs = list(pool.map(lambda _: _run(command), range(processes_)))
+        found = [json.loads(output.strip().splitlines()[-1]) for output in outputs]
+        done = sum(part["events"] for part in found)
+        wall = found[0].get("wall") or max(p["ended"] for p in found) - min(p["begun"] for p in found)
+        stored = 0
+        if name == "archive":
+            stored = sum(file.size for file in files(Lake(f"{folder}/lake").open(INTERACTIONS.table)))
+        return {
+            "wall": done / wall, "cpu": done / sum(part["cpu"] for part in found), "bytes": stored / max(1, done),
+            "rss": max(part.get("rss_growth_mib", 0.0) for part in found),
+        }  # fmt: skip
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=1800)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[:3])} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def main() -> None:
+    """Measure, show the table, end with the JSON line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quix", default="", help="Python that has quixstreams; without it (c) is left out")
+    parser.add_argument("--part", nargs=5, metavar="X", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        name, servers, events, folder, group = arguments.part
+        print(json.dumps(PARTS[name](servers, int(events), folder, group)))
+        return
+    with ExitStack() as stack:
+        servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+        if not servers:
+            home = stack.enter_context(tempfile.TemporaryDirectory())
+            servers = stack.enter_context(Broker(Path(home))).bootstrap_servers
+        Admin(KafkaSettings(bootstrap_servers=servers)).ensure_topics()
+        size = produce(servers, arguments.events)
+        _report(_rounds(servers, arguments), size, arguments.events)
+
+
+def _rounds(servers: str, arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    contenders = ["consume", "write", "archive", "archive x 2", *(["quix"] if arguments.quix else []), "faust"]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for number in range(arguments.rounds):
+        for name in contenders:
+            few = arguments.events if name not in {"quix", "faust"} else max(20_000, arguments.events // 3)
+            part, _, twice = name.partition(" x ")
+            found[name].append(measure(part, servers, few, processes_=int(twice or 1), quix=arguments.quix))
+            print(f"round {number + 1}: {name}: {found[name][-1]['cpu']:,.0f} events per CPU second", file=sys.stderr)
+    return found
+
+
+def _report(found: dict[str, list[dict[str, float]]], size: float, events: int) -> None:
+    best = {
+        name: {key: statistics.median(figure[key] for figure in figures) for key in figures[0]}
+        for name, figures in found.items()
+    }
+    table = Table("contender", title=f"{events:,} events of {size:,.0f} bytes, median of {len(found['faust'])} rounds")
+    for column in ("events/s by the clock", "events per CPU second", "CPU µs an event"):
+        table.add_column(column, justify="right")
+    for name, figures in best.items():
+        table.add_row(name, f"{figures['wall']:,.0f}", f"{figures['cpu']:,.0f}", f"{1e6 / figures['cpu']:.1f}")
+    Console().print(table)
+    limit = min(best["consume"]["wall"], best["write"]["wall"])
+    ours = best["archive"]["cpu"]
+    print(json.dumps({
+        "wall_vs_limit": round(best["archive x 2"]["wall"] / limit, 3),
+        "cpu_vs_quixstreams": round(ours / best["quix"]["cpu"], 2) if "quix" in best else None,
+        "cpu_vs_faust": round(ours / best["faust"]["cpu"], 2),
+        "events_per_cpu_second": round(ours),
+        "bytes_per_event": round(best["archive"]["bytes"]),
+        "rss_growth_mib": round(best["archive"]["rss"], 1),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
