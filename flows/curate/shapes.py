@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from schemas.events import to_json
 from schemas.records import Example, content_hash
 from schemas.tables import TIME
 
@@ -79,9 +80,15 @@ def guardrail_rows(example: Example) -> list[Row]:
 
 def eval_rows(example: Example) -> list[Row]:
     """The question, the reference answer and the slice (cluster) that a score counts for."""
-    reference = next((m["content"] for m in reversed(_decode(example.answer)) if m.get("content")), None)
-    row = _row(example, messages=_decode(example.prompt), reference=reference)
+    row = _row(example, messages=_decode(example.prompt), reference=_reference(_decode(example.answer)))
     return [{"item_id": row["row_id"], "slice": example.cluster_id, "rubric": None, "source": example.origin, **row}]
+
+
+def _reference(answer: list[Row]) -> str | None:
+    """The last text of the good answer; where it only calls tools, those calls as JSON."""
+    text = next((message["content"] for message in reversed(answer) if message.get("content")), None)
+    calls = [call for message in answer for call in message.get("tool_calls") or []]
+    return text or (to_json(calls) if calls else None)
 
 
 ROWS: Mapping[str, Callable[[Example], list[Row]]] = {

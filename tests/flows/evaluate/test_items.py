@@ -11,8 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.curate.folder import write as write_dataset
+from flows.evaluate.answers import Answer
 from flows.evaluate.items import read_items
+from flows.evaluate.structured import tool_calls
 from schemas.errors import FileDamaged, InputFileError
+from schemas.records import Example
+from tests.flows.curate.test_folder import FACTS
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "refund", "arguments": {"order": 7}}}
 MESSAGES = pa.list_(
@@ -105,3 +110,28 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InputFileError, match="cannot be read as Parquet"):
         read_items(tmp_path)
+
+
+def test_what_curate_writes_is_what_evaluate_reads(tmp_path: Path) -> None:
+    """Across the two stages, which meet only on disk: prompts, tools, slices, units, sums, and calls as reference."""
+    tool = {"type": "function", "function": {"name": "refund", "parameters": {"type": "object"}}}
+    prompt: list[dict[str, Any]] = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "refund it"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "done", "tool_call_id": "c1"},
+        {"role": "user", "content": "and again"},
+    ]
+    answers = ({"role": "assistant", "content": "Done."}, {"role": "assistant", "content": "", "tool_calls": [CALL]})
+    examples = [
+        Example(f"i-{n}", f"unit-{n}", json.dumps(prompt), json.dumps([answer]), "refund it", "accepted",
+                cluster_id="c-1", tools=json.dumps([tool]))
+        for n, answer in enumerate(answers)
+    ]  # fmt: skip
+    folder = write_dataset(tmp_path, "all-eval", {("eval", "test"): examples}, FACTS)
+
+    text, calls = read_items(folder.path, folder.manifest["files"])
+
+    assert text.messages == calls.messages == tuple(prompt)
+    assert (text.reference, text.slice, text.unit, text.tools) == ("Done.", "c-1", "unit-0", (tool,))
+    assert tool_calls().mark(calls, Answer(tool_calls=(CALL,))).score == 1.0  # type: ignore[attr-defined]
