@@ -149,6 +149,13 @@ def judge(evidence: Evidence, registry: ledger.Registry, gate: GateSettings) -> 
     return decide(comparison, gate)
 
 
+def approval_of(decision: Literal["promote", "reject"], reviewer: str, comment: str) -> Approval:
+    """What a form says. Without a name it is a rejection: an answer sent in haste promotes nobody."""
+    if not reviewer.strip():
+        return Approval("reject", "nobody", "the form was sent without a reviewer's name")
+    return Approval(decision, reviewer, comment)
+
+
 def approve(verdict: Verdict, approval: Approval) -> Verdict:
     """The verdict after a person's word: who and why become its first reason. A rejection blocks."""
     word = "approved" if approval.decision == "promote" else "rejected"

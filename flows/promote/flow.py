@@ -20,7 +20,7 @@ from pydantic import Field
 
 from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
-from flows.promote.decide import Approval, promote
+from flows.promote.decide import Approval, approval_of, promote
 from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
 from flows.run import plain
@@ -65,7 +65,7 @@ def promote_flow(evaluation_id: str, application: str | None = None, as_of: str 
 
 
 def _ask(evaluation_id: str, description: str) -> Approval:
-    """A person's word; an empty name is a rejection by nobody in particular, never a promotion."""
+    """A person's word; the run is suspended until there is one."""
     form = suspend_flow_run(
         wait_for_input=PromotionForm.with_initial_data(
             description=description, decision="reject", reviewer="", comment=""
@@ -73,9 +73,7 @@ def _ask(evaluation_id: str, description: str) -> Approval:
         timeout=APPROVAL_TIMEOUT_S,
         key=f"approve-{evaluation_id}",
     )
-    if not form.reviewer.strip():
-        return Approval("reject", "nobody", "the form was sent without a reviewer's name")
-    return Approval(form.decision, form.reviewer, form.comment)
+    return approval_of(form.decision, form.reviewer, form.comment)
 
 
 def _report(summary: dict[str, Any], policy: str) -> str:

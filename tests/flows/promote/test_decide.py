@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows import ledger
-from flows.promote.decide import Approval, announce_pending, promote, roll_back
+from flows.promote.decide import Approval, announce_pending, approval_of, promote, roll_back
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
 from schemas.records import make_candidate
@@ -150,6 +150,12 @@ def test_a_rejection_holds_and_an_approval_overrules_nothing(ready: Lake) -> Non
     assert (blocked["verdict"], blocked["action"]) == ("block", "held")
     with pytest.raises(UsageError, match="reviewer"):
         promote(ready, settings, NOW, evaluated(ready, "e3", BETTER), Told(), Approval("promote", " "))
+
+
+def test_a_form_without_a_name_promotes_nobody() -> None:
+    """Who approves has to say who they are."""
+    assert approval_of("promote", "  ", "go").decision == "reject"
+    assert approval_of("promote", "alice", "go") == Approval("promote", "alice", "go")
 
 
 def test_a_rollback_puts_the_champion_before_back(ready: Lake) -> None:

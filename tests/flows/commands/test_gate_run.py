@@ -1,0 +1,158 @@
+"""`flywheel gate` as a pipeline runs it: real endpoint, real eval set, an exit code for all that can happen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner, Result
+
+from flows import ledger
+from flows.cli import app
+from schemas.settings import EvaluateSettings
+from streams.lake import Lake
+from tests.flows.evaluate.conftest import Bench, Endpoint, Reply
+
+QUICK = {"FLYWHEEL_EVALUATE_TRIES": "1", "FLYWHEEL_EVALUATE_TIMEOUT_S": "5", "COLUMNS": "300"}
+Ask = Callable[..., Result]
+
+
+@pytest.fixture
+def server() -> Iterator[Endpoint]:
+    found = Endpoint()
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def bench(lake: Lake, tmp_path: Path, server: Endpoint) -> Bench:
+    """An application whose candidate `new` knows what its champion `old` knows half of."""
+    found = Bench(lake, tmp_path / "home", EvaluateSettings(), server)
+    server.reply = found.answer
+    found.enlist()
+    return found
+
+
+@pytest.fixture
+def gate(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, items: int = 60) -> Result:
+        bench.freeze(items)
+        env = {**QUICK, "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root}
+        return CliRunner(env=env).invoke(app, ["gate", *words])
+
+    return run
+
+
+def at(bench: Bench, model: str) -> str:
+    return f"{model}@{bench.endpoint.url}"
+
+
+def test_a_better_candidate_passes_and_leaves_its_reports(gate: Ask, bench: Bench, tmp_path: Path) -> None:
+    """Exit code 0, a JUnit file without failures, a Markdown summary; and no ledger row."""
+    before = ledger.fold(bench.lake, bench.application)
+    junit, summary = tmp_path / "gate.xml", tmp_path / "gate.md"
+    result = gate("--candidate", at(bench, "new"), "--junit", str(junit), "--markdown", str(summary))
+
+    assert result.exit_code == 0, result.output
+    assert ElementTree.parse(junit).getroot().get("failures") == "0"
+    assert summary.read_text().startswith("## Verdict: promote")
+    assert ledger.fold(bench.lake, bench.application) == before
+
+
+def test_a_worse_candidate_is_blocked(gate: Ask, bench: Bench) -> None:
+    """Exit code 1, and JSON that says which items regressed."""
+    result = gate("--candidate", at(bench, "old"), "--champion", at(bench, "new"), "--json")
+    said = json.loads(result.output)
+
+    assert result.exit_code == 1
+    assert said["verdict"]["verdict"] == "block"
+    assert len(said["comparison"]["regressed"]) == 30
+
+
+def test_an_eval_set_may_be_a_folder(gate: Ask, bench: Bench, tmp_path: Path) -> None:
+    """`--dataset` takes a folder that no lake knows; a folder without an eval set is an error."""
+    file = bench.freeze(60)
+    words = ("--candidate", at(bench, "new"), "--champion", at(bench, "old"))
+    env = {**QUICK, "FLYWHEEL_HOME": str(tmp_path / "elsewhere")}
+    found = CliRunner(env=env).invoke(app, ["gate", *words, "--dataset", str(file.parent.parent)])
+    empty = CliRunner(env=env).invoke(app, ["gate", *words, "--dataset", str(tmp_path)])
+
+    assert found.exit_code == 0, found.output
+    assert empty.exit_code == 3
+    assert "no eval set" in empty.output
+
+
+def silent(_: dict[str, Any]) -> Reply:
+    return ConnectionResetError()
+
+
+def page(_: dict[str, Any]) -> Reply:
+    return web.Response(text="<html>nginx</html>", content_type="text/html")
+
+
+def nonsense(_: dict[str, Any]) -> Reply:
+    return {"choices": "none"}
+
+
+def refused(_: dict[str, Any]) -> Reply:
+    return web.Response(status=500, text="out of order")
+
+
+@pytest.mark.parametrize("reply", [silent, page, nonsense, refused, lambda _: "the same for all", lambda _: ""])
+def test_no_answer_however_strange_promotes(gate: Ask, bench: Bench, reply: Callable[[Any], Reply]) -> None:
+    """An endpoint that is down, answers HTML, nonsense or errors, and two models that are alike: inconclusive."""
+    bench.endpoint.reply = reply
+    result = gate("--candidate", at(bench, "new"), items=40)
+
+    assert result.exit_code == 2, result.output
+
+
+@pytest.mark.parametrize("items", [1, 3])
+def test_a_few_items_prove_nothing(gate: Ask, bench: Bench, items: int) -> None:
+    """However well it does on them, a handful of items is not enough."""
+    result = gate("--candidate", at(bench, "new"), items=items)
+
+    assert result.exit_code == 2
+    assert "are needed" in result.output
+
+
+def test_an_empty_eval_set_is_no_verdict(gate: Ask, bench: Bench) -> None:
+    """Nothing asked, nothing said."""
+    assert gate("--candidate", at(bench, "new"), items=0).exit_code in {2, 3}
+
+
+def test_a_gate_that_cannot_pass_is_refused_before_the_first_request(
+    gate: Ask, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A protected slice that the eval set lacks: told at once, and nothing was asked for."""
+    monkeypatch.setenv("FLYWHEEL_GATE_PROTECTED", '["gone"]')
+    result = gate("--candidate", at(bench, "new"))
+
+    assert result.exit_code == 3
+    assert "can never pass" in result.output
+    assert bench.endpoint.seen == []
+
+
+def test_the_selftest_tells_how_often_the_gate_errs_here(gate: Ask, bench: Bench) -> None:
+    """After an evaluation, `gate selftest` asks no model again and gives the share of each verdict."""
+    env = {**QUICK, "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root}
+    bench.freeze(60)
+    done = CliRunner(env=env).invoke(app, ["evaluate", "--json"])
+    assert done.exit_code == 0, done.output
+    asked = len(bench.endpoint.seen)
+    result = CliRunner(env=env).invoke(app, ["gate", "selftest", "--repeats", "100", "--json"])
+    rates = json.loads(result.output)
+
+    assert rates["block"] <= 0.15
+    assert rates["promote"] <= 0.15
+    assert len(bench.endpoint.seen) == asked
+    table = CliRunner(env=env).invoke(app, ["gate", "selftest", "--repeats", "10"])
+    assert "inconclusive" in table.output
