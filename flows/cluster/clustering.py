@@ -7,6 +7,7 @@ is finished. `flow.py` runs the same under Prefect.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -45,15 +46,12 @@ def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     run, summary = _start(lake, settings, as_of)
     if summary is not None:
         return summary
-    application = {"application": run.application}
-    interactions = query(lake, _SQL["interactions"], _only(run, "interactions", "erasures"), application)
+    interactions, signals = _events(lake, run.application, run.versions, settings.cluster)
     if not len(interactions):
         raise NotEnoughData(
             f"there are no interactions of application {run.application!r} in the lake at {lake.root}: "
             "send some (`flywheel replay FILE`), and see that the archiver runs"
         )
-    cap = {"cap": settings.cluster.feedback_cap}
-    signals = query(lake, _SQL["signals"], _only(run, "interactions", "feedback"), application | cap)
     before = state.load(lake, run.application, as_of)
 
     judged = judge(interactions, signals, settings.cluster)
@@ -86,8 +84,20 @@ def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | 
     return after(previous[-1]), None
 
 
-def _only(run: Run, *tables: str) -> dict[str, int]:
-    return {name: run.versions[name] for name in tables}
+def judged_of(lake: Lake, settings: Settings) -> Judged:
+    """Outcomes as the newest events have them, published nowhere: for looking, and for tests."""
+    interactions, signals = _events(lake, settings.application, lake.versions(READS), settings.cluster)
+    return judge(interactions, signals, settings.cluster)
+
+
+def _events(
+    lake: Lake, application: str, versions: Mapping[str, int], settings: ClusterSettings
+) -> tuple[pa.Table, pa.Table]:
+    """The interactions of an application and the feedback on them that stands."""
+    parameters = {"application": application}
+    read = {name: versions[name] for name in ("interactions", "feedback", "erasures")}
+    interactions = query(lake, _SQL["interactions"], read, parameters)
+    return interactions, query(lake, _SQL["signals"], read, parameters | {"cap": settings.feedback_cap})
 
 
 def _namer(settings: ClusterSettings) -> Namer | None:

@@ -1,4 +1,4 @@
-"""The cluster stage as a Prefect flow: what `clustering.py` does, with the list of clusters as an artifact."""
+"""The cluster stage as a Prefect flow: what `clustering.py` does, with its list and its report as artifacts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 from prefect import flow
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows.cluster.clustering import cluster
+from flows.cluster.report import write
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
 from flows.run import latest, plain
@@ -29,6 +30,9 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> Ro
     summary = cluster(lake, settings, moment)
     run = latest(lake, "cluster", settings.application)
     rows = clusters_of(lake, run["run_id"]) if run else []
+    if run:
+        page = write(lake, run, settings.home_path / "reports")
+        create_link_artifact(page.as_uri(), key="clusters-report", description=f"Clusters of {settings.application}")
     create_table_artifact(_table(rows), key="clusters", description=f"Clusters of {settings.application}")
     return summary
 

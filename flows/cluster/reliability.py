@@ -35,7 +35,7 @@ class Source:
     source: str
     voices: int
     overlap: int
-    """Voices on interactions of which another source spoke too: what the estimate rests on."""
+    """Voices on interactions of which another, two-sided source spoke too: what the estimate rests on."""
     bad: float
     """P(says bad | bad), or P(speaks | bad) for a one-sided source."""
     good: float
@@ -58,17 +58,18 @@ def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliab
     one_sided = np.array([kind.says != "value" for kind in kinds], dtype=bool)
     first = np.array([[kind.bad, kind.good] for kind in kinds], dtype=float).reshape(-1, 2)
     scale = np.array([weights.get(s, weights.get(s.partition(":")[0], 1.0)) for s in voices.sources], dtype=float)
-    shared = _spoken_of_by_two(voices, items)
+    once, twice = (_spoken_of(voices, items, one_sided, times) for times in (1, 2))
     rates, prior = first, 0.5
     bad = _probabilities(voices, items, rates, one_sided, scale, prior)
     for _ in range(ITERATIONS):
-        rates = _rates(voices, bad, shared, first, one_sided)
-        prior = _share_bad(voices, bad)
+        rates = _rates(voices, bad, once, twice, first, one_sided)
+        prior = _share_bad(bad, once)
         before, bad = bad, _probabilities(voices, items, rates, one_sided, scale, prior)
         if len(bad) == 0 or np.abs(bad - before).max() < TOLERANCE:
             break
     told = np.bincount(voices.source, minlength=len(kinds))
-    overlap = np.bincount(voices.source[shared[voices.item]], minlength=len(kinds))
+    measured = np.where(one_sided[voices.source], once[voices.item], twice[voices.item])
+    overlap = np.bincount(voices.source[measured], minlength=len(kinds))
     sources = tuple(
         Source(name, int(told[i]), int(overlap[i]), float(rates[i, 0]), float(rates[i, 1]))
         for i, name in enumerate(voices.sources)
@@ -76,9 +77,14 @@ def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliab
     return Reliability(sources, prior, bad)
 
 
-def _spoken_of_by_two(voices: Voices, items: int) -> NDArray[np.bool_]:
-    pairs = np.unique(np.stack([voices.item, voices.source]), axis=1)
-    return np.bincount(pairs[0], minlength=items) >= 2
+def _spoken_of(voices: Voices, items: int, one_sided: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
+    """Interactions of which at least so many two-sided sources spoke.
+
+    Overlap with a one-sided source is no fair sample: that one speaks only where it has found something.
+    """
+    two_sided = ~one_sided[voices.source]
+    pairs = np.unique(np.stack([voices.item[two_sided], voices.source[two_sided]]), axis=1)
+    return np.bincount(pairs[0], minlength=items) >= times
 
 
 def _probabilities(
@@ -96,24 +102,33 @@ def _probabilities(
 
 
 def _rates(
-    voices: Voices, bad: Floats, shared: NDArray[np.bool_], first: Floats, one_sided: NDArray[np.bool_]
+    voices: Voices,
+    bad: Floats,
+    once: NDArray[np.bool_],
+    twice: NDArray[np.bool_],
+    first: Floats,
+    one_sided: NDArray[np.bool_],
 ) -> Floats:
-    """The M step, over interactions that two sources spoke of; a source never beats worse than chance."""
+    """The M step; a source never beats worse than chance.
+
+    A two-sided source is measured where another one spoke too (`twice`); a one-sided source by how often it speaks
+    where any two-sided source spoke (`once`).
+    """
     n = len(first)
-    use = shared[voices.item]
+    use = np.where(one_sided[voices.source], once[voices.item], twice[voices.item])
     item, source, says = voices.item[use], voices.source[use], voices.says[use]
     counted = np.where(one_sided[source], True, says == BAD)
     columns = []
     for truth, prior in ((bad, first[:, 0]), (1 - bad, first[:, 1])):
         fired = np.bincount(source, weights=truth[item] * counted, minlength=n)
         spoken = np.bincount(source, weights=truth[item], minlength=n)
-        could = np.where(one_sided, truth[shared].sum(), spoken)
+        could = np.where(one_sided, truth[once].sum(), spoken)
         columns.append((fired + PRIOR_WEIGHT * prior) / (could + PRIOR_WEIGHT))
     rates = np.clip(np.stack(columns, axis=1), EDGE, 1 - EDGE)
     wrong_way = (rates[:, 0] < rates[:, 1]) == (first[:, 0] >= first[:, 1])
     return np.where(wrong_way[:, None], rates.mean(axis=1, keepdims=True), rates)
 
 
-def _share_bad(voices: Voices, bad: Floats) -> float:
-    judged = np.unique(voices.item)
-    return float((bad[judged].sum() + 2.0) / (len(judged) + 4.0))
+def _share_bad(bad: Floats, once: NDArray[np.bool_]) -> float:
+    """The share of bad among interactions of which a two-sided source spoke; one half where there is none."""
+    return float((bad[once].sum() + 2.0) / (once.sum() + 4.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cluster.report import write
 from flows.cluster.state import clusters_of, events_of
 from flows.context import lake_of
 from flows.run import latest, runs
@@ -94,6 +96,20 @@ def diff(
     for event in events:
         others = f" ({', '.join(event['other_ids'])})" if event["other_ids"] else ""
         console.print(f"{event['event']}: {event['cluster_id']}{others}")
+
+
+@app.command("report")
+def report(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the file; default: reports/ below the data root.")
+    ] = None,
+) -> None:
+    """Write the latest run as one self-contained HTML file, and say where."""
+    settings: Settings = context.obj
+    lake = lake_of(settings)
+    path = write(lake, _latest(lake, settings), out or settings.home_path / "reports")
+    Console().print(f"{path}", soft_wrap=True, highlight=False)
 
 
 def _latest(lake: Lake, settings: Settings) -> Row:
@@ -200,8 +216,8 @@ def _styled(status: str) -> str:
 
 
 def _plain(row: Row) -> Row:
-    nested = {key: msgspec.json.decode(row[key] or "null") for key in ("trend", "closure", "details") if key in row}
-    return row | nested
+    keys = {"trend", "closure", "segments", "details"} & row.keys()
+    return row | {key: msgspec.json.decode(row[key] or "null") for key in keys}
 
 
 def _print_json(value: Any) -> None:

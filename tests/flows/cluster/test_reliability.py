@@ -1,0 +1,86 @@
+"""How far sources are trusted: estimates from simulated sources whose true rates are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flows.cluster.reliability import Source, estimate
+from flows.cluster.signals import BAD, OK, Voices
+
+RATES = {"judge:good": (0.92, 0.06), "judge:poor": (0.6, 0.35), "reviewer": (0.98, 0.02), "retry": (0.4, 0.02)}
+
+
+def simulated(
+    n: int, share_bad: float, sources: dict[str, tuple[float, float]], seed: int
+) -> tuple[Voices, np.ndarray]:
+    """Each two-sided source speaks of half of n interactions; a one-sided one only where it has something to say."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < share_bad
+    names = tuple(sorted(sources))
+    rows = []
+    for s, name in enumerate(names):
+        bad = rng.random(n) < np.where(truth, *sources[name])
+        for item in np.flatnonzero(bad if name == "retry" else rng.random(n) < 0.5):
+            rows.append((item, s, BAD if bad[item] else OK))
+    item, source, says = (np.array(column) for column in zip(*rows, strict=True))
+    return Voices(item, source, says.astype(np.int8), names, tuple("" for _ in rows)), truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rates_are_found_without_the_truth(seed: int) -> None:
+    """With three judges and a one-sided signal, every rate is estimated within .12, and outcomes follow the best."""
+    voices, truth = simulated(3000, 0.3, RATES, seed)
+
+    found = estimate(voices, 3000, {})
+
+    for source in found.sources:
+        bad, good = RATES[source.source]
+        assert abs(source.bad - bad) < 0.12
+        assert abs(source.good - good) < 0.12
+    judged = np.unique(voices.item)
+    right = ((found.probability_bad > 0.5) == truth)[judged].mean()
+    assert right > 0.9
+
+
+@pytest.mark.parametrize("share_bad", [0.05, 0.3, 0.7])
+def test_thumbs_and_retries_alone_do_not_drift(share_bad: float) -> None:
+    """One two-sided source with one-sided ones keeps its documented reliability: nothing else can measure it."""
+    sources = {"thumb": (0.95, 0.05), "retry": (0.4, 0.01)}
+    voices, truth = simulated(4000, share_bad, sources, 1)
+
+    found = estimate(voices, 4000, {})
+
+    thumb = next(source for source in found.sources if source.source == "thumb")
+    assert thumb == Source("thumb", thumb.voices, 0, 0.90, 0.10)
+    judged = np.unique(voices.item)
+    called = found.probability_bad > 0.5
+    assert (called == truth)[judged].mean() > 0.9
+    assert abs(found.prior_bad - share_bad) < 0.06
+
+
+def test_a_source_that_is_worse_than_chance_is_not_turned_around() -> None:
+    """A judge who says the opposite of everybody says nothing: his voice adds no odds either way."""
+    voices, _ = simulated(2000, 0.4, {"judge:mad": (0.1, 0.9), "reviewer": (0.97, 0.03), "rule:a": (0.95, 0.03)}, 0)
+
+    mad = next(source for source in estimate(voices, 2000, {}).sources if source.source == "judge:mad")
+
+    assert mad.bad == mad.good
+
+
+def test_a_weight_scales_a_voice() -> None:
+    """Weight 0 silences a source; 1 leaves it as it is."""
+    voices = Voices(np.array([0]), np.array([0]), np.array([BAD], dtype=np.int8), ("thumb",), ("thumb_down",))
+
+    assert estimate(voices, 1, {"thumb": 0.0}).probability_bad[0] == pytest.approx(0.5, abs=0.01)
+    assert estimate(voices, 1, {}).probability_bad[0] > 0.8
+
+
+def test_no_voices_at_all() -> None:
+    """Interactions of which nobody spoke have the prior, and no source is listed."""
+    nobody = np.array([], dtype=np.int64)
+
+    found = estimate(Voices(nobody, nobody, nobody.astype(np.int8), (), ()), 3, {})
+
+    assert found.sources == ()
+    assert found.probability_bad.tolist() == [0.5, 0.5, 0.5]
