@@ -7,5 +7,5 @@
     maintain  tables                     → compacted, vacuumed, audited tables
 
 Each stage is pure modules and one thin `flow.py`: read, think, publish. Stages never import one another;
-`flows/turn.py` alone knows them all.
+`flows/serve.py` alone knows them all.
 """

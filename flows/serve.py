@@ -43,7 +43,7 @@ from flows.maintain.flow import maintain_flow
 from flows.orchestrator import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
 from flows.run import plain
-from flows.turn import turn, waiting
+from flows.turn import registered_at, turn, waiting
 from schemas.errors import NotEnoughData
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
     settings = msgspec.structs.replace(settings, application=application or settings.application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
-    for candidate_id in waiting(lake, settings):
+    for candidate_id in waiting(lake, settings.application):
         request_evaluation(settings, candidate_id, moment.isoformat())
     known = {"application": settings.application, "as_of": moment.isoformat()}
     try:
@@ -82,8 +82,9 @@ def evaluate_and_promote_flow(candidate_id: str, application: str | None = None,
     settings = msgspec.structs.replace(settings, application=application or settings.application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     known = {"application": settings.application, "as_of": moment.isoformat()}
+    came = registered_at(lake_of(settings), settings.application, candidate_id)
     try:
-        evaluation = evaluate_flow(candidate_id, **known)
+        evaluation = evaluate_flow(candidate_id, settings.application, came.isoformat())
     except NotEnoughData as nothing:
         return Completed(name="NothingToDo", message=str(nothing))
     evaluation_id = evaluation["evaluation_id"]

@@ -1,7 +1,6 @@
-"""One turn of the wheel: cluster ▶ curate, then evaluate ▶ promote for each candidate that is registered.
+"""One turn of the wheel: cluster ▶ curate; and which candidates wait to be evaluated and promoted.
 
-The only file that knows all stages. Plain functions, for `flywheel turn`, cron and tests; `serve.py` runs the same
-under Prefect.
+Plain functions, for `flywheel turn`, cron and tests; `serve.py` runs the same under Prefect, and knows all stages.
 """
 
 from __future__ import annotations
@@ -14,14 +13,11 @@ import msgspec
 
 from flows.cluster.clustering import cluster
 from flows.curate.make import curate
-from flows.evaluate.evaluation import evaluate
 from flows.ledger import fold
-from flows.promote.decide import Announce, promote
 from flows.run import Run, begin, finish, finished, latest
 from schemas.errors import NotEnoughData
 from schemas.settings import Settings
 from streams.lake import Lake
-from streams.lake.query import read
 
 RAW = ("interactions", "feedback", "erasures")
 """What a turn is turned by: without news in these there is nothing to turn."""
@@ -49,27 +45,21 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
     return summary
 
 
-def evaluate_and_promote(
-    lake: Lake, settings: Settings, as_of: datetime, candidate_id: str, announce: Announce
-) -> dict[str, Any]:
-    """Compare a candidate with the champion and decide; returns both summaries."""
-    evaluation = evaluate(lake, settings, as_of, candidate_id)
-    return {
-        "evaluate": evaluation,
-        "promote": promote(lake, settings, as_of, evaluation["evaluation_id"], announce),
-    }
+def waiting(lake: Lake, application: str) -> list[str]:
+    """Ids of the candidates that were registered and not decided about, oldest first."""
+    registry = fold(lake, application)
+    decided = {decision.candidate.id for decision in registry.decisions if decision.action != "registered"}
+    return [candidate_id for candidate_id in registry.candidates if candidate_id not in decided]
 
 
-def waiting(lake: Lake, settings: Settings) -> list[str]:
-    """Ids of the candidates that were registered and not decided about, oldest first.
+def registered_at(lake: Lake, application: str, candidate_id: str) -> datetime:
+    """When a candidate came: the instant that its evaluation is as of, so that asking for it again is the same run.
 
-    One that was evaluated and waits for a person's word is not among them.
+    Raises UsageError for an unknown candidate.
     """
-    registry = fold(lake, settings.application)
-    settled = {decision.candidate.id for decision in registry.decisions if decision.action != "registered"}
-    if settings.gate.approval:
-        settled |= {msgspec.json.decode(row)["id"] for row in read(lake, "evaluations").column("candidate").to_pylist()}
-    return [candidate_id for candidate_id in registry.candidates if candidate_id not in settled]
+    registry = fold(lake, application)
+    candidate = registry.candidate(candidate_id)
+    return next(decision.time for decision in registry.decisions if decision.candidate.id == candidate.id)
 
 
 def _unchanged(lake: Lake, run: Run) -> dict[str, Any] | None:
