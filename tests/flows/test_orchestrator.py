@@ -19,7 +19,8 @@ class Refusing(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_error(404)
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.send_error(404)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
