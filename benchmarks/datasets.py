@@ -293,9 +293,11 @@ def _chat(n: int) -> list[dict[str, str]]:
 
 
 def _chat_example(n: int) -> Example:
-    chat = _chat(n)
-    prompt, answer = json.dumps(chat[:2]), json.dumps(chat[2:])
-    return Example(f"i-{n:08d}", f"u-{n}", prompt, answer, chat[1]["content"], "accepted")
+    """What the lake holds of a chat: JSON text."""
+    system, asked, answered = (message["content"] for message in _chat(n))
+    prompt = f'[{{"content":"{system}","role":"system"}},{{"content":"{asked}","role":"user"}}]'
+    answer = f'[{{"content":"{answered}","role":"assistant"}}]'
+    return Example(f"i-{n:08d}", f"u-{n}", prompt, answer, asked, "accepted")
 
 
 def _example(n: int, user: str, text: str) -> Example:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from flows.curate.card import card
 from flows.curate.describe import croissant
-from flows.curate.shapes import ROWS, schema_of, to_arrow, uses_tools
+from flows.curate.shapes import SHAPES, schema_of, to_arrow, uses_tools
 from schemas.errors import FlywheelError
 from schemas.events import to_json
 from schemas.records import Example, content_hash
@@ -120,11 +120,10 @@ def _write_part(data: Path, part: Part, examples: Sequence[Example], schema: pa.
         mine = examples[shard * SHARD : (shard + 1) * SHARD]
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED) as file:
             for start in range(0, len(mine), GROUP):
-                rows = [row for example in mine[start : start + GROUP] for row in ROWS[kind](example)]
-                for row in rows:
-                    digest.update(f"{kind}/{split}\n{to_json(row)}\n".encode())
-                file.write_table(to_arrow(rows, schema))
-                count += len(rows)
+                table, content = to_arrow(SHAPES[kind](list(mine[start : start + GROUP])), schema)
+                digest.update(f"{kind}/{split}\n".encode() + content)
+                file.write_table(table)
+                count += len(table)
     return count
 
 

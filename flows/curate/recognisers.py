@@ -58,13 +58,13 @@ def _numbered(kind: str, pattern: str, check: Check | None = None) -> Recogniser
 
 KEY_FORMS = {  # what a key must hold → its form, as its maker documents it
     r"A[KSR][IO]A": r"\b(?:AKIA|ASIA|AROA)[A-Z0-9]{16}\b",  # AWS
-    r"gh[pousr]_|github_pat_": r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{40,}",
+    r"gh[pousr]_|github_pat_": r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{40,}",
     r"glpat-": r"\bglpat-[\w-]{18,}",
     r"xox": r"\bxox[abeoprs]-[\w-]{10,}",  # Slack
     r"k_live_|k_test_|whsec_": r"\b[sr]k_(?:live|test)_\w{16,}|\bwhsec_\w{16,}",  # Stripe
     r"sk-": r"\bsk-(?:ant-|proj-|or-v1-)?[\w-]{20,}",  # OpenAI, Anthropic, OpenRouter
-    r"AIza": r"\bAIza[\w-]{35}\b",  # Google
-    r"hf_": r"\bhf_[A-Za-z0-9]{30,}\b",  # Hugging Face
+    r"AIza": r"\bAIza[\w-]{30,}",  # Google
+    r"hf_": r"\bhf_[A-Za-z0-9]{20,}\b",  # Hugging Face
     r"npm_|pypi-": r"\bnpm_[A-Za-z0-9]{30,}\b|\bpypi-[\w-]{30,}",
     r"SG\.": r"\bSG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
     r"SK|AC": r"\b(?:SK|AC)[0-9a-f]{32}\b",  # Twilio
@@ -81,7 +81,7 @@ _LOGIN_SAID = (
 _PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,10000}?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)"
 SECRETS = [
     _secret("private_key", _PRIVATE_KEY, "-----BEGIN"),
-    _secret("jwt", r"\beyJ[\w-]{8,500}\.eyJ[\w-]{8,8000}\.[\w-]{8,1000}", "eyJ"),
+    _secret("jwt", r"\beyJ[\w-]{8,500}\.eyJ[\w-]{4,8000}\.[\w-]{2,1000}", "eyJ"),
     *(_secret("api_key", form, needs) for needs, form in KEY_FORMS.items()),
     _secret("api_key", r"(?i)\bbearer\s+(?P<value>[\w.~+/=-]{16,})", "(?i)bearer", validators.entropic),
     _secret("password", r"\b\w+://[^\s:/@]{1,64}:(?P<value>[^\s@/]{3,128})@", "://"),
@@ -113,14 +113,14 @@ _PASSPORT = (
     r"(?i)\b(?:passport|pasaporte|passeport|reisepass\w*)\b(?: no\.)?[^.\n\d]{0,20}?(?P<value>\b[A-Z]{0,3}\d{6,9}\b)"
 )
 _LICENCE = r"(?i)\bdriv(?:er'?s?|ing) licen[cs]e\b[^.\n]{0,20}?(?P<value>\b(?=(?:[A-Z-]{0,9}\d){4})[A-Z0-9-]{6,18}\b)"
-_NINO = r"(?i)\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b"
+_NINO = r"(?i)\b(?:QQ|[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]) ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b"
 _NIR = r"(?i)(?<!\w)[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}(?!\w)"
 _DNI = r"(?i)(?<![\w-])(?:\d{8}|[XYZ]\d{7})-?[TRWAGMYFPDXBNJZSQVHLCKE](?![\w-])"
 _IP6 = r"(?i)(?<![\w:])(?:[0-9a-f]{1,4}:|::)(?:[0-9a-f]{0,4}:){1,7}[0-9a-f]{0,4}(?![\w:])"
 NUMBERED = [
     Recogniser("email", re.compile(_EMAIL), None, re.compile("@")),
     _numbered("iban", r"(?i)\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", validators.iban),
-    _numbered("card", r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w]|\.\d)", validators.card),
+    _numbered("card", r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w]|\.\d|[ -]\d)", validators.card),
     _numbered("ssn", r"(?<![\d-])(?P<area>\d{3})-(?P<group>\d{2})-(?P<serial>\d{4})(?![\d-])", validators.ssn),
     _numbered("ssn", _SSN_SAID, validators.ssn),
     _numbered("national_id", r"(?<![\d.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\d-])", validators.cpf),
@@ -132,10 +132,11 @@ NUMBERED = [
     ),
     _numbered("national_id", r"(?i)\b[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]\b"),  # Italy
     _numbered("national_id", r"(?<![\d-])[2-9]\d{3} \d{4} \d{4}(?![ -]?\d)", validators.aadhaar),
-    _numbered("national_id", r"(?i)\bnhs\b[^.\n\d]{0,20}(?P<value>\d{3} ?\d{3} ?\d{4})\b", validators.nhs),
+    _numbered("national_id", r"(?i)\bnhs\b[^.\n\d]{0,20}(?P<value>\d{3}[ -]?\d{3}[ -]?\d{4})\b", validators.nhs),
     _numbered("ip", r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)", validators.ip),
     _numbered("ip", _IP6, validators.ip),
     _numbered("mac", r"(?i)(?<![\w:-])[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}(?![\w:-])"),
+    _numbered("crypto", r"\b[13][1-9A-HJ-NP-Za-km-z]{25,34}\b", validators.bitcoin),
     _numbered("crypto", r"\b(?:bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40})\b"),
     _numbered("passport", _PASSPORT),
     _numbered("licence", _LICENCE),

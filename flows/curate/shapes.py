@@ -12,15 +12,16 @@ says, and `interaction_id`, where it came from. Go on to `folder.py`.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from schemas.events import to_json
-from schemas.records import Example, content_hash
+from schemas.records import Example
 from schemas.tables import TIME
 
 JSON = pa.json_(pa.string())
@@ -51,54 +52,69 @@ SOURCE = [
     pa.field("copies", pa.int64()),
     pa.field("time", TIME),
 ]
-Row = dict[str, Any]
+Texts = tuple[str, ...]
+"""A chat as the JSON texts of its parts: prompt, then answer."""
 
 
-def sft_rows(example: Example) -> list[Row]:
-    """The conversation with its good answer."""
-    return [_row(example, messages=_decode(example.prompt) + _decode(example.answer))]
+class Shaped(msgspec.Struct, frozen=True):
+    """The rows of one kind, column by column."""
+
+    sources: list[Example]
+    """The example of each row; one may have several."""
+    chats: dict[str, list[Texts]]
+    others: dict[str, list[Any]] = {}
 
 
-def preference_rows(example: Example) -> list[Row]:
-    """The good answer beside the one that was corrected or regenerated."""
-    rejected = _decode(example.rejected or "[]")
-    return [_row(example, prompt=_decode(example.prompt), chosen=_decode(example.answer), rejected=rejected)]
+def _sft(examples: Sequence[Example]) -> Shaped:
+    return Shaped(list(examples), {"messages": [(e.prompt, e.answer) for e in examples]})
 
 
-def kto_rows(example: Example) -> list[Row]:
-    """Each answer of the example, good or bad, as a row of its own."""
-    answers = ((example.answer, True), (example.rejected, False))
-    prompt = _decode(example.prompt)
-    return [_row(example, prompt=prompt, completion=_decode(text), label=label) for text, label in answers if text]
+def _preference(examples: Sequence[Example]) -> Shaped:
+    chats: dict[str, list[Texts]] = {
+        "prompt": [(e.prompt,) for e in examples],
+        "chosen": [(e.answer,) for e in examples],
+        "rejected": [(e.rejected or "[]",) for e in examples],
+    }
+    return Shaped(list(examples), chats)
 
 
-def guardrail_rows(example: Example) -> list[Row]:
-    """What the guardrail saw, what it said, and whether people agree."""
-    verdict = msgspec.json.decode(example.guard or "{}")
-    return [_row(example, messages=_decode(example.prompt) + _decode(example.answer), **verdict)]
+def _kto(examples: Sequence[Example]) -> Shaped:
+    """Each answer of an example, good or bad, is a row of its own."""
+    rows = [(e, text, good) for e in examples for text, good in ((e.answer, True), (e.rejected, False)) if text]
+    chats: dict[str, list[Texts]] = {
+        "prompt": [(e.prompt,) for e, _, _ in rows],
+        "completion": [(text,) for _, text, _ in rows],
+    }
+    return Shaped([e for e, _, _ in rows], chats, {"label": [good for _, _, good in rows]})
 
 
-def eval_rows(example: Example) -> list[Row]:
-    """The question, the reference answer and the slice (cluster) that a score counts for."""
-    row = _row(example, messages=_decode(example.prompt), reference=_reference(_decode(example.answer)))
-    return [{"item_id": row["row_id"], "slice": example.cluster_id, "rubric": None, "source": example.origin, **row}]
+def _guardrail(examples: Sequence[Example]) -> Shaped:
+    verdicts = [msgspec.json.decode(e.guard or "{}") for e in examples]
+    names = ("guard", "category", "passed", "right", "judged_by")
+    others = {name: [verdict.get(name) for verdict in verdicts] for name in names}
+    return Shaped(list(examples), {"messages": [(e.prompt, e.answer) for e in examples]}, others)
 
 
-def _reference(answer: list[Row]) -> str | None:
-    """The last text of the good answer; where it only calls tools, those calls as JSON."""
-    text = next((message["content"] for message in reversed(answer) if message.get("content")), None)
-    calls = [call for message in answer for call in message.get("tool_calls") or []]
-    return text or (to_json(calls) if calls else None)
+def _eval(examples: Sequence[Example]) -> Shaped:
+    others: dict[str, list[Any]] = {
+        "reference": [_last_content(e.answer) for e in examples],
+        "slice": [e.cluster_id for e in examples],
+        "rubric": [None] * len(examples),
+        "source": [e.origin for e in examples],
+    }
+    return Shaped(list(examples), {"messages": [(e.prompt,) for e in examples]}, others)
 
 
-ROWS: Mapping[str, Callable[[Example], list[Row]]] = {
-    "sft": sft_rows,
-    "preference": preference_rows,
-    "kto": kto_rows,
-    "guardrail": guardrail_rows,
-    "eval": eval_rows,
+SHAPES: Mapping[str, Callable[[Sequence[Example]], Shaped]] = {
+    "sft": _sft,
+    "preference": _preference,
+    "kto": _kto,
+    "guardrail": _guardrail,
+    "eval": _eval,
 }
-"""Kind → what makes its rows of an example."""
+"""Kind → what makes its rows."""
+LATER = frozenset({"slice", "source"})
+"""Columns that say what was found out about a row: they do not name it."""
 CHAT = frozenset({"messages", "prompt", "completion", "chosen", "rejected"})
 FLAGS = frozenset({"label", "passed", "right"})
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -125,48 +141,66 @@ def uses_tools(example: Example) -> bool:
     return bool(example.tools) or any('"tool_call' in text or '"name":' in text for text in texts)
 
 
-def to_arrow(rows: list[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as an Arrow table of the schema."""
-    return pa.Table.from_arrays([_column(rows, field) for field in schema], schema=schema)
+def to_arrow(shaped: Shaped, schema: pa.Schema) -> tuple[pa.Table, bytes]:
+    """Rows as an Arrow table of the schema, and their content as bytes that no writer, thread or shard changes."""
+    columns = _columns(shaped, schema)
+    arrays = [
+        _chat_column(shaped.chats[field.name], field.type)
+        if field.name in CHAT
+        else pa.array(columns[field.name], _storage(field.type)).cast(field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema), to_json(columns).encode()
 
 
-def _column(rows: list[Row], field: pa.Field) -> pa.Array:
-    values = [row.get(field.name) for row in rows]
-    if field.name in CHAT:
-        return _chat_column(values, field.type)
-    if field.name == "tools":
-        values = [_texts(value) for value in values]
-    return pa.array(values, _storage(field.type)).cast(field.type)
+def _columns(shaped: Shaped, schema: pa.Schema) -> dict[str, list[Any]]:
+    """All columns but the chats, which are in the row's id."""
+    ids = row_ids(shaped)
+    own: dict[str, list[Any]] = {**shaped.others, "row_id": ids, "item_id": ids}
+    if "tools" in schema.names:
+        own["tools"] = [_texts(msgspec.json.decode(e.tools)) if e.tools else None for e in shaped.sources]
+    return {
+        name: own[name] if name in own else [getattr(e, name) for e in shaped.sources]
+        for name in schema.names
+        if name not in CHAT
+    }
 
 
-def _chat_column(chats: list[Any], kind: pa.ListType) -> pa.Array:
+def row_ids(shaped: Shaped) -> list[str]:
+    """16 hex digits of the SHA-256 of each row's chats, own columns, tools and source.
+
+    It says what the row teaches or asks, and of whom: a later cluster or score does not change it.
+    """
+    own = [to_json(value) for value in zip(*(v for k, v in shaped.others.items() if k not in LATER), strict=True)]
+    return [
+        hashlib.sha256("\0".join((
+            *itertools.chain.from_iterable(chats), extra, e.tools or "", e.interaction_id, e.feedback_id or "",
+        )).encode()).hexdigest()[:16]
+        for e, extra, *chats in zip(shaped.sources, own or itertools.repeat(""), *shaped.chats.values(), strict=False)
+    ]  # fmt: skip
+
+
+def _chat_column(chats: list[Texts], kind: pa.ListType) -> pa.Array:
     """Messages flat, field by field: three times as fast as from nested values, and JSON cannot be built otherwise."""
-    messages = [message for chat in chats for message in chat or ()]
+    decoded = [list(itertools.chain.from_iterable(map(_DECODER.decode, texts))) for texts in chats]
+    messages = list(itertools.chain.from_iterable(decoded))
     fields = []
     for field in kind.value_type:
         values = [message.get(field.name) for message in messages]
         if field.name == "tool_calls":
             values = [_texts(_calls(calls)) for calls in values]
         fields.append(pa.array(values, _storage(field.type)).cast(field.type))
-    offsets = pa.array(itertools.accumulate((len(chat or ()) for chat in chats), initial=0), pa.int32())
+    offsets = pa.array(itertools.accumulate(map(len, decoded), initial=0), pa.int32())
     return pa.ListArray.from_arrays(
         offsets, pa.StructArray.from_arrays(fields, fields=list(kind.value_type)), type=kind
     )
 
 
-def _row(example: Example, **own: Any) -> Row:
-    """`row_id` says what the row teaches or asks, and of whom: a later cluster or score does not change it."""
-    own["tools"] = msgspec.json.decode(example.tools) if example.tools else None
-    row_id = content_hash([own, example.interaction_id, example.feedback_id])[:16]
-    return {**own, "row_id": row_id, **{name: getattr(example, name) for name in _COPIED}}
+_DECODER = msgspec.json.Decoder(list[dict[str, Any]])
 
 
-_COPIED = [field.name for field in SOURCE if field.name != "row_id"]
-
-
-def _decode(messages_json: str) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = msgspec.json.decode(messages_json)
-    return messages
+def _last_content(answer: str) -> str | None:
+    return next((m["content"] for m in reversed(_DECODER.decode(answer)) if m.get("content")), None)
 
 
 def _calls(calls: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
