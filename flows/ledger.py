@@ -33,6 +33,9 @@ APPEND_TRIES = 50
 BOOTSTRAP = "bootstrap"
 """Evidence key of a first champion: set by a person, with a reason, before there is anything to compare it to."""
 
+EVIDENCE = ("evaluation_id", "comparison", "dataset_version", "dataset_sha256", "scores")
+"""What every other promotion must name: which comparison, on which items, by which answers."""
+
 
 class Registry(Struct, frozen=True):
     """Who is who in one application: the fold over its ledger."""
@@ -88,7 +91,7 @@ def append(
 
     `promoted`, `held` and `rolled_back` name in `expected_champion` the id of the champion that they were decided
     against (None: there is none); LedgerConflict where another serves by now. LedgerError for what no ledger may
-    say: a promotion without the verdict `promote` (but for a bootstrap, see BOOTSTRAP), a rollback to nobody.
+    say: a promotion without the verdict `promote` and its EVIDENCE (but for a BOOTSTRAP), a rollback to nobody.
     """
     draft = Decision(
         id=id,
@@ -244,6 +247,8 @@ def _require_evidence(registry: Registry, decision: Decision) -> None:
         raise LedgerError("a first champion needs a reason: it is all the evidence there is")
     if not first and decision.verdict != "promote":
         raise LedgerError(f"no promotion without the verdict promote; it is {decision.verdict or 'missing'!r}")
+    if not first and (missing := [name for name in EVIDENCE if name not in decision.evidence]):
+        raise LedgerError(f"no promotion without evidence; {', '.join(missing)} is missing")
 
 
 def _expect(registry: Registry, expected: str | None) -> None:

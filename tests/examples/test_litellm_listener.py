@@ -46,7 +46,7 @@ def test_the_proxy_serves_whom_the_ledger_names(lake: Lake, kafka: str, tmp_path
 
     ledger.append(
         lake, application, "promoted", NEW, id=ledger.decision_id(application), time=NOW,
-        expected_champion=OLD.id, verdict="promote",
+        expected_champion=OLD.id, verdict="promote", evidence=dict.fromkeys(ledger.EVIDENCE, "hash"),
     )  # fmt: skip
     assert served(lake, kafka, application, config) == ("openai/bot-2", NEW.endpoint)
     assert json.loads(config.read_text())["model_list"][0]["litellm_params"]["temperature"] == 0

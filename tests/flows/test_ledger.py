@@ -22,13 +22,16 @@ from streams.lake.append import append, create, to_rows
 APP = "support-bot"
 NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)
 
+EVIDENCE = dict.fromkeys(ledger.EVIDENCE, "hash")
+
 
 def model(name: str) -> Candidate:
     return make_candidate(name, "http://127.0.0.1:1/v1", parameters={"temperature": 0.1})
 
 
 def promote(lake: Lake, candidate: Candidate, against: Candidate, **fields: Any) -> Decision:
-    values = {"id": ledger.decision_id("test", candidate.id, against.id), "verdict": "promote", **fields}
+    name = ledger.decision_id("test", candidate.id, against.id)
+    values = {"id": name, "verdict": "promote", "evidence": EVIDENCE, **fields}
     return ledger.append(lake, APP, "promoted", candidate, time=NOW, expected_champion=against.id, **values)
 
 
@@ -37,7 +40,7 @@ def three(lake: Lake) -> Lake:
     """A ledger with a first champion `a`, a candidate `b`, and its promotion."""
     ledger.bootstrap(lake, APP, model("a"), "it is what we have", time=NOW)
     ledger.register(lake, APP, model("b"), time=NOW)
-    promote(lake, model("b"), model("a"), reasons=["+5 points"], evidence={"dataset": "d1"})
+    promote(lake, model("b"), model("a"), reasons=["+5 points"])
     return lake
 
 
@@ -102,6 +105,14 @@ def test_no_evidence_no_promotion(three: Lake, verdict: str) -> None:
     """The ledger itself refuses a promotion without the verdict `promote`."""
     with pytest.raises(LedgerError, match="no promotion without"):
         promote(three, model("c"), model("b"), verdict=verdict)
+
+
+@pytest.mark.parametrize("name", ledger.EVIDENCE)
+def test_a_verdict_alone_is_no_evidence(three: Lake, name: str) -> None:
+    """A promotion names the comparison, the items and the answers that it stands on."""
+    evidence = {key: value for key, value in EVIDENCE.items() if key != name}
+    with pytest.raises(LedgerError, match=name):
+        promote(three, model("c"), model("b"), evidence=evidence)
 
 
 def test_a_first_champion_needs_a_reason_and_an_empty_seat(lake: Lake, three: Lake) -> None:

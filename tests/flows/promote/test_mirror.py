@@ -28,7 +28,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 def promoted(lake: Lake, new: ledger.Candidate, old: ledger.Candidate) -> ledger.Registry:
     ledger.append(
         lake, "app", "promoted", new, id=ledger.decision_id(new.id), time=NOW, expected_champion=old.id,
-        verdict="promote",
+        verdict="promote", evidence=dict.fromkeys(ledger.EVIDENCE, "hash"),
     )  # fmt: skip
     return ledger.fold(lake, "app")
 
