@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from schemas.events import Alert, Candidate, Decision
 from schemas.settings import TriageSettings
-from streams.rates import Counts, Group
+from streams.rates import Group
 from streams.sequential import Arm, Canary, describe, observe, worse
 
 _NAMESPACE = uuid.UUID("0c3c0b0f-8d4c-5f0e-a2d7-5f6f3a1e9b44")
@@ -36,6 +36,10 @@ class Watch(Struct, frozen=True):
     """None: there is nobody to compare with, or nobody to go back to."""
     offset: int = -1
     """Of the newest change that is in here: what is read again after a crash is not counted again."""
+    users: int = 0
+    """Users that the champion met since it serves, by their first judged interaction."""
+    users_failed: int = 0
+    """And how many of those failed: with `users`, the baseline of the champion after it, in the test's own unit."""
 
 
 class Met(Struct, frozen=True):
@@ -60,26 +64,31 @@ def promotion_of(decision: Decision) -> Promotion | None:
     return Promotion(decision.application, decision.id, decision.action, decision.champion)
 
 
-def begin(before: Watch | None, promotion: Promotion, baseline: float | None, settings: TriageSettings) -> Watch:
+def begin(before: Watch | None, promotion: Promotion, settings: TriageSettings) -> Watch:
     """The watch after a change of champion; the same promotion read twice is one.
 
-    `baseline` is the former champion's failure rate before (see `baseline_of`); None compares with the users that it
-    goes on serving beside the new one.
+    The new champion is compared with the former one's rate until then, or, where that is hardly known or
+    `canary_beside` says so, with the users that the former goes on serving beside it.
     """
     if before and before.decision_id == promotion.decision_id:
         return before
     former = before.champion if before else None
     watched = promotion.action == "promoted" and former is not None and promotion.champion is not None
+    known = None if before is None else baseline_of(before.users, before.users_failed, settings.alert_min)
+    baseline = None if settings.canary_beside else known
     canary = Canary(margin=settings.canary_margin, baseline=baseline) if watched else None
     return Watch(promotion.decision_id, promotion.champion, former if watched else None, canary)
 
 
-def baseline_of(counts: Counts, least: int) -> float | None:
-    """The upper 95 % bound (Wilson 1927, one-sided) of a failure rate; None from fewer than `least` judged."""
-    n = counts.judged
+def baseline_of(n: int, failed: int, least: int) -> float | None:
+    """The upper 95 % bound (Wilson 1927, one-sided) of a failure rate; None from fewer than `least` users.
+
+    Users, not interactions: a rate over interactions is that of whoever comes often, and can lie well below the rate
+    over users that the test then finds.
+    """
     if n < least:
         return None
-    rate = counts.failed / n
+    rate = failed / n
     middle, spread = rate + Z * Z / (2 * n), Z * math.sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n))
     return (middle + spread) / (1 + Z * Z / n)
 
@@ -93,19 +102,24 @@ def serves(candidate: Candidate | None, group: Group) -> bool:
 
 
 def arm_of(watch: Watch, group: Group) -> Arm | None:
-    """Which side of the comparison an interaction is on."""
-    if watch.canary is None:
-        return None
+    """Which side an interaction is on: the champion's (the canary, where it is compared) or the former one's."""
     if serves(watch.champion, group):
         return "canary"
-    return "control" if serves(watch.former, group) else None
+    return "control" if watch.canary and serves(watch.former, group) else None
 
 
 def judged(watch: Watch, arm: Arm, failed: bool, offset: int) -> Watch:
     """The watch after one more user."""
-    if watch.canary is None or offset <= watch.offset:
+    if offset <= watch.offset:
         return watch
-    return msgspec.structs.replace(watch, canary=observe(watch.canary, arm, failed), offset=offset)
+    served = arm == "canary"
+    return msgspec.structs.replace(
+        watch,
+        canary=observe(watch.canary, arm, failed) if watch.canary else None,
+        offset=offset,
+        users=watch.users + served,
+        users_failed=watch.users_failed + (served and failed),
+    )
 
 
 def is_worse(watch: Watch, settings: TriageSettings) -> bool:

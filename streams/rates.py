@@ -8,9 +8,7 @@ the outcome that counts is the lake's, which weighs each kind of feedback and se
 
 from __future__ import annotations
 
-import functools
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -113,11 +111,6 @@ class Alarm(Struct, frozen=True):
 
     raised: bool = False
     window: int = -(2**62)
-
-
-def sum_of(many: Iterable[Counts]) -> Counts:
-    """All of them together."""
-    return functools.reduce(Counts.plus, many, Counts())
 
 
 def signal_of(feedback: Feedback) -> Signal:

@@ -30,7 +30,7 @@ from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
 from streams import board, canary
 from streams.admin import Admin
 from streams.canary import Met, Promotion, Watch, promotion_of
-from streams.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, sum_of, watch, window_start
+from streams.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
 
 if TYPE_CHECKING:
     import faust
@@ -246,9 +246,7 @@ class Triage:
         """Begin to watch a new champion; what was noted about the last one is forgotten."""
         key = promotion.application.encode()
         before = self.canaries.get(key)
-        rates = [counts for group, _, counts in self._windows() if before and canary.serves(before.champion, group)]
-        baseline = canary.baseline_of(sum_of(rates), self.settings.alert_min)
-        after = canary.begin(before, promotion, None if self.settings.canary_beside else baseline, self.settings)
+        after = canary.begin(before, promotion, self.settings)
         if after == before:
             return
         self.canaries.put(key, after)

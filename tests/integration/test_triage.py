@@ -185,6 +185,7 @@ def test_a_worse_champion_is_taken_back(watched: Watched) -> None:
     promoted = {"id": ledger.decision_id("promoted"), "time": START, "expected_champion": old.id}
     with Announcer(watched.settings.kafka) as announce:
         announce(ledger.bootstrap(lake, "shop", old, "the first", time=START))
+    eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-1"])
     answered(watched, "shop-1", range(1000, 1200), bad=10)
     eventually(lambda: watched.counts("shop") == (200, 200, 20))
     with Announcer(watched.settings.kafka) as announce:

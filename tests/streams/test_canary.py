@@ -10,7 +10,7 @@ from schemas.events import Decision
 from schemas.records import make_candidate
 from schemas.settings import TriageSettings
 from streams.canary import Promotion, Watch, alert_of, arm_of, baseline_of, begin, is_worse, judged, promotion_of
-from streams.rates import Counts, Group
+from streams.rates import Group
 from tests.conftest import START, event_id
 
 OLD, NEW = (make_candidate(name, "http://127.0.0.1:9/v1", prompt_version="v1") for name in ("bot-1", "bot-2"))
@@ -22,8 +22,12 @@ def promotion(n: int, champion: object, action: str = "promoted") -> Promotion:
     return Promotion("shop", event_id(n), action, champion)  # type: ignore[arg-type]
 
 
-def watching(baseline: float | None = 0.1) -> Watch:
-    return begin(begin(None, promotion(1, OLD), None, SETTINGS), promotion(2, NEW), baseline, SETTINGS)
+def watching(users: int = 1000, failed: int = 85) -> Watch:
+    """The second champion, after the first has met so many users: its rate is known as 10 % at most."""
+    first = begin(None, promotion(1, OLD), SETTINGS)
+    for n in range(users):
+        first = judged(first, "canary", n < failed, n)
+    return begin(first, promotion(2, NEW), SETTINGS)
 
 
 def after(watch: Watch, rate: float, users: int, seed: int = 0) -> Watch:
@@ -35,10 +39,10 @@ def after(watch: Watch, rate: float, users: int, seed: int = 0) -> Watch:
 
 def test_the_first_champion_is_compared_with_nobody() -> None:
     """Without a champion before there is no comparison, and no way back."""
-    first = begin(None, promotion(1, OLD), None, SETTINGS)
+    first = begin(None, promotion(1, OLD), SETTINGS)
 
-    assert arm_of(first, GROUPS["bot-1"]) is None
-    assert not is_worse(first, SETTINGS)
+    assert arm_of(first, GROUPS["bot-2"]) is None
+    assert not is_worse(after(first, 0.9, 300), SETTINGS)
 
 
 def test_users_are_told_apart_by_model_and_prompt() -> None:
@@ -54,7 +58,7 @@ def test_the_same_promotion_twice_is_one() -> None:
     """A decision that is announced again does not start the comparison anew."""
     watch = after(watching(), 0.1, 50)
 
-    assert begin(watch, promotion(2, NEW), 0.1, SETTINGS) == watch
+    assert begin(watch, promotion(2, NEW), SETTINGS) == watch
 
 
 def test_a_change_read_again_is_not_counted_again() -> None:
@@ -89,7 +93,7 @@ def test_no_alpha_means_no_verdict() -> None:
 
 def test_a_rollback_ends_the_watch() -> None:
     """Who was restored is not compared with who failed."""
-    watch = begin(watching(), promotion(3, OLD, "rolled_back"), 0.5, SETTINGS)
+    watch = begin(watching(), promotion(3, OLD, "rolled_back"), SETTINGS)
 
     assert (watch.champion, watch.former, watch.canary) == (OLD, None, None)
     with pytest.raises(ValueError, match="without a comparison"):
@@ -99,9 +103,26 @@ def test_a_rollback_ends_the_watch() -> None:
 @pytest.mark.parametrize(("judged_", "failed", "bound"), [(200, 20, 0.1401), (50, 0, 0.0513), (10, 5, None)])
 def test_the_baseline_is_taken_at_its_upper_bound(judged_: int, failed: int, bound: float | None) -> None:
     """A rate that is known badly is given the benefit of the doubt; one that is hardly known is none."""
-    found = baseline_of(Counts(judged_, judged_, failed), least=50)
+    found = baseline_of(judged_, failed, least=50)
 
     assert found == (bound if bound is None else pytest.approx(bound, abs=5e-4))
+
+
+def test_the_baseline_is_the_former_champions_own_users() -> None:
+    """What the former champion's users said, each once, is what the new one is measured by; too few say nothing."""
+    known, unknown = watching(1000, 85).canary, watching(20, 2).canary
+
+    assert known is not None
+    assert known.baseline == pytest.approx(0.1, abs=2e-3)
+    assert unknown is not None
+    assert unknown.baseline is None
+
+
+def test_the_control_is_not_the_champions_rate() -> None:
+    """Users whom the former champion still serves are compared with, and do not count as the new one's."""
+    watch = judged(judged(watching(), "control", True, 1), "canary", False, 2)
+
+    assert (watch.users, watch.users_failed) == (1, 0)
 
 
 def test_held_candidates_change_nothing() -> None:
