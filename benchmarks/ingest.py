@@ -109,6 +109,7 @@ class Timed(Archiver):
 
     def __init__(self, settings: Settings, lake: Lake, members: int) -> None:
         super().__init__(settings, lake)
+        self._topics = (INTERACTIONS,)  # the group balances partitions whatever their topic: two members, two each
         self._present, self._members = Path(settings.home) / "present", members
         self._present.mkdir(parents=True, exist_ok=True)
         self.first: tuple[float, float] | None = None

@@ -58,7 +58,7 @@ class Landing:
         return self._do(lambda: self._land(topic, topic_id, batch, start))
 
     def starts(self, topic: Topic, topic_id: str, partitions: list[int]) -> Future[dict[int, Start]]:
-        """Where the partitions go on, as the lake says now."""
+        """Where the partitions go on, as the lake says now; asked again until the lake answers or `close` is called."""
         return self._do(lambda: self._starts(topic, topic_id, partitions))
 
     def close(self, timeout_s: float) -> bool:
@@ -82,6 +82,19 @@ class Landing:
                 future.set_exception(error)
 
     def _starts(self, topic: Topic, topic_id: str, partitions: list[int]) -> dict[int, Start]:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return self._marks(topic, topic_id, partitions)
+            except SchemaMismatch:
+                raise
+            except Exception as error:
+                _log.warning("the marks of %s cannot be read, trying again: %s", topic.table, error)
+                if self._stop.wait(pause):
+                    raise LakeError(f"stopped before the marks of {topic.table} could be read: {error}") from error
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _marks(self, topic: Topic, topic_id: str, partitions: list[int]) -> dict[int, Start]:
         main, letters = self._reopen(topic.table), self._reopen("dead_letters")
         starts = {}
         for partition in partitions:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_fifty_kills_lose_and_double_nothing(kafka: str) -> None:
-    """kill -9, zombies that wake, archivers that fight for every partition, and compaction beside them."""
+    """Kill -9, zombies that wake, archivers that fight for every partition, and compaction beside them."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--kills", "50", "--seed", "1"],
         env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka},

@@ -56,10 +56,9 @@ def recreate_topics(servers: str, partitions: int = 2) -> None:
     """Delete all topics of the flywheel and make them anew."""
     client = AdminClient({"bootstrap.servers": servers})
     admin = Admin(KafkaSettings(bootstrap_servers=servers, partitions=partitions))
-    for order in client.delete_topics(
-        list(admin.partitions(topic.name for topic in TOPICS)), operation_timeout=10
-    ).values():
-        order.result()
+    if there := list(admin.partitions(topic.name for topic in TOPICS)):
+        for order in client.delete_topics(there, operation_timeout=10).values():
+            order.result()
     eventually(lambda: not admin.partitions(topic.name for topic in TOPICS))
     eventually(lambda: _created(admin))
 

@@ -1,0 +1,274 @@
+"""What the world does to an archiver, one fault a test; after each, every event is accounted for exactly once."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.codec import encode
+from schemas.errors import OffsetsLost
+from schemas.topics import INTERACTIONS
+from streams.archive import Archiver
+from streams.broker import Broker
+from streams.lake import Lake, files
+from streams.lake.audit import audit
+from streams.producer import EventProducer
+from tests.conftest import interaction
+from tests.integration.conftest import Ingest, eventually, recreate_topics
+
+pytestmark = pytest.mark.integration
+
+
+def send(ingest: Ingest, first: int, after: int) -> set[str]:
+    """Produce numbered events; their ids."""
+    events = [interaction(n) for n in range(first, after)]
+    with EventProducer(ingest.settings.kafka) as producer:
+        for event in events:
+            producer.send(event)
+    return {event.id for event in events}
+
+
+def whole(ingest: Ingest, expected: set[str]) -> None:
+    """Nothing lost, nothing twice, no incident."""
+    ids = [row["id"] for row in ingest.stored("interactions")]
+    assert len(ids) == len(set(ids)), "doubled"
+    assert set(ids) == expected, "lost"
+    assert audit(ingest.lake).incidents == ()
+
+
+@contextmanager
+def running(ingest: Ingest, **archive: Any) -> Iterator[Archiver]:
+    """An archiver at work in a thread."""
+    archiver = Archiver(ingest.with_(**archive), ingest.lake)
+    thread = threading.Thread(target=archiver.run)
+    thread.start()
+    try:
+        yield archiver
+    finally:
+        archiver.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def rows(ingest: Ingest) -> int:
+    return len(ingest.stored("interactions"))
+
+
+def process(ingest: Ingest) -> subprocess.Popen[bytes]:
+    """An archiver as `flywheel up` starts it."""
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": ingest.settings.kafka.bootstrap_servers,
+        "FLYWHEEL_HOME": ingest.settings.home,
+        "FLYWHEEL_ARCHIVE_BATCH_SECONDS": "0.2",
+        "FLYWHEEL_ARCHIVE_GROUP_ID": ingest.settings.archive.group_id,
+    }
+    return subprocess.Popen([sys.executable, "-m", "streams", "archive"], env=environment)
+
+
+def test_a_stop_commits_what_is_there_within_five_seconds(ingest: Ingest) -> None:
+    """SIGTERM ends the process cleanly, with the last events in the lake."""
+    archiver = process(ingest)
+    sent = send(ingest, 0, 100)
+    eventually(lambda: rows(ingest) == 100)
+    sent |= send(ingest, 100, 150)
+    begun = time.monotonic()
+    archiver.send_signal(signal.SIGTERM)
+
+    assert archiver.wait(10) == 0
+    assert time.monotonic() - begun < 5.0
+    ingest.archive()
+    whole(ingest, sent)
+
+
+def test_members_that_come_and_go_share_the_partitions(ingest: Ingest) -> None:
+    """A storm of rebalances: archivers of one group join and leave while events come."""
+    sent: set[str] = set()
+    with running(ingest):
+        for n in range(4):
+            with running(ingest):
+                sent |= send(ingest, n * 100, n * 100 + 100)
+                eventually(lambda: rows(ingest) >= 1)
+        eventually(lambda: rows(ingest) == len(sent))
+
+    whole(ingest, sent)
+
+
+def test_a_member_that_hangs_is_replaced_and_does_no_harm_when_it_wakes(ingest: Ingest) -> None:
+    """A stopped process loses its partitions to another; awake again, its old batch is refused."""
+    zombie = process(ingest)
+    sent = send(ingest, 0, 50)
+    eventually(lambda: rows(ingest) == 50)
+    zombie.send_signal(signal.SIGSTOP)
+    sent |= send(ingest, 50, 150)
+    with running(ingest, group_id="another"):  # another group: no need to wait for the zombie's session to end
+        eventually(lambda: rows(ingest) == 150)
+        zombie.send_signal(signal.SIGCONT)
+        sent |= send(ingest, 150, 250)
+        eventually(lambda: rows(ingest) >= 250)
+    zombie.send_signal(signal.SIGTERM)
+    assert zombie.wait(20) == 0
+
+    ingest.archive()
+    whole(ingest, sent)
+
+
+def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    """Kill -9 of Kafka while events come: what it acknowledged is archived once it is back."""
+    with Broker(tmp_path / "kafka") as broker:
+        recreate_topics(broker.bootstrap_servers)
+        ingest = Ingest(broker.bootstrap_servers, tmp_path)
+        with running(ingest):
+            sent = send(ingest, 0, 200)
+            eventually(lambda: rows(ingest) > 0)
+            os.kill(broker.pid or 0, signal.SIGKILL)
+            eventually(lambda: _answers(ingest))
+            sent |= send(ingest, 200, 300)
+            eventually(lambda: rows(ingest) == 300)
+        whole(ingest, sent)
+
+
+def _answers(ingest: Ingest) -> bool:
+    try:
+        return bool(ingest.admin.partitions([INTERACTIONS.name]))
+    except Exception:
+        return False
+
+
+def test_a_topic_made_anew_begins_anew(ingest: Ingest) -> None:
+    """A topic deleted and recreated counts its offsets from 0: nothing of either is taken for the other."""
+    with running(ingest):
+        sent = send(ingest, 0, 60)
+        eventually(lambda: rows(ingest) == 60)
+        recreate_topics(ingest.settings.kafka.bootstrap_servers)
+        sent |= send(ingest, 60, 160)
+    ingest.archive()
+
+    whole(ingest, sent)
+    assert len(ingest.ask("SELECT DISTINCT kafka_topic_id FROM interactions")) == 2
+
+
+def test_events_that_kafka_dropped_are_a_named_loss(ingest: Ingest) -> None:
+    """Retention that passed the next offset stops the archiver with the range; accepted, it stays on record."""
+    with EventProducer(ingest.settings.kafka) as producer:
+        for n in range(40):
+            producer.send_bytes(INTERACTIONS, "one-key", _value(n), [])
+    ingest.archive()
+    with EventProducer(ingest.settings.kafka) as producer:
+        for n in range(40, 80):
+            producer.send_bytes(INTERACTIONS, "one-key", _value(n), [])
+    held = {place: at for place, at in ingest.admin.offsets([INTERACTIONS.name]).items() if at.latest}
+    ((name, partition),) = held
+    client = AdminClient({"bootstrap.servers": ingest.settings.kafka.bootstrap_servers})
+    for order in client.delete_records([TopicPartition(name, partition, 70)]).values():
+        order.result()
+
+    with pytest.raises(OffsetsLost, match=r"offsets 40 to 69 are gone .*30 events"):
+        ingest.archive()
+    ingest.archive(ingest.with_(accept_loss=True))
+
+    (letter,) = ingest.stored("dead_letters")
+    assert (letter["reason"], letter["kafka_offset"], letter["offsets"]) == ("lost", 40, 30)
+    whole(ingest, {interaction(n).id for n in [*range(40), *range(70, 80)]})
+
+
+def _value(n: int) -> bytes:
+    return encode(interaction(n))
+
+
+def test_gaps_that_kafka_leaves_are_accounted_for(ingest: Ingest) -> None:
+    """Markers of transactions and aborted records have offsets but no event: they are `absent`, not lost."""
+    producer = Producer({"bootstrap.servers": ingest.settings.kafka.bootstrap_servers, "transactional.id": "t-1"})
+    producer.init_transactions()
+    for n in range(4):
+        producer.begin_transaction()
+        producer.produce(INTERACTIONS.name, _value(n), key=b"k")
+        if n % 2:
+            producer.flush()
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+    send(ingest, 10, 40)
+    ingest.archive()
+
+    assert {row["reason"] for row in ingest.stored("dead_letters")} == {"absent"}
+    whole(ingest, {interaction(n).id for n in [0, 2, *range(10, 40)]})
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "rename", "commit"])
+def test_a_disk_that_fails_loses_nothing(ingest: Ingest, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Full disks, failing fsyncs, renames and commits are tried again until they work."""
+    failures = iter([OSError(28, "No space left on device")] * 3)
+
+    def fail(real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            if (error := next(failures, None)) is not None:
+                raise error
+            return real(*arguments, **named)
+
+        return wrapped
+
+    places: dict[str, tuple[Any, str]] = {
+        "write": (files, "to_parquet"),
+        "fsync": (os, "fsync"),
+        "rename": (Path, "rename"),
+        "commit": (Lake, "handle"),
+    }
+    monkeypatch.setattr(*places[step], fail(getattr(*places[step])))
+    sent = send(ingest, 0, 50)
+    ingest.archive(idle_s=4.0)
+
+    whole(ingest, sent)
+
+
+def test_a_full_disk_stops_nothing_for_good(ingest: Ingest) -> None:
+    """A real limit on file sizes makes every write fail; lifted, the archiver goes on by itself."""
+    sent = send(ingest, 0, 50)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with running(ingest):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        time.sleep(2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        eventually(lambda: rows(ingest) == 50)
+
+    whole(ingest, sent)
+
+
+def test_a_torn_file_harms_nobody(ingest: Ingest) -> None:
+    """A half-written file that a power cut left behind is no part of the table."""
+    sent = send(ingest, 0, 20)
+    ingest.archive()
+    folder = next(Path(ingest.lake.uri("interactions")).glob("ingest_date=*"))
+    (folder / ("f" * 64 + ".parquet")).write_bytes(b"PAR1 torn")
+    (folder / "half.1-1.tmp").write_bytes(b"PAR1")
+    sent |= send(ingest, 20, 40)
+    ingest.archive()
+
+    whole(ingest, sent)
+
+
+def test_clocks_that_jump_do_no_harm(ingest: Ingest) -> None:
+    """The archiver's clock jumps back and forth by years: every row is there, on some day."""
+    years = iter([2026, 2031, 1999, 2026, 2026])
+    sent: set[str] = set()
+    for n in range(5):
+        sent |= send(ingest, n * 10, n * 10 + 10)
+        moment = datetime(next(years), 1, 1, tzinfo=UTC)
+        Archiver(ingest.settings, ingest.lake, clock=lambda at=moment: at).run(until_idle_s=1.5)
+
+    whole(ingest, sent)
