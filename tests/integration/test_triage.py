@@ -200,7 +200,7 @@ def test_a_worse_champion_is_taken_back(watched: Watched) -> None:
 
     registry = eventually(lambda: found if (found := ledger.fold(lake, "shop")).champion == old else None)
     assert [decision.action for decision in registry.decisions] == ["promoted", "promoted", "rolled_back"]
-    (alert,) = [alert for alert in watched.alerts("shop") if alert.rule == "champion_worse"]
+    (alert,) = eventually(lambda: [alert for alert in watched.alerts("shop") if alert.rule == "champion_worse"])
     assert (alert.severity, alert.model) == ("critical", "shop-2")
     assert registry.decisions[-1].evidence["alert"] == alert.id
     assert eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-1"])
