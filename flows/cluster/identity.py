@@ -20,12 +20,10 @@ from flows.embed import Vectors
 NOVEL_BELOW = 0.45
 """A row is novel where known rows are less than this share of what chance would put around it. From .35 to .5 more new
 classes are found (.89 to .95 of them) and more old rows are called new (1.0 % to 2.5 %)."""
-FALSE_BIRTHS = 0.05
-"""Chance that a batch with nothing new in it announces a cluster, over all places where it might."""
-VOTE_POWER = 4
-"""Votes weigh cosine to this power. 4 to 16, and 5 to 30 neighbours, were all the same within noise."""
-SMOOTH_OVER = 10
-"""Neighbours in the batch over which a row's novelty is averaged, twice: one odd phrase is no news."""
+FARTHER = 0.6
+"""Share of a new cluster's rows that lie farther from all that is known than half of the nearest old cluster's own rows
+do. Of rows that merely became frequent about one half does, however many they are; of new classes nearly all do (median
+.98, nine in ten above .7). Higher values stop more false news from growth and cost new classes."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,13 @@ def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_s
     parents: list[int] = []
     for label in range(int(labels.max(initial=-1)) + 1):
         group = rows[labels == label]
-        if weights[group].sum() >= min_size and _is_news(len(batch), group, share, chance, len(reference)):
-            born[group] = len(parents)
-            parents.append(int(np.bincount(known[group]).argmax()) if len(reference) else -1)
+        parent = int(np.bincount(known[group]).argmax()) if len(reference) else -1
+        if weights[group].sum() < min_size or not _is_rare(len(batch), group, share, chance, len(reference)):
+            continue
+        if parent >= 0 and _farther(batch[group], reference, owners == parent) < FARTHER:
+            continue
+        born[group] = len(parents)
+        parents.append(parent)
     known[rows] = -1
     sure = 1 - np.divide(smooth, chance, out=np.zeros_like(smooth), where=chance > 0)
     confidence = np.where(born >= 0, np.clip(sure, 0, 1), confidence).astype(np.float32)
@@ -115,7 +117,7 @@ def _surroundings(
     return np.minimum(local[known], overall), share, smooth
 
 
-def _is_news(batch: int, group: Ints, share: NDArray[np.float64], chance: NDArray[np.float64], reference: int) -> bool:
+def _is_rare(batch: int, group: Ints, share: NDArray[np.float64], chance: NDArray[np.float64], reference: int) -> bool:
     """Whether so few known rows around a group could be chance, given in how many places it might have happened.
 
     Binomial tail over the group's own rows and their known neighbours, times the number of such groups that the batch
@@ -129,3 +131,14 @@ def _is_news(batch: int, group: Ints, share: NDArray[np.float64], chance: NDArra
     old = np.ceil(len(group) * around / max(1 - around, 1e-9))
     p = float(binom.cdf(old, old + len(group), chance[group].mean()))
     return p * batch / len(group) <= FALSE_BIRTHS
+
+
+def _farther(group: Vectors, reference: Vectors, parent: NDArray[np.bool_]) -> float:
+    """Share of a group's rows that are less similar to all that is known than the parent's median row is.
+
+    Each of the parent's rows is held against all other known rows. Unlike counts of neighbours, that does not change
+    when a cluster grows.
+    """
+    _, own = neighbours(reference[parent], reference, 2)
+    _, near = neighbours(group, reference, 1)
+    return float((near[:, 0] < np.median(own[:, -1])).mean())

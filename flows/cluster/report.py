@@ -27,7 +27,7 @@ COLOURS = {
     "shrinking": "#2980b9",
     "resolved": "#27ae60",
 }
-WIDTH, HEIGHT, MARGIN = 900.0, 420.0, 40.0
+WIDTH, HEIGHT, MARGIN = 900.0, 460.0, 90.0
 Row = dict[str, Any]
 
 
@@ -42,6 +42,7 @@ def html(lake: Lake, run: Row) -> str:
         run=run,
         summary=msgspec.json.decode(run["summary"]),
         clusters=[_shown(row, examples.get(row["cluster_id"], [])) for row in rows],
+        names={row["cluster_id"]: row["name"] for row in rows},
         dots=_dots(lake, run["application"], rows),
         colours=COLOURS,
         events=[event | {"details": msgspec.json.decode(event["details"] or "{}")} for event in events],
@@ -96,8 +97,10 @@ def _dots(lake: Lake, application: str, rows: list[Row]) -> list[Row]:
     centred = middles - middles.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T if len(axes) > 1 else np.zeros((len(ids), 2))
-    reach = np.maximum(np.abs(flat).max(axis=0), 1e-9)
-    at = (flat / reach + 1) / 2 * [WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN] + MARGIN
+    reach = np.maximum(np.ptp(flat, axis=0), 1e-9)
+    ranks = flat.argsort(axis=0, kind="stable").argsort(axis=0) / max(len(ids) - 1, 1)
+    spread = ((flat - flat.min(axis=0)) / reach + ranks) / 2  # half by place, half by rank: a crowd can be read
+    at = spread * [WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN] + MARGIN
     by_id = {row["cluster_id"]: row for row in rows}
     return [
         {
