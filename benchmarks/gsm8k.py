@@ -34,7 +34,8 @@ from schemas.settings import EvaluateSettings, GateSettings
 
 MODELS = ("6b_finetuning", "175b_finetuning", "6b_verification", "175b_verification")
 """From the weakest to the strongest, by the share that the data's own marks call correct."""
-SETTINGS = EvaluateSettings(scorer="numeric", connections=32)
+SETTINGS = EvaluateSettings(scorer="numeric", connections=32, share_answers=True)
+"""Each model answers each question once: what is replayed has no latency to compare."""
 POLICIES = ("better", "as_good")
 
 
@@ -75,13 +76,16 @@ def comparisons(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, Comparis
         for row in rows
     ]
     scorer = scorer_of(SETTINGS)
-    with replayed(rows) as url, tempfile.TemporaryDirectory() as folder:
+    with (
+        replayed(rows) as url,
+        tempfile.TemporaryDirectory() as folder,
+        Journal(Path(folder) / "journal.jsonl") as journal,
+    ):
         models = {name: make_candidate(name, url) for name in MODELS}
         for champion, candidate in itertools.product(MODELS, MODELS):
             pair: Any = {"candidate": models[candidate], "champion": models[champion]}
+            scores = run(items, pair, SETTINGS, scorer, journal)
             name = f"{champion}:{candidate}"
-            with Journal(Path(folder) / name) as journal:  # one a pair: its two models are asked side by side
-                scores = run(items, pair, SETTINGS, scorer, journal)
             made = compare(scores, models[candidate], models[champion], "gsm8k", name, GateSettings())
             yield champion, candidate, made
 
