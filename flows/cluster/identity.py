@@ -24,6 +24,12 @@ FARTHER = 0.6
 """Share of a new cluster's rows that lie farther from all that is known than half of the nearest old cluster's own rows
 do. Of rows that merely became frequent about one half does, however many they are; of new classes nearly all do (median
 .98, nine in ten above .7). Higher values stop more false news from growth and cost new classes."""
+FALSE_BIRTHS = 0.05
+"""Chance that a batch with nothing new in it announces a cluster, over all places where it might."""
+VOTE_POWER = 4
+"""Votes weigh cosine to this power. 4 to 16, and 5 to 30 neighbours, were all the same within noise."""
+SMOOTH_OVER = 10
+"""Neighbours in the batch over which a row's novelty is averaged, twice: one odd phrase is no news."""
 
 
 @dataclass(frozen=True)
