@@ -7,6 +7,7 @@ import os
 import signal
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from flows import ledger
 from flows.cli import app
 from flows.context import SERVED_MARK
 from flows.orchestrator import EVALUATION, TURN, FlowRun, request_evaluation
+from flows.serve import PROMOTION
 from flows.up import Stack
 from schemas.records import make_candidate
-from schemas.settings import KafkaSettings, Settings, TriageSettings
+from schemas.settings import GateSettings, KafkaSettings, Settings, TriageSettings
 from streams.lake.append import append, create, to_rows
 from tests.conftest import START, feedback, interaction
+from tests.flows.promote.conftest import APP, BETTER, NEW, NOW, OLD, eval_set, evaluated
 from tests.integration.conftest import eventually
 
 pytestmark = pytest.mark.integration
@@ -35,6 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         prefect_port=0,
         kafka=KafkaSettings(partitions=2),
         triage=TriageSettings(web_port=0),
+        gate=GateSettings(approval=True),
     )
     with Stack(settings) as found:
         fill(found)
@@ -198,3 +202,35 @@ def test_edits_survive_and_cut_off_runs_are_called_crashed(stack: Stack) -> None
 def by_id(found: dict[str, Any]) -> dict[str, Any]:
     """A deployment's schedules, without what only says when they were touched."""
     return {each["id"]: (each["schedule"], each["active"]) for each in found["schedules"]}
+
+
+def test_a_promotion_waits_for_a_person_and_records_who_it_was(stack: Stack) -> None:
+    """Nothing is recorded while the run is suspended; once somebody has answered its form, the ledger says who."""
+    ledger.bootstrap(stack.lake, APP, OLD, "what we have", time=NOW)
+    ledger.register(stack.lake, APP, NEW, time=NOW)
+    eval_set(stack.lake, "set-1", created=datetime(2030, 1, 1, tzinfo=UTC))
+    evaluation_id = evaluated(stack.lake, "e1", BETTER)
+    run = stack.orchestrator.start(PROMOTION, {"evaluation_id": evaluation_id}, evaluation_id)
+    assert run
+    eventually(lambda: state_type(stack, run) == "PAUSED", 180)
+    before = len(ledger.fold(stack.lake, APP).decisions)
+    answers = {"decision": "promote", "reviewer": "alice", "comment": "tried it myself"}
+
+    def answered() -> bool:
+        """Whether it is done; a run that is just being suspended can miss an answer, and is then answered again."""
+        now = state_type(stack, run)
+        if now == "PAUSED":
+            call(stack, "POST", f"/flow_runs/{run.id}/resume", {"run_input": answers})
+        return now == "COMPLETED"
+
+    eventually(answered, 180)
+    rows = ledger.fold(stack.lake, APP).decisions
+    assert len(rows) == before + 1 == ledger.verify(stack.lake, APP)
+    assert (rows[-1].action, rows[-1].decided_by, rows[-1].champion) == ("promoted", "alice", NEW)
+    assert rows[-1].reasons[0] == "approved by alice: tried it myself"
+
+
+def state_type(stack: Stack, run: FlowRun) -> str | None:
+    """What the server says of a run."""
+    found = stack.orchestrator.find(run.id)
+    return found.state_type if found else None
