@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -116,8 +117,11 @@ def _write_one(
     if lake.is_local:
         _store(Path(lake.uri(name)) / path, content)
     else:
-        with filesystem(lake, name).open_output_stream(path) as stream:
-            stream.write(content.to_pybytes())
+        # Not through pyarrow's file system: it hands its own buffers to Python files, and delta-rs takes bytes only.
+        store = DeltaStorageHandler(lake.uri(name), lake.storage_options)._handler  # noqa: SLF001
+        stream: Any = store.open_output_stream(path, None)  # its stub forgets `close`
+        stream.write(content.to_pybytes())
+        stream.close()
     return AddAction(path, content.size, partition, int(time.time() * 1000), True, _statistics(name, rows))
 
 
