@@ -30,6 +30,8 @@ class Watch(Struct, frozen=True):
 
     decision_id: str
     """The promotion that is watched."""
+    sequence: int
+    """Its place in the ledger."""
     champion: Candidate | None
     former: Candidate | None = None
     canary: Canary | None = None
@@ -53,6 +55,7 @@ class Promotion(Struct, frozen=True, tag=True):
 
     application: str
     decision_id: str
+    sequence: int
     action: str
     champion: Candidate | None
 
@@ -61,23 +64,23 @@ def promotion_of(decision: Decision) -> Promotion | None:
     """A change of champion; None for decisions that change nothing."""
     if decision.action not in {"promoted", "rolled_back"}:
         return None
-    return Promotion(decision.application, decision.id, decision.action, decision.champion)
+    return Promotion(decision.application, decision.id, decision.sequence, decision.action, decision.champion)
 
 
 def begin(before: Watch | None, promotion: Promotion, settings: TriageSettings) -> Watch:
-    """The watch after a change of champion; the same promotion read twice is one.
+    """The watch after a change of champion; one that is told or read again, now or later, changes nothing.
 
     The new champion is compared with the former one's rate until then, or, where that is hardly known or
     `canary_beside` says so, with the users that the former goes on serving beside it.
     """
-    if before and before.decision_id == promotion.decision_id:
+    if before and promotion.sequence <= before.sequence:
         return before
     former = before.champion if before else None
     watched = promotion.action == "promoted" and former is not None and promotion.champion is not None
     known = None if before is None else baseline_of(before.users, before.users_failed, settings.alert_min)
     baseline = None if settings.canary_beside else known
     canary = Canary(margin=settings.canary_margin, baseline=baseline) if watched else None
-    return Watch(promotion.decision_id, promotion.champion, former if watched else None, canary)
+    return Watch(promotion.decision_id, promotion.sequence, promotion.champion, former if watched else None, canary)
 
 
 def baseline_of(n: int, failed: int, least: int) -> float | None:

@@ -19,7 +19,7 @@ GROUPS = {name: Group("shop", name, "v1") for name in ("bot-1", "bot-2")}
 
 
 def promotion(n: int, champion: object, action: str = "promoted") -> Promotion:
-    return Promotion("shop", event_id(n), action, champion)  # type: ignore[arg-type]
+    return Promotion("shop", event_id(n), n, action, champion)  # type: ignore[arg-type]
 
 
 def watching(users: int = 1000, failed: int = 85) -> Watch:
@@ -54,10 +54,11 @@ def test_users_are_told_apart_by_model_and_prompt() -> None:
     assert arm_of(watch, Group("shop", "bot-2", "v2")) is None
 
 
-def test_the_same_promotion_twice_is_one() -> None:
-    """A decision that is announced again does not start the comparison anew."""
+def test_decisions_that_are_told_again_change_nothing() -> None:
+    """Neither the promotion that is watched nor an older one starts anew: after a crash both are read again."""
     watch = after(watching(), 0.1, 50)
 
+    assert begin(watch, promotion(1, OLD), SETTINGS) == watch
     assert begin(watch, promotion(2, NEW), SETTINGS) == watch
 
 
