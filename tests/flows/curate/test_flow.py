@@ -1,0 +1,38 @@
+"""The stage under a real Prefect server."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from prefect.artifacts import Artifact
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.curate.flow import curate_flow
+from tests.conftest import interaction
+from tests.flows.curate.conftest import World
+
+
+@pytest.mark.integration
+def test_a_flow_run_leaves_its_cards_as_artifacts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run returns the summary and shows both cards; a second run of the same moment is the same run."""
+    texts = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(40)]
+    events = [
+        interaction(n, user_id=f"u-{n}", input_messages=[{"role": "user", "content": text}])
+        for n, text in enumerate(texts)
+    ]
+    world.happened(*events)
+    world.judged({event.id: "ok" for event in events})
+    monkeypatch.setenv("FLYWHEEL_HOME", world.settings.home)
+    monkeypatch.setenv("FLYWHEEL_CURATE_PARAPHRASE", "1")
+    with prefect_test_harness(server_startup_timeout=120):
+        summary = curate_flow(as_of="2026-02-01T00:00:00+00:00")
+        again = curate_flow(as_of="2026-02-01T00:00:00+00:00")
+        card = Artifact.get("dataset-training")
+        items = Artifact.get("dataset-eval")
+
+    assert summary == again
+    assert summary["training"]["sft_rows"] + summary["eval"]["eval_rows"] == 40
+    assert card.description == summary["training"]["path"]
+    assert f"Version `{summary['training']['version']}`" in card.data
+    assert f"| eval/test | {summary['eval']['eval_rows']} |" in items.data
