@@ -1,7 +1,8 @@
-"""A lake in an object store: the same promises on a real S3 server, also when it fails."""
+"""A lake in an object store: the same promises on a real S3 server, also when it hangs."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -9,9 +10,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -31,58 +29,22 @@ pytestmark = pytest.mark.integration
 MARK = mark_id(INTERACTIONS.name, "t", 0)
 
 
-class Flaky(BaseHTTPRequestHandler):
-    """Passes requests on to the real server, or answers 503 as often as it is told to."""
-
-    upstream = ""
-    failures = 0
-    refused = 0
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if type(self).failures > 0:
-            type(self).failures -= 1
-            type(self).refused += 1
-            self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
-            return
-        connection = HTTPConnection(self.upstream.removeprefix("http://"), timeout=10)
-        connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        self._answer(answer.status, dict(answer.headers), answer.read())
-        connection.close()
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if name.lower() not in {"content-length", "transfer-encoding", "connection", "server", "date"}:
-                self.send_header(name, value)
-        length = headers.get("Content-Length", len(body)) if self.command == "HEAD" else len(body)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[str]:
-    """An S3 server in a child process."""
+def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An S3 server in a child process: its address and the process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     eventually(lambda: _answers(url))
-    yield url
-    server.terminate()
-    server.wait(10)
+    yield url, process
+    process.terminate()
+    process.wait(10)
 
 
 def _answers(url: str) -> bool:
@@ -93,24 +55,18 @@ def _answers(url: str) -> bool:
 
 
 @pytest.fixture
-def store(upstream: str) -> Iterator[Lake]:
-    """A lake in a bucket of its own, behind a door that can be told to fail."""
-    Flaky.upstream, Flaky.failures, Flaky.refused = upstream, 0, 0
-    door = ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
-    threading.Thread(target=door.serve_forever, daemon=True).start()
+def store(server: tuple[str, subprocess.Popen[bytes]]) -> Lake:
+    """A lake in a bucket of its own."""
     bucket = f"lake-{time.time_ns()}"
-    urllib.request.urlopen(urllib.request.Request(f"{upstream}/{bucket}", method="PUT"))
-    yield Lake(
-        f"s3://{bucket}/lake",
-        {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{door.server_address[1]}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        },
-    )
-    door.shutdown()
+    urllib.request.urlopen(urllib.request.Request(f"{server[0]}/{bucket}", method="PUT"))
+    options = {
+        "AWS_ENDPOINT_URL": server[0],
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
+    return Lake(f"s3://{bucket}/lake", options)
 
 
 def test_a_lake_in_a_bucket_keeps_its_promises(store: Lake) -> None:
@@ -158,13 +114,13 @@ def test_two_writers_on_a_bucket_are_one_after_the_other(store: Lake) -> None:
     assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == [0, 1, 2]
 
 
-def test_a_store_that_fails_now_and_then_loses_nothing(store: Lake) -> None:
-    """Answers of 503 are borne: the commit is made once, or its failure is told and the next try knows."""
+def test_a_store_that_hangs_for_a_while_loses_nothing(store: Lake, server: tuple[str, subprocess.Popen[bytes]]) -> None:
+    """A server that does not answer for seconds in the middle of commits: each is made once."""
     handle = create(store, "interactions")
-    for n in range(5):
-        Flaky.failures = 2
+    for n in range(3):
+        server[1].send_signal(signal.SIGSTOP)
+        threading.Timer(1.5, server[1].send_signal, [signal.SIGCONT]).start()
         land(store, handle, "interactions", rows([n]), {MARK: Span(n or None, n + 1)})
 
-    assert Flaky.refused >= 5
-    assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == list(range(5))
+    assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == list(range(3))
     assert audit(store).incidents == ()
