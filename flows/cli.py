@@ -101,12 +101,15 @@ for name, group in GROUPS.items():
 
 
 def main() -> None:
-    """Run a command; end with the exit code of the error that it raised, if any."""
+    """Run a command; end with the exit code of the error that it raised, if any.
+
+    Settings are read before a command is known; `gate` must not end with one of its verdicts' codes for that.
+    """
     try:
         app()
     except FlywheelError as error:
         Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        sys.exit(gate.ERROR if "gate" in sys.argv[1:] else error.exit_code)
 
 
 if __name__ == "__main__":

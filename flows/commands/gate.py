@@ -59,7 +59,10 @@ class GateGroup(TyperGroup):
             raise
 
 
-app = typer.Typer(help="Verdict on a candidate, for continuous integration: records nothing.", cls=GateGroup)
+app = typer.Typer(
+    help="Verdict on a candidate, for continuous integration: 0 promote, 1 block, 2 inconclusive, 3 error.",
+    cls=GateGroup,
+)
 
 
 @app.callback(invoke_without_command=True)

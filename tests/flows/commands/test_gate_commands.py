@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +20,8 @@ from flows.promote.report import junit, markdown
 from schemas.errors import LedgerError, UsageError
 from schemas.records import Verdict, make_candidate
 from schemas.settings import load
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Terminal:
@@ -118,6 +123,14 @@ def test_the_ledger_is_verified_row_by_row(flywheel: Terminal) -> None:
 def test_what_goes_wrong_in_the_gate_is_never_read_as_a_verdict(flywheel: Terminal, words: tuple[str, ...]) -> None:
     """Errors of every kind end with 3: 0, 1 and 2 are verdicts."""
     assert flywheel("gate", *words).exit_code == 3
+
+
+def test_a_wrong_setting_is_no_verdict_either(tmp_path: Path) -> None:
+    """Settings are read before the command is: the exit code of the whole program is 3 all the same."""
+    env = {**os.environ, "FLYWHEEL_GATE_ALPHA": "9", "FLYWHEEL_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "flows.cli", "gate"], cwd=ROOT, env=env, check=False, timeout=120)
+
+    assert done.returncode == 3
 
 
 def test_deciding_on_nothing_is_told(flywheel: Terminal) -> None:
