@@ -205,7 +205,8 @@ def _lineage(vectors: Vectors, labels: Ints, seed: int) -> float:
     sizes = np.bincount(first)
     shuffled = rng.permutation(np.flatnonzero(sizes >= 40))
     count = min(5, len(shuffled) // 3)
-    splits, merges = shuffled[: 2 * count].reshape(-1, 2), shuffled[2 * count : 3 * count]
+    by_size = shuffled[: 2 * count][np.argsort(sizes[shuffled[: 2 * count]], kind="stable")]
+    splits, merges = by_size.reshape(-1, 2), shuffled[2 * count : 3 * count]  # pairs of like size
     planted = {("split", (int(one),)) for one, _ in splits}
     planted |= {("merge", (int(label), len(sizes) + n)) for n, label in enumerate(merges)}
     living = first.copy()

@@ -51,7 +51,7 @@ def test_a_null_day_announces_nothing(centres: np.ndarray, seed: int) -> None:
 
 
 def test_growth_is_hardly_news(centres: np.ndarray) -> None:
-    """Of clusters that are ten times as frequent as before, at least four rows in five go to their old id."""
+    """Of clusters that are ten times as frequent as before, at least two rows in three go to their old id."""
     kept = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def test_growth_is_hardly_news(centres: np.ndarray) -> None:
         assert (placed.known == truth)[placed.known >= 0].all()
         kept.append((placed.born < 0).mean())
 
-    assert np.mean(kept) >= 0.8
+    assert np.mean(kept) >= 0.67
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,62 @@
+"""`flywheel clusters`: what a person sees after two runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+
+@pytest.fixture
+def two_runs(world: Any) -> Any:
+    """A world with an old kind of failure, and on the second day a new one, with markup in it."""
+    world.failures(0, "card", 60)
+    world.run()
+    world.failures(90_000, "password", 60)
+    world.happened()
+    world.run(days=2)
+    return world
+
+
+def flywheel(world: Any, *arguments: str) -> Any:
+    return CliRunner().invoke(app, ["--home", world.settings.home, "clusters", *arguments])
+
+
+def test_clusters_can_be_listed_shown_and_compared(two_runs: Any) -> None:
+    """The list as a table and as JSON, one cluster by the beginning of its id, and what a run changed."""
+    rows = json.loads(flywheel(two_runs, "list", "--json").stdout)
+    listed = flywheel(two_runs, "list")
+    shown = flywheel(two_runs, "show", rows[0]["cluster_id"][:8])
+    changes = json.loads(flywheel(two_runs, "diff", "--json").stdout)
+
+    assert {row["cluster_id"] for row in rows} == {row["cluster_id"] for row in two_runs.clusters()}
+    assert listed.exit_code == 0
+    assert "120 of 120 interactions failed" in listed.stdout
+    assert rows[0]["cluster_id"] in shown.stdout
+    assert {event["event"] for event in changes["events"]} == {"born", "resolved"}  # nobody asked about cards again
+
+
+def test_the_report_is_one_file_that_calls_nobody(two_runs: Any, make: Any) -> None:
+    """The HTML report needs no network and shows strangers' text as text."""
+    rows = [make.asked(200_000 + i, f"my card <script>alert({i})</script> was stolen") for i in range(30)]
+    two_runs.happened(*rows, *[make.said(row) for row in rows])
+    two_runs.run(days=3)
+
+    path = flywheel(two_runs, "report").stdout.strip()
+
+    page = open(path, encoding="utf-8").read()  # noqa: SIM115, PTH123 one read
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_unknown_ids_are_explained(two_runs: Any) -> None:
+    """A wrong id names the command that lists the right ones."""
+    result = flywheel(two_runs, "show", "nothing-like-it")
+
+    assert result.exit_code != 0
+    assert "flywheel clusters list" in str(result.exception)
