@@ -55,7 +55,7 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     inputs = {
         "outcome_run": judged["run_id"],
         "recipe": name,
-        "guards": ",".join(f"{v.dataset}@{v.version}" for v in bound),
+        "frozen": ",".join(f"{v.dataset}@{v.version}" for v in bound),
         "benchmarks": digest_of(settings.curate.benchmarks),
         "embedder": settings.cluster.embedder + settings.cluster.embedder_url,
     }
@@ -70,7 +70,7 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     gone = forget(known, settings, _forgotten(lake, run, settings.curate.salt), (), as_of)
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
-    return _publish(lake, settings, run, name, made, marked, {"redacted": redacted, "guards": len(guards), **inputs})
+    return _publish(lake, settings, run, name, made, marked, {**inputs, "redacted": redacted, "guards": len(guards)})
 
 
 def split_of(settings: CurateSettings) -> dict[str, Any]:

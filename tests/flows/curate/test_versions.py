@@ -122,6 +122,10 @@ def test_a_benchmark_file_binds_a_build(make_world: Any, tmp_path: Path, suffix:
     taught = {row["interaction_id"] for row in rows(summary["training"]["path"], "sft")}
     assert taught == {event.id for event in events[5:]}
     assert summary["dropped"] == {"eval_exact": 5}
+    assert (
+        "5 rows of frozen eval sets and benchmark files"
+        in (Path(summary["training"]["path"]) / "README.md").read_text()
+    )
 
 
 def test_a_bad_benchmark_file_names_its_line(make_world: Any, tmp_path: Path) -> None:
