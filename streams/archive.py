@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.errors import BrokerError, CommitConflict, LakeError, OffsetsLost
+from schemas.errors import BrokerError, CommitConflict, FlywheelError, LakeError, OffsetsLost
 from schemas.settings import Settings
 from schemas.topics import ARCHIVED, BY_NAME, Topic
 from streams import metrics
@@ -134,7 +134,7 @@ class Archiver:
         deadline = time.monotonic() + STOP_S
         if self._under_way:
             wait([self._under_way[1]], STOP_S)
-            with contextlib.suppress(CommitConflict, LakeError):  # read again at the next start
+            with contextlib.suppress(FlywheelError):  # read again at the next start
                 self._collect(block=False)
         if not self._landing.close(max(0.1, deadline - time.monotonic())):
             _log.warning("stopped while a commit was under way; what it did not land is read again at the next start")
