@@ -117,6 +117,16 @@ def test_the_ui_is_served_without_calling_out(stack: Stack) -> None:
     assert settings["results"]["default_serializer"] == "json"
 
 
+def test_the_schedule_makes_runs(stack: Stack) -> None:
+    """The server plans the coming hourly turns: its scheduler works, in the versions that are installed."""
+    place = deployment(stack, TURN)["id"]
+    planned = {"deployments": {"id": {"any_": [place]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+
+    runs = eventually(lambda: call(stack, "POST", "/flow_runs/filter", planned), 120)
+
+    assert all(run["expected_start_time"][14:19] == "00:00" for run in runs)
+
+
 def test_a_turn_leaves_its_artifacts_and_a_second_start_does_nothing(stack: Stack) -> None:
     """A run shows its clusters and dataset cards; the same turn started again writes no table and no artifact twice."""
     first = turn(stack, "2026-01-06T00:00:00+00:00", "first")
