@@ -1,0 +1,122 @@
+"""A batch accounts for every offset once, whatever the records hold."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import encode
+from schemas.settings import ArchiveSettings
+from schemas.tables import TABLES
+from schemas.topics import ARCHIVED, INTERACTIONS
+from streams.batch import dead_table, lost, make_batch
+from streams.lake.files import to_parquet
+from tests.conftest import interaction
+
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+GOOD = encode(interaction(1))
+
+
+class Record:
+    """One record of partition 0."""
+
+    def __init__(self, offset: int, value: bytes | None, headers: Any = None, key: bytes | None = b"key") -> None:
+        self._offset, self._value, self._headers, self._key = offset, value, headers, key
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 0, -1
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def headers(self) -> Any:
+        return self._headers
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes | None:
+    """An event, sound or hurt, or noise, or nothing."""
+    kind = draw(st.sampled_from(["good", "hurt", "noise", "odd", "none"]))
+    if kind == "hurt":
+        value = bytearray(GOOD)
+        at = draw(st.integers(0, len(value) - 1))
+        value[at : at + draw(st.integers(0, 9))] = draw(st.binary(max_size=9))
+        return bytes(value)
+    if kind == "odd":
+        odd = {"extra": 1, "é": draw(st.text(max_size=5)), "request_parameters": None, "output_messages": []}
+        return json.dumps({**msgspec.to_builtins(interaction(2)), **odd}).encode("utf-8", "surrogatepass")
+    return {"good": GOOD, "noise": draw(st.binary(max_size=30)), "none": None}[kind]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    values=st.lists(damaged(), max_size=12),
+    gaps=st.sets(st.integers(0, 11), max_size=4),
+    headers=st.none() | st.lists(st.tuples(st.text(max_size=4), st.none() | st.binary(max_size=4)), max_size=2),
+    key=st.none() | st.binary(max_size=4),
+)
+def test_every_offset_is_accounted_for_once(
+    values: list[bytes | None], gaps: set[int], headers: Any, key: bytes | None
+) -> None:
+    """Rows, dead letters and gaps together are exactly the offsets up to the next; all of it can be written."""
+    records = [Record(n, value, headers, key) for n, value in enumerate(values) if n not in gaps]
+
+    batch = make_batch(INTERACTIONS, "t", records, {0: 0}, NOW, ArchiveSettings())
+
+    places = batch.rows["kafka_offset"].to_pylist()
+    for letter in batch.dead:
+        places += range(letter["kafka_offset"], letter["kafka_offset"] + letter["offsets"])
+    assert sorted(places) == list(range(batch.next[0]))
+    batch.rows.validate(full=True)
+    to_parquet(INTERACTIONS.table, batch.rows, {})
+    to_parquet("dead_letters", dead_table(batch.dead), {})
+
+
+def test_records_before_the_mark_are_skipped() -> None:
+    """What the lake holds already is not taken again, nor is what is a dead letter already."""
+    records = [Record(n, GOOD if n != 3 else b"bad") for n in range(6)]
+
+    batch = make_batch(INTERACTIONS, "t", records, {0: 2}, NOW, ArchiveSettings(), frozenset({(0, 3), (0, 4)}))
+
+    assert batch.rows["kafka_offset"].to_pylist() == [2, 5]
+    assert (batch.dead, batch.first, batch.next) == ([], {0: 2}, {0: 6})
+
+
+def test_absent_and_null_are_null_and_the_rest_is_as_it_was_sent() -> None:
+    """Nested values keep their very text; a missing field and `null` are null, an empty list is not."""
+    base = msgspec.to_builtins(interaction(1))
+    text = json.dumps({**base, "output_messages": [], "tool_definitions": None, "request_parameters": {"a": 1.50}})
+
+    (row,) = make_batch(INTERACTIONS, "t", [Record(0, text.encode())], {0: 0}, NOW, ArchiveSettings()).rows.to_pylist()
+
+    assert (row["output_messages"], row["tool_definitions"], row["request_parameters"]) == ("[]", None, '{"a": 1.5}')
+    assert row["input_messages"] == json.dumps(base["input_messages"])
+
+
+def test_a_loss_is_one_letter_for_all_its_offsets() -> None:
+    """What Kafka dropped is on record with its range, and without content."""
+    letter = dead_table([lost(INTERACTIONS, "t", 1, 40, 30, NOW)]).to_pylist()[0]
+
+    assert (letter["reason"], letter["kafka_offset"], letter["offsets"], letter["value"]) == ("lost", 40, 30, None)
+
+
+def test_an_empty_batch_has_the_schema_of_its_table() -> None:
+    """Every archived topic makes rows of exactly its table."""
+    for topic in ARCHIVED:
+        batch = make_batch(topic, "t", [], {0: 5}, NOW, ArchiveSettings())
+        assert batch.rows.schema.equals(TABLES[topic.table].schema)
+        assert batch.next == {0: 5}
