@@ -23,9 +23,9 @@ TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<eos>{% en
 TEMPLATE += "{% if add_generation_prompt %}<assistant>{% endif %}"
 SPECIAL = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<eos>"}
 COMMON: dict[str, Any] = {
-    "per_device_train_batch_size": 8,
-    "max_steps": 30,
-    "logging_steps": 10,
+    "per_device_train_batch_size": 4,
+    "max_steps": 20,
+    "logging_steps": 5,
     "learning_rate": 3e-3,
     "report_to": "none",
     "save_strategy": "no",
