@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas import codec
 from schemas.codec import decode, encode, headers, type_of
 from schemas.errors import EventError
-from schemas.events import EVENT_TYPES, event_type
+from schemas.events import EVENT_TYPES
 from schemas.rows import fields_of, row
 from tests.conftest import event_id, feedback, interaction
 
