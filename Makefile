@@ -33,7 +33,7 @@ bench: install  ## every benchmark, one after the other
 
 KILLS ?= 500
 soak: install  ## the fault matrix at length: make soak KILLS=500
-	$(BIN)/python -m benchmarks.soak --kills $(KILLS)
+	$(BIN)/python benchmarks/soak.py --kills $(KILLS)
 
 lock: install  ## resolve the dependencies anew; the file names no registry host
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --no-header --no-annotate \

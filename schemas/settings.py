@@ -80,7 +80,7 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     failing_labels: tuple[str, ...] = ("bad", "wrong", "incorrect", "failed", "harmful", "off_topic")
     """Labels (lower case) that say an interaction failed; any other label says nothing."""
     feedback_cap: PositiveInt = 20
-    """Interactions of one day that one user's (or conversation's) feedback may decide: the rest is counted, not heard."""
+    """Interactions of one day that one user's (or conversation's) feedback may decide: the rest is counted only."""
     subject_cap: PositiveInt = 3
     """Times that one user counts in a cluster's rate per window: k accounts move it by at most 3 k failures."""
     embedder: str = "wordllama"
@@ -265,7 +265,7 @@ class TriageSettings(Struct, frozen=True, kw_only=True):
     web_port: int = 6066
     """Port of the live page; 0 takes a free one."""
     web_host: str = "127.0.0.1"
-    """Address that the live page listens on. It has no password: open it only inside a container or a closed network."""
+    """Address that the live page listens on. It has no password: open it only in a container or a closed network."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

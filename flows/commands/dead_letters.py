@@ -48,9 +48,7 @@ def list_letters(
 def show(
     context: typer.Context,
     letter: Annotated[str, typer.Argument(help="TOPIC:PARTITION:OFFSET, as `list` prints it.")],
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Write only the value, to mend and `replay` it.")
-    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Write only the value, to mend and `replay` it.")] = False,
 ) -> None:
     """Show one dead letter with its bytes."""
     settings: Settings = context.obj

@@ -70,9 +70,7 @@ def read_answers(path: Path) -> list[Question]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputFileError(f"{path} line {number}: {error}") from error
         if question.id != _id(question.item_id, question.reply):
-            raise InputFileError(
-                f"{path} line {number}: the reply was changed; labels are of replies as they were"
-            )
+            raise InputFileError(f"{path} line {number}: the reply was changed; labels are of replies as they were")
         found.append(question)
     return [question for question in found if question.score is not None]
 

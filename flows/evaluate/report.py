@@ -85,7 +85,7 @@ def _share(value: float | None, sign: bool = False) -> str:
 
 
 def _interval(difference: Difference) -> str:
-    """The interval, cut where no difference of scores can lie: on two items a t interval is wider than what there is."""
+    """The interval, cut where no difference of scores can lie: on two items a t interval is wider than that."""
     if difference.low is None or difference.high is None:
         return "–"
     return f"{_share(max(difference.low, -1.0), sign=True)} to {_share(min(difference.high, 1.0), sign=True)}"

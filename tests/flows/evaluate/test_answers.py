@@ -121,9 +121,7 @@ def test_a_stream_may_be_cut_anywhere(cuts: list[int]) -> None:
     answer = stream.answer()
 
     assert (answer.text, answer.input_tokens, answer.output_tokens) == ("Héllo", 7, 2)
-    assert answer.tool_calls == (
-        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
-    )
+    assert answer.tool_calls == ({"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},)
 
 
 def test_the_first_token_is_the_first_text() -> None:

@@ -190,9 +190,7 @@ def test_a_shaky_endpoint_costs_no_item(endpoint: Any, quick: EvaluateSettings, 
     assert max(score.tries for score in scores) > 1
 
 
-def test_a_full_disk_ends_the_run_with_a_sentence(
-    endpoint: Any, quick: EvaluateSettings, tmp_path: Path
-) -> None:
+def test_a_full_disk_ends_the_run_with_a_sentence(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
     """Not with a traceback of every worker; started again with room, only the rest is asked for."""
     endpoint.reply = number
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
