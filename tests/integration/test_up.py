@@ -34,7 +34,11 @@ class House:
         self.up = subprocess.Popen(
             self.command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        eventually((self.home / "run" / ADDRESSES).exists)
+        eventually((self.home / "run" / ADDRESSES).exists, seconds=180)
+
+    def stop(self) -> None:
+        self.up.send_signal(signal.SIGINT)
+        self.up.communicate(timeout=60)
 
     def pids(self) -> dict[str, int]:
         """The processes that are written down, by their files."""
@@ -45,10 +49,11 @@ class House:
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     found = House(tmp_path_factory.mktemp("up"))
-    found.start()
-    yield found
-    found.up.send_signal(signal.SIGINT)
-    found.up.communicate(timeout=60)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
 
 
 @pytest.fixture
