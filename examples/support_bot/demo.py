@@ -35,13 +35,13 @@ from schemas.settings import Settings
 from streams.broker import is_free
 from streams.producer import EventProducer
 
-GROWTH = 1.8
+GROWTH = 1.7
 """Each turn's traffic over the last one's: a product that gets better is used more."""
 SEED = 7
 """Of the customers and of the split: the same world in every demo."""
 PLANTED_SHARE = 1 / 3
 """Of the champion's own training rows, how much a planted regression breaks, commonest topics first."""
-EVAL_SHARE = 0.3
+EVAL_SHARE = 0.25
 """More than the default: a demo has few users, and a gate without items can only say "inconclusive"."""
 MAX_LATENCY_RATIO = 10.0
 """Answers take milliseconds here, on a machine that trains models meanwhile: ratios of them say little."""
@@ -55,7 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     report: Path | None = None
     keep_running: bool = False
     plant_regression: bool = False
-    interactions: int = 1600
+    interactions: int = 2200
     """Requests in the first turn."""
     now: datetime
     """The demo's today: its turns are the days up to it."""

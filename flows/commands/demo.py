@@ -21,7 +21,7 @@ def demo(
         typer.Option(help='Labelled utterances, {"text", "label"} a line; default: those written for the demo.'),
     ] = None,
     turns: Annotated[int, typer.Option(min=1, max=20, help="How often the wheel turns.")] = 3,
-    interactions: Annotated[int, typer.Option(min=50, max=100_000, help="Requests in the first turn.")] = 1600,
+    interactions: Annotated[int, typer.Option(min=50, max=100_000, help="Requests in the first turn.")] = 2200,
     report: Annotated[Path | None, typer.Option(help="Write the figures of all turns to this JSON file.")] = None,
     plant_regression: Annotated[
         bool, typer.Option("--plant-regression", help="Also register a bad candidate each turn, and see it blocked.")
