@@ -22,6 +22,8 @@ DOORS = {  # foreign library → the only files (or folders) that may import it
     "tokenizers": ("flows/embed.py",),
     "sentence_transformers": ("flows/embed.py",),
     "sklearn": ("flows/cluster/",),
+    "rensa": ("flows/curate/",),
+    "rapidfuzz": ("flows/curate/",),
     "sknetwork": ("flows/cluster/",),
     "datasets": ("flows/curate/",),
     "huggingface_hub": ("flows/curate/",),
