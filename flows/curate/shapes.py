@@ -97,7 +97,7 @@ def _guardrail(examples: Sequence[Example]) -> Shaped:
 
 def _eval(examples: Sequence[Example]) -> Shaped:
     others: dict[str, list[Any]] = {
-        "reference": [_last_content(e.answer) for e in examples],
+        "reference": [_reference(e.answer) for e in examples],
         "slice": [e.cluster_id for e in examples],
         "rubric": [None] * len(examples),
         "source": [e.origin for e in examples],
@@ -199,8 +199,12 @@ def _chat_column(chats: list[Texts], kind: pa.ListType) -> pa.Array:
 _DECODER = msgspec.json.Decoder(list[dict[str, Any]])
 
 
-def _last_content(answer: str) -> str | None:
-    return next((m["content"] for m in reversed(_DECODER.decode(answer)) if m.get("content")), None)
+def _reference(answer: str) -> str | None:
+    """The last text of a good answer; where it only calls tools, those calls as JSON."""
+    messages = _DECODER.decode(answer)
+    calls = [call for message in messages for call in message.get("tool_calls") or []]
+    text = next((message["content"] for message in reversed(messages) if message.get("content")), None)
+    return text or (to_json(calls) if calls else None)
 
 
 def _calls(calls: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
