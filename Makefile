@@ -21,7 +21,7 @@ demo: install  ## three turns of the wheel on the utterances that ship with the 
 	$(BIN)/flywheel demo
 
 test: install  ## everything that must hold; real Kafka and real Prefect included
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile  # most tests wait for processes: three at once keep two cores busy
 
 check: install  ## style and types
 	$(BIN)/ruff format --check .
