@@ -28,8 +28,14 @@ check: install  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: install  ## every benchmark, one after the other
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+DATA ?= examples/support_bot/utterances.jsonl
+bench: install  ## ratios to named peers, one benchmark after the other: make bench DATA=my-labelled-texts.jsonl
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/cluster.py --data $(DATA)
+	$(BIN)/python benchmarks/cluster.py --data $(DATA) --identity
+	$(BIN)/python benchmarks/datasets.py --data $(DATA)
+	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/runner.py
 
 KILLS ?= 500
 soak: install  ## the fault matrix at length: make soak KILLS=500
