@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from schemas.records import make_candidate
 from schemas.settings import Settings
 from streams.broker import is_free
 from streams.producer import EventProducer
+from streams.supervise import sigterm_interrupts
 
 GROWTH = 1.7
 """Each turn's traffic over the last one's: a product that gets better is used more."""
@@ -107,6 +108,7 @@ def run(settings: Settings, options: Options, console: Console) -> Report:
     settings = _with_free_ports(_for_a_demo(settings))
     console.print(f"Everything is written below [bold]{settings.home_path}[/].", highlight=False)
     with ExitStack() as stack:
+        stack.enter_context(sigterm_interrupts())
         running = stack.enter_context(Stack(settings, say=console.print))
         service = stack.enter_context(Service(settings.home_path / "models", settings.home_path / "run" / "bot"))
         house = House(running.settings, running.lake, running.orchestrator)
@@ -118,7 +120,8 @@ def run(settings: Settings, options: Options, console: Console) -> Report:
             console.print(f"Report: {options.report}")
         if options.keep_running:
             console.print("Still running; Ctrl-C stops everything.")
-            running.wait()
+            with suppress(KeyboardInterrupt):
+                running.wait()
     return report
 
 
