@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -65,6 +68,10 @@ def fill(stack: Stack) -> None:
         append(create(stack.lake, table), table, to_rows(table, rows), {})
 
 
+BUSY_TRIES = 30
+"""Prefect answers 503 while its SQLite file is locked."""
+
+
 def call(stack: Stack, method: str, path: str, body: Any = None) -> Any:
     request = urllib.request.Request(
         stack.orchestrator.url + path,
@@ -72,8 +79,15 @@ def call(stack: Stack, method: str, path: str, body: Any = None) -> Any:
         data=None if body is None else json.dumps(body).encode(),
         headers={"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read() or b"null")
+    for _ in range(BUSY_TRIES):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+        time.sleep(1)
+    raise TimeoutError(f"{path}: the server was busy {BUSY_TRIES} times")
 
 
 def deployment(stack: Stack, name: str) -> dict[str, Any]:
