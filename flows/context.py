@@ -36,8 +36,10 @@ class Addresses(msgspec.Struct, frozen=True):
     """URL of the API; empty without Prefect."""
 
 
-def settings_from_environment(config: Path | None = None, home: Path | None = None) -> Settings:
-    """Settings from the defaults, then a TOML file, then FLYWHEEL_* variables, then `home`.
+def settings_from_environment(
+    config: Path | None = None, home: Path | None = None, application: str | None = None
+) -> Settings:
+    """Settings from the defaults, then a TOML file, then FLYWHEEL_* variables, then `home` and `application`.
 
     The file is `config`, or `flywheel.toml` in the working folder where there is one. Raises SettingsError.
     """
@@ -48,7 +50,8 @@ def settings_from_environment(config: Path | None = None, home: Path | None = No
         table = tomllib.loads(file.read_text()) if file.exists() else {}
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: {error}") from error
-    return load(table, {**os.environ, "FLYWHEEL_HOME": str(home)} if home else os.environ)
+    given = {"FLYWHEEL_HOME": str(home) if home else "", "FLYWHEEL_APPLICATION": application or ""}
+    return load(table, {**os.environ, **{name: value for name, value in given.items() if value}})
 
 
 def lake_of(settings: Settings) -> Lake:

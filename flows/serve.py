@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from prefect import Flow, flow, serve
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -60,8 +59,7 @@ AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 @flow(name="turn", persist_result=False)
 def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
     """Cluster, curate, and ask for an evaluation of every candidate that still waits for one."""
-    settings = settings_from_environment()
-    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     for candidate_id in waiting(lake, settings.application):
@@ -78,8 +76,7 @@ def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
 @flow(name="evaluate-and-promote", persist_result=False)
 def evaluate_and_promote_flow(candidate_id: str, application: str | None = None, as_of: str | None = None) -> Any:
     """Compare a candidate with the champion and decide."""
-    settings = settings_from_environment()
-    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     known = {"application": settings.application, "as_of": moment.isoformat()}
     came = registered_at(lake_of(settings), settings.application, candidate_id)

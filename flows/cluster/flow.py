@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.runtime import flow_run
@@ -23,8 +22,7 @@ Row = dict[str, Any]
 @flow(name="cluster", persist_result=False)
 def cluster_flow(application: str | None = None, as_of: str | None = None) -> Row:
     """Find out what goes wrong in production, and which of it is new."""
-    settings = settings_from_environment()
-    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = cluster(lake, settings, moment)

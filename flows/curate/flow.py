@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
@@ -21,8 +20,7 @@ __all__ = ["curate", "curate_flow"]
 @flow(name="curate", persist_result=False)
 def curate_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Build the application's training and eval datasets as of an instant (default: the run's scheduled start)."""
-    settings = settings_from_environment()
-    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     summary = curate(lake_of(settings), settings, moment)
     for part in ("training", "eval"):

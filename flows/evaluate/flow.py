@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
@@ -25,8 +24,7 @@ def evaluate_flow(
     candidate_id: str | None = None, application: str | None = None, as_of: str | None = None
 ) -> dict[str, Any]:
     """Compare a candidate (default: the newest that waits) with the champion on the newest eval set."""
-    settings = settings_from_environment()
-    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = evaluate(lake, settings, moment, candidate_id, _teller())

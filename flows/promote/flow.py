@@ -45,8 +45,7 @@ class PromotionForm(RunInput):
 @flow(name="promote", persist_result=False)
 def promote_flow(evaluation_id: str, application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Decide on an evaluation; suspended for a person's word where `gate.approval` asks for it."""
-    settings = settings_from_environment()
-    settings = msgspec.structs.replace(settings, application=application or settings.application)
+    settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     with Announcer(settings.kafka) as announce:
