@@ -234,7 +234,7 @@ class Broker:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(  # noqa: S603 - our own arguments, no shell
             [java, "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={LOG4J}", "kafka.tools.StorageTool", "format",
-             "--standalone", "--ignore-formatted", "--cluster-id", cluster, "--config", properties],
+             "--standalone", "--ignore-formatted", f"--cluster-id={cluster}", "--config", properties],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         if done.returncode:
