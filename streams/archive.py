@@ -100,7 +100,7 @@ class Archiver:
         self._stop.set()
 
     def run(self, until_idle_s: float | None = None) -> None:
-        """Archive until `stop`, or until nothing has come for `until_idle_s`.
+        """Archive until `stop`, or until nothing has come for `until_idle_s` to the partitions that this member has.
 
         Raises OffsetsLost, SchemaMismatch, BrokerError (no broker at start).
         """
@@ -115,9 +115,9 @@ class Archiver:
             last = time.monotonic()
             while not self._stop.is_set():
                 now = time.monotonic()
-                if self._take(self._consumer.consume(CONSUME, POLL_S)) or self._busy():
-                    last = now
-                elif until_idle_s is not None and self._partitions and now - last > until_idle_s:
+                if self._take(self._consumer.consume(CONSUME, POLL_S)) or self._busy() or not self._partitions:
+                    last = time.monotonic()
+                elif until_idle_s is not None and now - last > until_idle_s:
                     break
                 self._raise_failure()
                 self._collect(block=False)
