@@ -6,6 +6,7 @@ Go on to `serve.py`, whose flows are started here.
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -20,6 +21,8 @@ TIMEOUT_S = 10.0
 """A busy server on SQLite can take seconds to answer."""
 TRIES = 6
 """A server that is there and slow is asked again, a minute in all; every call may be repeated (starts carry a key)."""
+PAUSE_S = 0.5
+"""Between the tries of a server in trouble: it answers 503 at once while its SQLite file is locked."""
 TURN = "turn/scheduled"
 """The deployment that turns the wheel, as `flow/deployment`."""
 EVALUATION = "evaluate-and-promote/on-registration"
@@ -91,6 +94,7 @@ class Orchestrator:
             except (urllib.error.URLError, ConnectionError) as error:
                 if not isinstance(getattr(error, "reason", None), TimeoutError) and _status(error) < BUSY:
                     return None
+                time.sleep(PAUSE_S)
         return None
 
 
