@@ -5,7 +5,9 @@ Go on to `streams/producer.py` for events in and `streams/archive.py` for events
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -17,6 +19,19 @@ from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS, Topic
 
 TIMEOUT_S = 15.0
 """For one question to the broker: a healthy one answers in milliseconds, one that restarts in some seconds."""
+PAUSE_S = 0.2
+"""Before a question is asked again."""
+PASSING = frozenset({
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.KAFKA_STORAGE_ERROR,
+})  # fmt: skip
+"""What a broker answers while a topic is being made or deleted, or while its leader moves: gone a moment later."""
+_Answer = TypeVar("_Answer")
 
 
 class Offsets(msgspec.Struct, frozen=True):
@@ -47,6 +62,7 @@ class Admin:
     def ensure_topics(self, topics: Iterable[Topic] = TOPICS) -> list[str]:
         """Create the topics that do not exist yet; their names. Existing ones are left as they are.
 
+        On return the topics can be used: a broker says "created" a moment before it lists and leads them.
         Raises UsageError where interactions and feedback have different partition counts: their join in triage is
         local to a partition.
         """
@@ -62,6 +78,7 @@ class Admin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BrokerError(f"topic {name} cannot be created: {error}") from error
+        self._await([topic.name for topic in missing])
         counts = {name: existing[name] for name in (INTERACTIONS.name, FEEDBACK.name) if name in existing}
         if len(set(counts.values())) > 1:
             raise UsageError(f"topics that are joined must have the same number of partitions, but have {counts}")
@@ -80,31 +97,51 @@ class Admin:
 
         Empty text from a broker that is older than topic ids; a topic that does not exist is left out.
         """
-        orders = self._client.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+        return self._ask(lambda: self._topic_ids(list(names)))
+
+    def offsets(self, names: Iterable[str]) -> dict[tuple[str, int], Offsets]:
+        """Earliest and latest offset of every partition of the topics that exist."""
+        return self._ask(lambda: self._offsets(list(names)))
+
+    def _await(self, names: list[str]) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while missing := set(names) - {name for name, _ in self.offsets(names)}:
+            if time.monotonic() > deadline:
+                raise BrokerError(f"Kafka says that it created {sorted(missing)}, but does not list them")
+            time.sleep(PAUSE_S)
+
+    def _ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """The answer, asked for again while the broker says that it has none yet."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return question()
+            except (KafkaException, TimeoutError) as error:
+                passing = isinstance(error, KafkaException) and error.args[0].code() in PASSING
+                if not passing or time.monotonic() > deadline:
+                    raise BrokerError(f"Kafka at {self._kafka.bootstrap_servers} does not answer: {error}") from error
+            time.sleep(PAUSE_S)
+
+    def _topic_ids(self, names: list[str]) -> dict[str, str]:
         found = {}
+        orders = self._client.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
         for name, order in orders.items():
             try:
                 found[name] = str(order.result(TIMEOUT_S).topic_id or "")
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise BrokerError(f"topic {name} cannot be described: {error}") from error
-            except TimeoutError as error:
-                raise BrokerError(f"Kafka at {self._kafka.bootstrap_servers} does not answer") from error
+                    raise
         return found
 
-    def offsets(self, names: Iterable[str]) -> dict[tuple[str, int], Offsets]:
-        """Earliest and latest offset of every partition of the topics that exist."""
-        places = [(name, number) for name, count in self.partitions(names).items() for number in range(count)]
-        earliest = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        latest = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        return {place: Offsets(earliest[place], latest[place]) for place in places}
-
-    def _offsets(self, places: list[tuple[str, int]], spec: OffsetSpec) -> Mapping[tuple[str, int], int]:
+    def _offsets(self, names: list[str]) -> dict[tuple[str, int], Offsets]:
+        places = [TopicPartition(name, n) for name, count in self.partitions(names).items() for n in range(count)]
         if not places:
             return {}
-        asked = {TopicPartition(*place): spec for place in places}
-        try:
-            answers = self._client.list_offsets(asked, request_timeout=TIMEOUT_S)
-            return {(at.topic, at.partition): order.result(TIMEOUT_S).offset for at, order in answers.items()}
-        except (KafkaException, TimeoutError) as error:
-            raise BrokerError(f"Kafka at {self._kafka.bootstrap_servers} does not answer: {error}") from error
+        earliest, latest = [
+            {(at.topic, at.partition): order.result(TIMEOUT_S).offset for at, order in answers.items()}
+            for answers in (
+                self._client.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_S)
+                for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            )
+        ]
+        return {place: Offsets(earliest[place], latest[place]) for place in earliest}

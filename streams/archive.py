@@ -27,7 +27,7 @@ from schemas.errors import BrokerError, CommitConflict, FlywheelError, LakeError
 from schemas.settings import Settings
 from schemas.topics import ARCHIVED, BY_NAME, Topic
 from streams import metrics
-from streams.admin import Admin, client_options
+from streams.admin import Admin, Offsets, client_options
 from streams.batch import lost, make_batch
 from streams.lake import Lake
 from streams.landing import Landing
@@ -38,6 +38,8 @@ CONSUME = 5_000
 POLL_S = 0.1
 PREFETCH_KIB = 32 * 1024
 """What librdkafka may hold unread; its own default of 64 MiB adds nothing to speed."""
+ASK_AGAIN_S = 1.0
+"""Between questions to a Kafka that does not answer."""
 STOP_S = 4.0
 """For the last commit after a stop is asked; what is not committed by then is read again at the next start."""
 
@@ -277,11 +279,13 @@ class Archiver:
 
     def _start(self, topic: Topic, numbers: list[int]) -> None:
         """Read the marks of newly assigned partitions, and compare them with what Kafka still has."""
-        self._ids[topic.name] = self._admin.topic_ids([topic.name]).get(topic.name, "")
+        self._ids[topic.name], held = self._look_up(topic)
         starts = self._landing.starts(topic, self._ids[topic.name], numbers).result()
-        held = self._admin.offsets([topic.name])
         for number in numbers:
-            start, kafka = starts[number], held[topic.name, number]
+            start, kafka = starts[number], held.get((topic.name, number))
+            if kafka is None:  # deleted a moment ago: the check before the next commit leads here again
+                self._partitions[topic.name, number] = Partition(None, 0)
+                continue
             first = kafka.earliest if start.mark is None else start.mark
             state = Partition(start.mark, first, start.refused)
             if first < kafka.earliest:
@@ -292,6 +296,16 @@ class Archiver:
                     "has lost acknowledged events that the lake holds. Recreate the topic to go on."
                 )
             self._partitions[topic.name, number] = state
+
+    def _look_up(self, topic: Topic) -> tuple[str, dict[tuple[str, int], Offsets]]:
+        """A topic's id, and what Kafka holds of it; asked again until Kafka answers or a stop is asked."""
+        while True:
+            try:
+                return self._admin.topic_ids([topic.name]).get(topic.name, ""), self._admin.offsets([topic.name])
+            except BrokerError as error:
+                _log.warning("%s; asking again", error)
+                if self._stop.wait(ASK_AGAIN_S):
+                    raise
 
     def _lost(self, topic: Topic, number: int, state: Partition, earliest: int) -> None:
         if not self._limits.accept_loss:

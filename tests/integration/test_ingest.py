@@ -19,11 +19,11 @@ from flows.cli import app
 from schemas.codec import decode, encode
 from schemas.errors import BrokerError, EventError, UsageError
 from schemas.settings import KafkaSettings
-from schemas.topics import FEEDBACK, INTERACTIONS
+from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS
 from streams.admin import Admin
 from streams.producer import EventProducer
 from tests.conftest import feedback, interaction
-from tests.integration.conftest import Ingest
+from tests.integration.conftest import Ingest, recreate_topics
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,6 +201,19 @@ def test_topics_are_made_once_with_what_the_table_of_topics_says(ingest: Ingest)
     assert admin.ensure_topics() == []
     assert set(admin.partitions([INTERACTIONS.name, FEEDBACK.name]).values()) == {2}
     assert admin.topic_ids(["no-such-topic"]) == {}
+
+
+def test_topics_can_be_asked_about_the_moment_they_are_made(ingest: Ingest) -> None:
+    """A broker that says "created" lists and leads a topic a moment later; nobody sees that moment."""
+    servers = ingest.settings.kafka.bootstrap_servers
+    for _ in range(5):
+        recreate_topics(servers, partitions=12)
+        admin = Admin(KafkaSettings(bootstrap_servers=servers))
+        held = admin.offsets(topic.name for topic in TOPICS)
+
+        assert len(held) == 12 * len(TOPICS)
+        assert {(at.earliest, at.latest) for at in held.values()} == {(0, 0)}
+        assert len(admin.topic_ids(topic.name for topic in TOPICS)) == len(TOPICS)
 
 
 def test_a_missing_broker_is_named(tmp_path: Path) -> None:
