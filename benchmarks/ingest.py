@@ -3,7 +3,8 @@
 Interleaved in one run, so that a busy machine hurts all alike: (a) consuming alone, (b) writing the same rows with
 pyarrow alone, (c) quixstreams' file sink, (d) a Faust agent that appends Parquet, and the archiver, as one process
 (for CPU seconds) and as two (for the clock). Figures count from the first event to the last, without start-up. The
-last line is JSON. `--quix` names a Python in which `pip install quixstreams pyarrow` was run.
+last line is JSON. `--quix` names a Python in which `pip install quixstreams pyarrow` was run. With `--memory` the
+archiver alone is run; its memory's growth is the peak of the last fifth of the events against that of the second.
 """
 
 from __future__ import annotations
@@ -151,10 +152,11 @@ def archive_part(servers: str, members: int, folder: str, group: str) -> dict[st
     archiver = Timed(settings, Lake(settings.lake_root), members)
     archiver.run(until_idle_s=5.0)
     begun, used = archiver.first or archiver.last
-    grown = [megabytes for seen, megabytes in archiver.resident if seen >= archiver.seen / 5] or [0.0]
+    fifths = [[megabytes for seen, megabytes in archiver.resident if 5 * seen // archiver.seen == n] for n in range(5)]
     return {
         "events": archiver.seen, "begun": begun, "ended": archiver.last[0], "cpu": archiver.last[1] - used,
-        "rss_growth_mib": max(grown) - grown[0],
+        "rss": max(max(fifth, default=0.0) for fifth in fifths),
+        "growth": max(fifths[4], default=0.0) - max(fifths[1], default=0.0),
     }  # fmt: skip
 
 
@@ -240,7 +242,7 @@ def measure(name: str, servers: str, events: int, *, processes_: int = 1, quix: 
             stored = sum(file.size for file in files(Lake(f"{folder}/lake").open(INTERACTIONS.table)))
         return {
             "wall": done / wall, "cpu": done / sum(part["cpu"] for part in found), "bytes": stored / max(1, done),
-            "rss": max(part.get("rss_growth_mib", 0.0) for part in found),
+            **{key: max(part.get(key, 0.0) for part in found) for key in ("rss", "growth")},
         }  # fmt: skip
 
 
@@ -257,6 +259,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quix", default="", help="Python that has quixstreams; without it (c) is left out")
+    parser.add_argument("--memory", action="store_true", help="only the archiver's memory: --events 5000000 --memory")
     parser.add_argument("--part", nargs=5, metavar="X", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
@@ -270,6 +273,14 @@ def main() -> None:
             servers = stack.enter_context(Broker(Path(home))).bootstrap_servers
         Admin(KafkaSettings(bootstrap_servers=servers)).ensure_topics()
         size = produce(servers, arguments.events)
+        if arguments.memory:
+            figures = measure("archive", servers, arguments.events)
+            print(json.dumps({
+                "events": arguments.events,
+                "rss_mib": round(figures["rss"]),
+                "rss_growth_mib": round(figures["growth"], 1),
+            }))  # fmt: skip
+            return
         _report(_rounds(servers, arguments), size, arguments.events)
 
 
@@ -304,7 +315,7 @@ def _report(found: dict[str, list[dict[str, float]]], size: float, events: int) 
         "cpu_vs_faust": round(ours / best["faust"]["cpu"], 2),
         "events_per_cpu_second": round(ours),
         "bytes_per_event": round(best["archive"]["bytes"]),
-        "rss_growth_mib": round(best["archive"]["rss"], 1),
+        "rss_growth_mib": round(best["archive"]["growth"], 1),
     }))  # fmt: skip
 
 

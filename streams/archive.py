@@ -337,6 +337,7 @@ class Archiver:
             "session.timeout.ms": 10_000,  # a killed member's partitions are taken over after that
             "heartbeat.interval.ms": 1_000,  # and a new member is noticed after that
             "queued.max.messages.kbytes": PREFETCH_KIB,
+            "fetch.queue.backoff.ms": 20,  # by default a full queue is left alone for a second, and runs dry
             "check.crcs": True,
             **client_options(self._kafka),
         }

@@ -17,11 +17,13 @@ import pyarrow as pa
 
 from schemas.codec import Headers, known_type, type_of
 from schemas.errors import EventError
-from schemas.rows import UNSURE, Row, fast_row, fields_of, nested_of, slow_row
+from schemas.rows import Row, fields_of, nested_of, rows, slow_row
 from schemas.settings import ArchiveSettings
 from schemas.tables import DEAD_LETTERS, TABLES
 from schemas.topics import Topic
 
+CHUNK = 1_000
+"""Records that are decoded and made into columns together, while a core's cache still holds them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -76,30 +78,30 @@ def make_batch(
     `refused` are (partition, offset) that are dead letters already, whatever this version thinks of them.
     """
     expected = dict(start)
-    good: list[Row] = []
-    places: list[tuple[int, int, int]] = []
+    wanted: list[Record] = []
     dead: list[dict[str, Any]] = []
     make_dead = _DeadLetters(topic, topic_id, ingested_at, limits.dead_letter_bytes)
-    fast, limit = fast_row(topic.event_type), limits.max_event_bytes
     for record in records:
         partition, offset = record.partition() or 0, record.offset() or 0
-        if (wanted := expected.get(partition, offset)) != offset:
-            if offset < wanted:
+        if (next_ := expected.get(partition, offset)) != offset:
+            if offset < next_:
                 continue
-            dead.append(make_dead.absent(partition, wanted, offset - wanted, "no record in Kafka at these offsets"))
+            dead.append(make_dead.absent(partition, next_, offset - next_, "no record in Kafka at these offsets"))
         expected[partition] = offset + 1
-        if refused and (partition, offset) in refused:
-            continue
-        try:
-            good.append(fast(_value(topic, record, limit)))
-        except UNSURE:
+        if not refused or (partition, offset) not in refused:
+            wanted.append(record)
+    parts = [TABLES[topic.table].schema.empty_table()]
+    for first in range(0, len(wanted), CHUNK):
+        chunk = wanted[first : first + CHUNK]
+        found = rows([_value(topic, record, limits.max_event_bytes) for record in chunk], topic.event_type)
+        for place in [place for place, row in enumerate(found) if row is None]:
             try:
-                good.append(_slow(topic, record, limit))
+                found[place] = _slow(topic, chunk[place], limits.max_event_bytes)
             except EventError as error:
-                dead.append(make_dead.refused(record, error))
-                continue
-        places.append((partition, offset, record.timestamp()[1]))
-    return Batch(_to_arrow(topic, topic_id, good, places, ingested_at), dead, dict(start), expected)
+                dead.append(make_dead.refused(chunk[place], error))
+        parts.append(_to_arrow(topic, topic_id, chunk, found, ingested_at))
+    dead.sort(key=lambda letter: (letter["kafka_partition"], letter["kafka_offset"]))
+    return Batch(pa.concat_tables(parts), dead, dict(start), expected)
 
 
 def lost(topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime) -> dict[str, Any]:
@@ -113,12 +115,12 @@ def dead_table(letters: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(letters), schema=DEAD_LETTERS.schema)
 
 
-def _value(topic: Topic, record: Record, limit: int) -> bytes:
-    """The bytes of a record of the topic's own type; raises one of UNSURE for any other."""
-    value: bytes | None = record.value()
-    if not value or len(value) > limit or type_of(record.headers(), topic.event_type) != topic.event_type:
-        raise EventError("unsure", "")
-    return value
+def _value(topic: Topic, record: Record, limit: int) -> bytes | None:
+    """The bytes of a record of the topic's own type; None for any other."""
+    value = record.value()
+    if value and len(value) <= limit and type_of(record.headers(), topic.event_type) == topic.event_type:
+        return value
+    return None
 
 
 def _slow(topic: Topic, record: Record, limit: int) -> Row:
@@ -177,26 +179,30 @@ def _headers_text(headers: Headers | None) -> str | None:
 
 
 def _to_arrow(
-    topic: Topic, topic_id: str, rows: list[Row], places: list[tuple[int, int, int]], ingested_at: datetime
+    topic: Topic, topic_id: str, records: list[Record], found: list[Row | None], ingested_at: datetime
 ) -> pa.Table:
-    schema = TABLES[topic.table].schema
-    if not rows:
+    """Records as rows of the topic's table, but for those of which none was found."""
+    schema, nested = TABLES[topic.table].schema, nested_of(topic.event_type)
+    good = [row for row in found if row is not None]
+    if len(good) < len(records):
+        records = [record for record, row in zip(records, found, strict=True) if row is not None]
+    if not good:
         return schema.empty_table()
-    nested = nested_of(topic.event_type)
-    by_name: dict[str, Sequence[Any]] = dict(zip(fields_of(topic.event_type), zip(*rows, strict=True), strict=True))
-    partitions, offsets, times = zip(*places, strict=True)
-    by_name |= {"kafka_partition": partitions, "kafka_offset": offsets}
+    values: dict[str, Sequence[Any]] = dict(zip(fields_of(topic.event_type), zip(*good, strict=True), strict=True))
+    values["kafka_partition"] = [record.partition() or 0 for record in records]
+    values["kafka_offset"] = [record.offset() or 0 for record in records]
     constant = {"ingested_at": ingested_at, "ingest_date": ingested_at.date(), "kafka_topic_id": topic_id}
     columns = []
     for field in schema:
         if field.name in constant:
-            columns.append(pa.repeat(pa.scalar(constant[field.name], field.type), len(rows)))
+            columns.append(pa.repeat(pa.scalar(constant[field.name], field.type), len(good)))
         elif field.name == "kafka_time":
+            times = [record.timestamp()[1] for record in records]
             columns.append(pa.array(times, pa.timestamp("ms", tz="UTC")).cast(field.type))
         elif field.name in nested:
-            columns.append(_json(by_name[field.name]))
+            columns.append(_json(values[field.name]))
         else:
-            columns.append(pa.array(by_name[field.name], field.type))
+            columns.append(pa.array(values[field.name], field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 

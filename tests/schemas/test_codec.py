@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from schemas import codec
 from schemas.codec import decode, encode, headers, type_of
 from schemas.errors import EventError
 from schemas.events import EVENT_TYPES
-from schemas.rows import fields_of, row
+from schemas.rows import fields_of, row, rows
 from tests.conftest import event_id, feedback, interaction
 
 INTERACTION = "llm.interaction.v1"
@@ -173,6 +174,46 @@ def test_both_ways_of_reading_agree(name: str, changes: dict[str, Any]) -> None:
         "llm.feedback.v1": msgspec.to_builtins(feedback(1, interaction(1))),
     }.get(name, {"id": event_id(1), "time": "2026-01-05T09:00:00Z", "subject": "s", "application": "a"})
     _agree(json.dumps({**base, **changes}).encode("utf-8", "surrogatepass"), name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    changes=st.lists(
+        st.dictionaries(
+            st.sampled_from(["id", "time", "input_messages", "output_messages", "request_parameters", "new"]),
+            json_values
+            | st.sampled_from([[{"role": "user", "content": "x"}], "1969-12-31T23:59:59Z", [{"role": 1}], {}]),
+            max_size=2,
+        ),
+        max_size=12,
+    )
+)
+def test_an_event_is_read_alike_in_any_company(changes: list[dict[str, Any]]) -> None:
+    """Events are checked many at once; a bad one beside it changes nothing for a good one, nor the other way round."""
+    values = [
+        json.dumps(fields(**{"id": event_id(n), **change})).encode("utf-8", "surrogatepass")
+        for n, change in enumerate(changes)
+    ]
+
+    assert rows(values, INTERACTION) == [rows([value], INTERACTION)[0] for value in values]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (event_id(1)[:-1], event_id(2)[-1] + event_id(2)),
+        (event_id(1).upper(), event_id(2)),
+        (event_id(1).replace("-", "_"), event_id(2)),
+        (event_id(1)[1:] + "٣", event_id(2)),
+        (event_id(1)[:13] + event_id(1)[14:] + "-", event_id(2)),
+    ],
+)
+def test_two_ids_that_are_whole_only_when_joined_are_refused(pair: tuple[str, str]) -> None:
+    """Ids are looked at as one text; each must be a UUID by itself."""
+    values = [json.dumps(fields(id=each)).encode() for each in pair]
+
+    for value, found in zip(values, rows(values, INTERACTION), strict=True):
+        assert (found is None) == (_tried(partial(decode, value, INTERACTION))[0] is None)
 
 
 @settings(max_examples=300, deadline=None)
