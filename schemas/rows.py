@@ -1,4 +1,4 @@
-"""Bytes → rows of a raw table, at a fifth of the cost of events: the archiver's way in.
+"""Bytes → rows of a raw table, at a fraction of the cost of events: the archiver's way in.
 
 Events whose every field is known are checked without being built: scalars become Python values, nested values stay the
 JSON text that came. Those are checked many at once: each is one whole JSON value by then, so a list of them is valid
