@@ -30,6 +30,7 @@ from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe, Settings
 from streams.lake import Lake
+from streams.lake.audit import check_files
 from streams.lake.query import query, read
 
 TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
@@ -43,7 +44,7 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
 
     The same tables, settings and `as_of` are one run: a second call returns the first one's summary.
     Raises NotEnoughData where no cluster run has finished or no interaction gives an example; UsageError for an unknown
-    recipe.
+    recipe; FileDamaged, before anything is read, where a file of the tables changed since it was written.
     """
     recipe = _recipe(settings.curate, name)
     judged = latest(lake, "cluster", settings.application)
@@ -62,6 +63,7 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
     if (summary := finished(lake, run)) is not None:
         return summary
+    check_files(lake, TABLES)
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
     found = _read(lake, run, settings.curate, judged["run_id"])
     made, redacted = _think(found, settings, recipe, as_of, guards)

@@ -11,8 +11,9 @@ import pytest
 from datasets import load_dataset
 
 from flows.curate.make import curate
-from schemas.errors import NotEnoughData
+from schemas.errors import FileDamaged, NotEnoughData
 from schemas.events import Interaction
+from streams.lake.audit import audit
 from tests.conftest import feedback, interaction
 from tests.flows.curate.conftest import AS_OF, World
 
@@ -128,3 +129,20 @@ def test_what_is_left_out_has_a_reason(world: World) -> None:
 
     assert summary["dropped"] == {"no_answer": 1, "no_consent": 1}
     assert "no consent to training" in (Path(summary["training"]["path"]) / "README.md").read_text()
+
+
+def test_a_bit_that_flips_at_rest_is_found_and_nothing_is_built_from_it(world: World) -> None:
+    """Wherever in a file it is, and though most readers would not notice: the audit names the file, curate refuses."""
+    events = questions(world, 60)
+    world.judged({event.id: "ok" for event in events})
+    (path,) = Path(world.lake.uri("interactions")).rglob("*.parquet")
+    sound = path.read_bytes()
+    for at in range(0, len(sound), len(sound) // 20):
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << at % 8]) + sound[at + 1 :])
+        assert ("damaged", "interactions") in {(found.what, found.table) for found in audit(world.lake).incidents}
+        with pytest.raises(FileDamaged, match=path.name):
+            curate(world.lake, world.settings, AS_OF)
+    assert not world.settings.datasets_path.exists()
+
+    path.write_bytes(sound)
+    assert curate(world.lake, world.settings, AS_OF)["training"]["sft_rows"] > 0
