@@ -1,5 +1,5 @@
 """Faults need what the other tests with a real Kafka need."""
 
-from tests.integration.conftest import ingest
+from tests.integration.conftest import ingest, s3
 
-__all__ = ["ingest"]
+__all__ = ["ingest", "s3"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from schemas.settings import ArchiveSettings, KafkaSettings, Settings
 from schemas.topics import ARCHIVED, TOPICS
 from streams.admin import Admin
 from streams.archive import Archiver
+from streams.broker import free_port
 from streams.lake import Lake
 from streams.lake.query import query, read
 
@@ -85,3 +89,58 @@ def ingest(kafka: str, tmp_path: Path) -> Ingest:
     """Empty topics and an empty lake."""
     recreate_topics(kafka)
     return Ingest(kafka, tmp_path)
+
+
+class S3:
+    """A real S3 server in a child process."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url, self.process = url, process
+
+    def bucket(self) -> str:
+        """The name of a new, empty bucket."""
+        name = f"lake-{uuid.uuid4()}"
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/{name}", method="PUT")).close()
+        return name
+
+    def lake(self, bucket: str, url: str = "", **options: str) -> Lake:
+        """A lake in a bucket, reached under the server's own address or another."""
+        reach = {
+            "AWS_ENDPOINT_URL": url or self.url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+        return Lake(f"s3://{bucket}/lake", {**reach, **options})
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server with no buckets."""
+    pytest.importorskip("moto.server", reason="moto is not installed (extra `dev`)")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: _serves(url))
+    yield S3(url, process)
+    process.terminate()
+    process.wait(10)
+
+
+def _serves(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status)
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def store(s3: S3) -> Lake:
+    """A lake in a bucket of its own."""
+    return s3.lake(s3.bucket())

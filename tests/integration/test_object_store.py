@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
-from collections.abc import Iterator
 
 import pytest
-
-pytest.importorskip("moto.server", reason="moto is not installed (extra `dev`)")
 
 from schemas.errors import CommitConflict
 from schemas.topics import INTERACTIONS
@@ -22,51 +14,11 @@ from streams.lake.append import Span, create, land, mark_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, vacuum
 from streams.lake.query import query, read
-from tests.integration.conftest import eventually
+from tests.integration.conftest import S3
 from tests.streams.test_lake import rows
 
 pytestmark = pytest.mark.integration
 MARK = mark_id(INTERACTIONS.name, "t", 0)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """An S3 server in a child process: its address and the process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    eventually(lambda: _answers(url))
-    yield url, process
-    process.terminate()
-    process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(urllib.request.urlopen(url, timeout=1).status)
-    except OSError:
-        return False
-
-
-@pytest.fixture
-def store(server: tuple[str, subprocess.Popen[bytes]]) -> Lake:
-    """A lake in a bucket of its own."""
-    bucket = f"lake-{time.time_ns()}"
-    urllib.request.urlopen(urllib.request.Request(f"{server[0]}/{bucket}", method="PUT"))
-    options = {
-        "AWS_ENDPOINT_URL": server[0],
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }
-    return Lake(f"s3://{bucket}/lake", options)
 
 
 def test_a_lake_in_a_bucket_keeps_its_promises(store: Lake) -> None:
@@ -114,12 +66,12 @@ def test_two_writers_on_a_bucket_are_one_after_the_other(store: Lake) -> None:
     assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == [0, 1, 2]
 
 
-def test_a_store_that_hangs_for_a_while_loses_nothing(store: Lake, server: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_a_store_that_hangs_for_a_while_loses_nothing(store: Lake, s3: S3) -> None:
     """A server that does not answer for seconds in the middle of commits: each is made once."""
     handle = create(store, "interactions")
     for n in range(3):
-        server[1].send_signal(signal.SIGSTOP)
-        threading.Timer(1.5, server[1].send_signal, [signal.SIGCONT]).start()
+        s3.process.send_signal(signal.SIGSTOP)
+        threading.Timer(1.5, s3.process.send_signal, [signal.SIGCONT]).start()
         land(store, handle, "interactions", rows([n]), {MARK: Span(n or None, n + 1)})
 
     assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == list(range(3))
