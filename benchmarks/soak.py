@@ -1,8 +1,9 @@
 """Hurt the archiver at random moments, then count: `python benchmarks/soak.py --kills 500`.
 
 A producer sends good and bad events all the while. Archivers are killed (kill -9), stopped and woken as zombies,
-doubled so that two fight for every partition, and files are compacted beside them. At the end every event must be in
-the lake or among the dead letters exactly once, by id and by content. The last line is JSON.
+doubled so that two fight for every partition, and files are compacted beside them. The broker, where the soak starts
+its own, is killed too, and once it is away for minutes. At the end every event must be in the lake or among the dead
+letters exactly once, by id and by content. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ from streams.producer import EventProducer  # noqa: E402
 SPAWN = multiprocessing.get_context("forkserver")
 """Children are forked from a clean server that has loaded everything: a start costs milliseconds, not a second."""
 
+BROKER_EVERY = 25
+"""Kills of archivers for one of the broker, which takes some five seconds to come back."""
+
 
 def archiver(settings: Settings, idle_s: float | None) -> None:
     """The process that gets hurt."""
@@ -62,6 +66,8 @@ class Sender(threading.Thread):
         super().__init__(daemon=True)
         self._kafka, self._rate, self._random = kafka, rate, random.Random(seed)
         self.enough = threading.Event()
+        self.quiet = threading.Lock()
+        """Whoever holds it knows that every event sent so far is acknowledged, and that none is sent."""
         self.content: dict[str, str] = {}
         """Id of each good event → SHA-256 of its messages as sent."""
         self.bad: list[str] = []
@@ -72,10 +78,11 @@ class Sender(threading.Thread):
         number = 0
         with EventProducer(self._kafka) as producer:
             while not self.enough.is_set():
-                for _ in range(self._rate // 10):
-                    self._send(producer, number)
-                    number += 1
-                producer.flush()
+                with self.quiet:
+                    for _ in range(self._rate // 10):
+                        self._send(producer, number)
+                        number += 1
+                    producer.flush()
                 time.sleep(0.1)
 
     def _send(self, producer: EventProducer, number: int) -> None:
@@ -99,8 +106,16 @@ class Sender(threading.Thread):
         self.content[event.id] = _hash(encode(event))
 
 
-def soak(servers: str, home: Path, kills: int, seed: int = 1, rate: int = 400) -> dict[str, Any]:
-    """Run the whole ordeal; its figures."""
+def soak(
+    servers: str,
+    home: Path,
+    kills: int,
+    seed: int = 1,
+    rate: int = 400,
+    broker: Broker | None = None,
+    away_s: float = 0,
+) -> dict[str, Any]:
+    """Run the whole ordeal; its figures. A `broker` that is given is hurt too."""
     chance = random.Random(seed)
     settings = Settings(
         home=str(home),
@@ -114,6 +129,7 @@ def soak(servers: str, home: Path, kills: int, seed: int = 1, rate: int = 400) -
     sender.start()
     running: list[Any] = []
     stopped: list[Any] = []
+    broker_kills = 0
     for number in range(kills):
         while len(running) < chance.choice([1, 1, 2]):
             running.append(_start(settings, f"soak-{seed}-{number}-{len(running)}", chance))
@@ -132,6 +148,11 @@ def soak(servers: str, home: Path, kills: int, seed: int = 1, rate: int = 400) -
             victim.join()
         if number % 10 == 9:
             _compact_meanwhile(lake)
+        if broker and number % BROKER_EVERY == BROKER_EVERY - 1:
+            os.kill(broker.pid or 0, signal.SIGKILL)
+            broker_kills += 1
+        if broker and number == kills // 2:
+            _away(broker, sender, away_s)
     for process in [*running, *stopped]:
         process.kill()
         process.join()
@@ -139,7 +160,8 @@ def soak(servers: str, home: Path, kills: int, seed: int = 1, rate: int = 400) -
     sender.join()
     commits = lake.version("interactions")
     archiver(settings, idle_s=3.0)
-    return {"kills": kills, "commits_before_the_end": commits, **count(lake, sender)}
+    hurt = {"broker_kills": broker_kills, "away_s": away_s if broker else 0}
+    return {"kills": kills, **hurt, "commits_before_the_end": commits, **count(lake, sender)}
 
 
 def count(lake: Lake, sender: Sender) -> dict[str, Any]:
@@ -186,6 +208,13 @@ def _start(settings: Settings, group: str, chance: random.Random) -> Any:
     return process
 
 
+def _away(broker: Broker, sender: Sender, seconds: float) -> None:
+    with sender.quiet:  # what Kafka never acknowledged is not promised, so nothing may be on its way
+        broker.stop()
+        time.sleep(seconds)
+        broker.start()
+
+
 def _wait_for_a_commit(lake: Lake, seconds: float) -> None:
     log = Path(lake.uri("interactions")) / "_delta_log"
     before, deadline = len(list(log.glob("*.json"))), time.monotonic() + seconds
@@ -215,14 +244,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--away", type=float, default=180.0, help="seconds without a broker, halfway through")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+        servers, broker = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), None
         if not servers:
-            servers = stack.enter_context(Broker(home / "kafka")).bootstrap_servers
+            broker = stack.enter_context(Broker(home / "kafka"))
+            servers = broker.bootstrap_servers
         try:
-            figures = soak(servers, home, arguments.kills, arguments.seed)
+            figures = soak(servers, home, arguments.kills, arguments.seed, broker=broker, away_s=arguments.away)
         except FlywheelError as error:
             sys.exit(f"{type(error).__name__}: {error}")
     print(f"seed {arguments.seed}")

@@ -31,6 +31,8 @@ from tests.conftest import interaction
 from tests.integration.conftest import Ingest, eventually, recreate_topics
 
 pytestmark = pytest.mark.integration
+AWAY_S = 25.0
+"""A session lasts 10 s, a question to the broker 15 s; `make soak` stays away for minutes."""
 
 
 def send(ingest: Ingest, first: int, after: int) -> set[str]:
@@ -51,9 +53,9 @@ def whole(ingest: Ingest, expected: set[str]) -> None:
 
 
 @contextmanager
-def running(ingest: Ingest, **archive: Any) -> Iterator[Archiver]:
+def running(ingest: Ingest, lake: Lake | None = None, **archive: Any) -> Iterator[Archiver]:
     """An archiver at work in a thread."""
-    archiver = Archiver(ingest.with_(**archive), ingest.lake)
+    archiver = Archiver(ingest.with_(**archive), lake or ingest.lake)
     thread = threading.Thread(target=archiver.run)
     thread.start()
     try:
@@ -108,14 +110,18 @@ def test_members_that_come_and_go_share_the_partitions(ingest: Ingest) -> None:
     whole(ingest, sent)
 
 
-def test_a_member_that_hangs_is_replaced_and_does_no_harm_when_it_wakes(ingest: Ingest) -> None:
-    """A stopped process loses its partitions to another; awake again, its old batch is refused."""
+@pytest.mark.parametrize("group", ["its own", "another"])
+def test_a_member_that_hangs_is_replaced_and_does_no_harm_when_it_wakes(ingest: Ingest, group: str) -> None:
+    """A stopped process loses its partitions to another; awake again, its old batch is refused or dropped.
+
+    In its own group it is replaced once its session has ended, and learns so; in another both own every partition.
+    """
     zombie = process(ingest)
     sent = send(ingest, 0, 50)
     eventually(lambda: rows(ingest) == 50)
     zombie.send_signal(signal.SIGSTOP)
     sent |= send(ingest, 50, 150)
-    with running(ingest, group_id="another"):  # another group: no need to wait for the zombie's session to end
+    with running(ingest, **({"group_id": group} if group == "another" else {})):
         eventually(lambda: rows(ingest) == 150)
         zombie.send_signal(signal.SIGCONT)
         sent |= send(ingest, 150, 250)
@@ -139,6 +145,21 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
             eventually(lambda: _answers(ingest))
             sent |= send(ingest, 200, 300)
             eventually(lambda: rows(ingest) == 300)
+        whole(ingest, sent)
+
+
+def test_a_broker_that_is_away_for_long(tmp_path: Path) -> None:
+    """Away for longer than sessions and requests last; an archiver that was at work goes on by itself."""
+    with Broker(tmp_path / "kafka") as broker:
+        recreate_topics(broker.bootstrap_servers)
+        ingest = Ingest(broker.bootstrap_servers, tmp_path)
+        with running(ingest):
+            sent = send(ingest, 0, 200)
+            broker.stop()  # most of these are consumed and not landed yet, or not even consumed
+            time.sleep(AWAY_S)
+            broker.start()
+            sent |= send(ingest, 200, 300)
+            eventually(lambda: rows(ingest) == 300, 120)
         whole(ingest, sent)
 
 
