@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -29,6 +30,7 @@ from streams.lake.audit import audit
 from streams.producer import EventProducer
 from tests.conftest import interaction
 from tests.integration.conftest import Ingest, eventually, recreate_topics
+from tests.streams.test_readers import offsets_by_reader
 
 pytestmark = pytest.mark.integration
 AWAY_S = 25.0
@@ -45,11 +47,21 @@ def send(ingest: Ingest, first: int, after: int) -> set[str]:
 
 
 def whole(ingest: Ingest, expected: set[str]) -> None:
-    """Nothing lost, nothing twice, no incident."""
-    ids = [row["id"] for row in ingest.stored("interactions")]
+    """Nothing lost, nothing twice, nothing altered, no incident, and every reader sees the same."""
+    stored = ingest.stored("interactions")
+    ids = [row["id"] for row in stored]
     assert len(ids) == len(set(ids)), "doubled"
     assert set(ids) == expected, "lost"
+    assert all(row["input_messages"] == _messages(row["conversation_id"]) for row in stored), "altered"
     assert audit(ingest.lake).incidents == ()
+    for reader, offsets in offsets_by_reader(ingest.lake).items():
+        assert offsets == sorted(row["kafka_offset"] for row in stored), reader
+
+
+def _messages(conversation: str) -> str:
+    return json.dumps(
+        [{"role": "user", "content": f"question {conversation.partition('-')[2]}"}], separators=(",", ":")
+    )
 
 
 @contextmanager

@@ -8,12 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from schemas.errors import CommitConflict, FileDamaged, LakeError, SchemaMismatch, TableMissing
 from schemas.tables import TABLES
@@ -277,25 +275,6 @@ def test_a_breaking_change_is_refused_with_the_difference(lake: Lake) -> None:
 
     with pytest.raises(SchemaMismatch, match=r"id: stored .*long.*, now .*string"):
         create(lake, "interactions")
-
-
-def test_every_reader_reads_the_same(lake: Lake) -> None:
-    """DuckDB, pyarrow, Polars and a plain reader of the Delta log see the same rows, before and after compaction."""
-    for n in range(3):
-        land_range(lake, n * 5, n * 5 + 5)
-    for _ in range(2):
-        table = DeltaTable(lake.uri("interactions"))
-        seen = [
-            query(lake, "SELECT kafka_offset FROM interactions", lake.versions(["interactions"]))["kafka_offset"],
-            table.to_pyarrow_dataset().to_table()["kafka_offset"],
-            pa.concat_tables([pq.ParquetFile(uri).read(["kafka_offset"]) for uri in table.file_uris()])["kafka_offset"],
-            polars.read_delta(lake.uri("interactions"))["kafka_offset"].to_arrow(),
-            pa.table(polars.scan_parquet(table.file_uris()).select("kafka_offset").collect().to_arrow())[
-                "kafka_offset"
-            ],
-        ]
-        assert [sorted(column.to_pylist()) for column in seen] == [list(range(15))] * 5
-        compact(lake, "interactions", 2**20)
 
 
 def test_filters_on_any_column_find_their_rows(lake: Lake) -> None:
