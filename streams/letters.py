@@ -6,16 +6,22 @@ Go on to `streams/batch.py`, which makes them, and `streams/producer.py`, which 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from schemas.codec import decode, type_of
 from schemas.errors import EventError, UsageError
+from schemas.tables import DEAD_LETTERS
 from schemas.topics import BY_NAME
 from streams.lake import Lake
-from streams.lake.query import query, read
+from streams.lake.query import query
 from streams.producer import EventProducer
+
+SQL = Path(__file__).with_name("letters.sql")
+CONTENT = frozenset({"key", "value", "headers"})
+"""The columns that hold what came, as it came."""
 
 
 class Resent(msgspec.Struct):
@@ -28,19 +34,28 @@ class Resent(msgspec.Struct):
     """Why the others stay: still bad, cut when they were stored, or without content."""
 
 
-def find(lake: Lake, *, topic: str = "", reason: str = "") -> list[dict[str, Any]]:
-    """Dead letters, oldest first; empty text means any."""
-    rows = [
-        row
-        for row in read(lake, "dead_letters").to_pylist()
-        if topic in {"", row["kafka_topic"]} and reason in {"", row["reason"]}
-    ]
-    return sorted(rows, key=lambda row: (row["ingested_at"], name_of(row)))
+def find(lake: Lake, *, topic: str = "", reason: str = "", content: bool = True) -> list[dict[str, Any]]:
+    """Dead letters, oldest first, in the order of their offsets; empty text means any.
+
+    Without `content` what the letters hold stays on disk: a poisoned topic has more of it than memory.
+    Raises UsageError for a topic that nobody knows.
+    """
+    if topic and topic not in BY_NAME:
+        raise UsageError(f"there is no topic {topic!r}; known are {', '.join(BY_NAME)}")
+    wanted = [name for name in DEAD_LETTERS.schema.names if content or name not in CONTENT]
+    sql = f"SELECT {', '.join(wanted)} FROM ({SQL.read_text()})"  # noqa: S608 names are ours
+    versions = lake.versions([DEAD_LETTERS.name])
+    rows = query(lake, sql, versions, {"topic": topic, "reason": reason}).to_pylist()
+    return sorted(rows, key=lambda row: (row["ingested_at"], *_place(row)))
 
 
 def name_of(row: dict[str, Any]) -> str:
     """How a person names a dead letter: topic, partition and offset."""
-    return f"{row['kafka_topic']}:{row['kafka_partition']}:{row['kafka_offset']}"
+    return ":".join(map(str, _place(row)))
+
+
+def _place(row: dict[str, Any]) -> tuple[str, int, int]:
+    return row["kafka_topic"], row["kafka_partition"], row["kafka_offset"]
 
 
 def find_one(lake: Lake, name: str) -> dict[str, Any]:

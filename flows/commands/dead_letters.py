@@ -30,18 +30,19 @@ def list_letters(
 ) -> None:
     """List dead letters, the newest last: where they were in Kafka, why they were refused, which field is wrong."""
     settings: Settings = context.obj
-    rows = letters.find(lake_of(settings), topic=topic, reason=reason)
+    rows = letters.find(lake_of(settings), topic=topic, reason=reason, content=False)
     if as_json:
-        shown = [{k: v for k, v in row.items() if k not in {"key", "value", "headers"}} for row in rows[-limit:]]
-        print(to_json(shown))  # noqa: T201
+        print(to_json(rows[-limit:]))  # noqa: T201
         return
     table = Table("letter", "reason", "bytes", "arrived (UTC)", "detail")
     for row in rows[-limit:]:
         arrived, size = f"{row['ingested_at']:%Y-%m-%d %H:%M:%S}", str(row["value_size"] or "")
-        table.add_row(letters.name_of(row), row["reason"], size, arrived, row["detail"] or "")
+        table.add_row(letters.name_of(row), row["reason"], size, arrived, _harmless(row["detail"] or ""))
     console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"{len(rows)} dead letters" + (f", the newest {limit} shown" if len(rows) > limit else ""))
+    if not rows and (topic or reason):
+        console.print("`flywheel status` counts them by topic and reason.")
 
 
 @app.command("show")
@@ -58,8 +59,8 @@ def show(
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for name, value in row.items():
-        shown = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-        console.print(f"{name}: {'' if shown is None else shown}")
+        text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+        console.print(f"{name}: {'' if value is None else _harmless(text)}")
 
 
 @app.command("replay")
@@ -71,3 +72,8 @@ def replay(context: typer.Context, topic: Topic = "", reason: Reason = "") -> No
         result = letters.resend(lake, producer, letters.find(lake, topic=topic, reason=reason))
     kept = "".join(f", {count} kept ({why})" for why, count in sorted(result.kept.items()))
     Console(highlight=False).print(f"{result.sent} sent again, {result.there} in the lake already{kept}")
+
+
+def _harmless(text: str) -> str:
+    """Text from whoever could send to Kafka, without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
