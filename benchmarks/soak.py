@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from confluent_kafka.admin import AdminClient
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from schemas.codec import encode  # noqa: E402 - found by the line above
+from schemas.codec import Headers, encode, headers  # noqa: E402 - found by the line above
 from schemas.errors import BrokerError, CommitConflict, FlywheelError  # noqa: E402
 from schemas.events import Interaction  # noqa: E402
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings  # noqa: E402
@@ -70,27 +71,47 @@ class Sender(threading.Thread):
         """Whoever holds it knows that every event sent so far is acknowledged, and that none is sent."""
         self.content: dict[str, str] = {}
         """Id of each good event → SHA-256 of its messages as sent."""
-        self.bad: list[str] = []
+        self.bad: set[str] = set()
         """SHA-256 of each bad value."""
+        self.times: Counter[str] = Counter()
+        """How often each id or bad value was sent: again where Kafka did not acknowledge it."""
 
     def run(self) -> None:
         """Send at about the rate, in bursts."""
-        number = 0
-        with EventProducer(self._kafka) as producer:
-            while not self.enough.is_set():
-                with self.quiet:
-                    for _ in range(self._rate // 10):
-                        self._send(producer, number)
-                        number += 1
-                    producer.flush()
-                time.sleep(0.1)
+        producer, number = EventProducer(self._kafka), 0
+        while not self.enough.is_set():
+            with self.quiet:
+                burst = [self._make(number + n) for n in range(self._rate // 10)]
+                number += len(burst)
+                while not self._is_acknowledged(producer, burst):
+                    producer = self._connected()
+            time.sleep(0.1)
+        producer.close()
 
-    def _send(self, producer: EventProducer, number: int) -> None:
+    def _is_acknowledged(self, producer: EventProducer, burst: list[tuple[str, bytes, Headers]]) -> bool:
+        self.times.update(name for name, *_ in burst)
+        try:
+            for name, value, heads in burst:
+                producer.send_bytes(INTERACTIONS, name, value, heads)
+            producer.flush()
+        except BrokerError:
+            with contextlib.suppress(BrokerError):
+                producer.close()
+            return False
+        return True
+
+    def _connected(self) -> EventProducer:
+        while True:
+            with contextlib.suppress(BrokerError):
+                return EventProducer(self._kafka)
+
+    def _make(self, number: int) -> tuple[str, bytes, Headers]:
+        """The name of an event (its id, or the hash of a bad value; also its Kafka key), its bytes and headers."""
         if self._random.random() < 0.1:
             value = json.dumps({"broken": number, "salt": self._random.random()}).encode()
-            producer.send_bytes(INTERACTIONS, f"c-{number}", value, [])
-            self.bad.append(hashlib.sha256(value).hexdigest())
-            return
+            name = hashlib.sha256(value).hexdigest()
+            self.bad.add(name)
+            return name, value, []
         event = msgspec.convert(
             {
                 "id": str(uuid.UUID(int=number)),
@@ -102,8 +123,9 @@ class Sender(threading.Thread):
             },
             Interaction,
         )
-        producer.send(event)
-        self.content[event.id] = _hash(encode(event))
+        value = encode(event)
+        self.content[event.id] = _hash(value)
+        return event.id, value, headers(event, "/soak")
 
 
 def soak(
@@ -166,19 +188,18 @@ def soak(
 
 def count(lake: Lake, sender: Sender) -> dict[str, Any]:
     """What was produced against what is stored, by id and by content, and what the audit says."""
-    rows = read(lake, "interactions").select(["id", "input_messages", "kafka_partition", "kafka_offset"]).to_pylist()
+    rows = read(lake, "interactions").select(["id", "input_messages"]).to_pylist()
     letters = read(lake, "dead_letters").to_pylist()
-    stored: dict[str, int] = {}
-    for row in rows:
-        stored[row["id"]] = stored.get(row["id"], 0) + 1
+    stored = Counter(row["id"] for row in rows)
+    refused = Counter(letter["value_sha256"] or letter["reason"] for letter in letters)
     altered = [row["id"] for row in rows if _hash_messages(row["input_messages"]) != sender.content.get(row["id"])]
-    bad = sorted(letter["value_sha256"] or letter["reason"] for letter in letters)
     return {
-        "produced": len(sender.content) + len(sender.bad),
+        "produced": len(sender.times),
+        "sent_again": sender.times.total() - len(sender.times),
         "in_lake": len(rows),
         "dead_letters": len(letters),
-        "lost": len(sender.content.keys() - stored.keys()) + len(set(sender.bad) - set(bad)),
-        "doubled": sum(times - 1 for times in stored.values()) + len(bad) - len(set(bad)),
+        "lost": len(sender.content.keys() - stored.keys()) + len(sender.bad - refused.keys()),
+        "doubled": ((stored + refused) - sender.times).total(),
         "altered": len(altered),
         "incidents": len(audit(lake).incidents),
     }

@@ -71,7 +71,9 @@ def replay(context: typer.Context, topic: Topic = "", reason: Reason = "") -> No
     with EventProducer(settings.kafka, source="flywheel dead-letters replay") as producer:
         result = letters.resend(lake, producer, letters.find(lake, topic=topic, reason=reason))
     kept = "".join(f", {count} kept ({why})" for why, count in sorted(result.kept.items()))
-    Console(highlight=False).print(f"{result.sent} sent again, {result.there} in the lake already{kept}")
+    Console(highlight=False, soft_wrap=True).print(
+        f"{result.sent} sent again, {result.there} in the lake already{kept}"
+    )
 
 
 def _harmless(text: str) -> str:

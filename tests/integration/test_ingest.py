@@ -183,6 +183,34 @@ def test_replay_sends_the_good_lines_and_names_the_bad(ingest: Ingest, tmp_path:
     assert len(ingest.stored("feedback")) == 1
 
 
+def test_dead_letters_are_sent_again_after_a_fix(ingest: Ingest) -> None:
+    """Events refused by a limit that was too low arrive once it is raised; bad and cut ones stay; twice is once."""
+    long = interaction(2, input_messages=[{"role": "user", "content": "long " * 200}])
+    with EventProducer(ingest.settings.kafka) as producer:
+        producer.send(interaction(1))
+        producer.send(long)
+        producer.send_bytes(INTERACTIONS, "c", b"{", [])
+        producer.send_bytes(INTERACTIONS, "c", b"x" * 1000, [])
+    ingest.archive(ingest.with_(max_event_bytes=100, dead_letter_bytes=900))
+    assert [row["reason"] for row in ingest.stored("dead_letters")].count("too_large") == 3
+    assert ingest.stored("interactions") == []
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": ingest.settings.kafka.bootstrap_servers,
+        "FLYWHEEL_HOME": ingest.settings.home,
+    }
+    run = CliRunner(env=environment).invoke
+
+    first = run(app, ["dead-letters", "replay", "--reason", "too_large"]).stdout
+    ingest.archive()
+    second = run(app, ["dead-letters", "replay"]).stdout
+    ingest.archive()
+
+    assert first == "1 sent again, 0 in the lake already, 2 kept (cut when it was stored)\n"
+    assert second == "0 sent again, 1 in the lake already, 2 kept (cut when it was stored), 1 kept (invalid_json)\n"
+    assert [row["id"] for row in ingest.stored("interactions")] == [interaction(1).id]
+    assert len(ingest.stored("dead_letters")) == 4
+
+
 def test_an_event_that_kafka_would_refuse_is_refused_before(ingest: Ingest) -> None:
     """The producer names an event beyond the broker's limit at once, and goes on with the next."""
     with EventProducer(ingest.settings.kafka) as producer:
