@@ -210,7 +210,7 @@ def recreate_topics(servers: str, partitions: int) -> None:
     names = [topic.name for topic in TOPICS]
     admin = Admin(KafkaSettings(bootstrap_servers=servers, partitions=partitions))
     if there := list(admin.partitions(names)):
-        client = AdminClient({"bootstrap.servers": servers})
+        client = AdminClient({"bootstrap.servers": servers, "log_level": 2})
         for order in client.delete_topics(there, operation_timeout=10).values():
             order.result()
     while len(admin.partitions(names)) < len(names):

@@ -57,7 +57,9 @@ class Admin:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
-        self._client = AdminClient(client_options(kafka))
+        # Level 2: what fails is raised, with its reason; librdkafka would print every try beside it.
+        options = {**client_options(kafka), "log_level": kafka.client.get("log_level", 2)}
+        self._client = AdminClient(options)
 
     def ensure_topics(self, topics: Iterable[Topic] = TOPICS) -> list[str]:
         """Create the topics that do not exist yet; their names. Existing ones are left as they are.

@@ -95,7 +95,7 @@ class Archiver:
         self._under_way: tuple[Topic, Future[None], int] | None = None
         self._failure: BaseException | None = None
         self._stop = threading.Event()
-        self._consumer = Consumer(self._options())
+        self._consumer = Consumer(self._options(), logger=_log)
 
     def stop(self) -> None:
         """Ask `run` to commit what it has and return; may be called from a signal handler."""

@@ -206,7 +206,7 @@ def test_events_that_kafka_dropped_are_a_named_loss(ingest: Ingest) -> None:
             producer.send_bytes(INTERACTIONS, "one-key", _value(n), [])
     held = {place: at for place, at in ingest.admin.offsets([INTERACTIONS.name]).items() if at.latest}
     ((name, partition),) = held
-    client = AdminClient({"bootstrap.servers": ingest.settings.kafka.bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": ingest.settings.kafka.bootstrap_servers, "log_level": 2})
     for order in client.delete_records([TopicPartition(name, partition, 70)]).values():
         order.result()
 

@@ -58,7 +58,7 @@ class Ingest:
 
 def recreate_topics(servers: str, partitions: int = 2) -> None:
     """Delete all topics of the flywheel and make them anew."""
-    client = AdminClient({"bootstrap.servers": servers})
+    client = AdminClient({"bootstrap.servers": servers, "log_level": 2})
     admin = Admin(KafkaSettings(bootstrap_servers=servers, partitions=partitions))
     if there := list(admin.partitions(topic.name for topic in TOPICS)):
         for order in client.delete_topics(there, operation_timeout=10).values():

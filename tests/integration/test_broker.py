@@ -37,14 +37,16 @@ def eventually(holds: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def make_topic(servers: str, name: str) -> None:
-    admin = AdminClient({"bootstrap.servers": servers})
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 2})
     admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])[name].result(30)
 
 
 def send(servers: str, topic: str, values: list[bytes]) -> None:
     """Send, and return only when all are acknowledged."""
     failed: list[object] = []
-    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": 8 * 2**20})
+    producer = Producer(
+        {"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": 8 * 2**20, "log_level": 2}
+    )
     for value in values:
         producer.produce(topic, value, on_delivery=lambda error, _: failed.append(error) if error else None)
     assert producer.flush(60) == 0
@@ -53,7 +55,9 @@ def send(servers: str, topic: str, values: list[bytes]) -> None:
 
 def read(servers: str, topic: str, count: int) -> list[bytes]:
     """The first `count` values of a topic, or more if there are more."""
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": topic, "auto.offset.reset": "earliest", "log_level": 2}
+    )
     consumer.subscribe([topic])
     seen: list[Message] = []
     eventually(lambda: seen.extend(consumer.consume(count, timeout=1)) or len(seen) >= count)
