@@ -28,9 +28,10 @@ from schemas.settings import Settings
 from schemas.topics import ARCHIVED, BY_NAME, Topic
 from streams import metrics
 from streams.admin import Admin, Offsets, client_options
-from streams.batch import lost, make_batch
+from streams.batch import lost, make_batch, unreadable
 from streams.lake import Lake
 from streams.landing import Landing
+from streams.unreadable import end
 
 _log = logging.getLogger(__name__)
 CONSUME = 5_000
@@ -160,10 +161,28 @@ class Archiver:
             self._seek(BY_NAME[record.topic() or ""])
         elif error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:  # noqa: SLF001
             _log.warning("topic %s is gone", record.topic())
+        elif error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001
+            self._pass_over(record, error)
         elif error.fatal():
             raise BrokerError(f"Kafka client failed: {error}")
         else:
             _log.warning("Kafka: %s", error)
+
+    def _pass_over(self, record: Message, error: KafkaError) -> None:
+        """Make one dead letter of a batch that cannot be unpacked, and go on behind it."""
+        topic, number = BY_NAME[record.topic() or ""], record.partition() or 0
+        self._flush(topic)  # whatever came before it
+        if (state := self._partitions.get((topic.name, number))) is None:
+            return
+        first, latest = state.position, self._admin.offsets([topic.name])[topic.name, number].latest
+        after = end(self._options(), topic.name, number, first, latest)
+        if after == first:
+            return  # events lie before it that are still to be read: it is met again behind them
+        _log.error("%s[%d]: offsets %d to %d cannot be unpacked: %s", topic.name, number, first, after - 1, error)
+        letter = unreadable(topic, self._ids[topic.name], number, first, after - first, self._clock(), str(error))
+        self._buffers[topic.name].dead.append(letter)
+        state.position = after
+        self._consumer.seek(TopicPartition(topic.name, number, after))
 
     def _busy(self) -> bool:
         return self._under_way is not None or any(buffer.records for buffer in self._buffers.values())

@@ -110,6 +110,13 @@ def lost(topic: Topic, topic_id: str, partition: int, first: int, count: int, in
     return letters.absent(partition, first, count, "removed by Kafka's retention before it was archived", "lost")
 
 
+def unreadable(
+    topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime, why: str
+) -> dict[str, Any]:
+    """The dead letter for offsets whose records cannot be unpacked: a compression bomb, or damage by their producer."""
+    return _DeadLetters(topic, topic_id, ingested_at, 0).absent(partition, first, count, why[:1000], "unreadable")
+
+
 def dead_table(letters: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Dead letters as rows of their table."""
     return pa.Table.from_pylist(list(letters), schema=DEAD_LETTERS.schema)

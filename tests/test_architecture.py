@@ -13,7 +13,7 @@ ROOMS = ("schemas", "streams", "flows")
 STAGES = ("cluster", "curate", "evaluate", "promote", "maintain")
 DOORS = {  # foreign library → the only files (or folders) that may import it
     "kafka": ("streams/producer.py",),
-    "confluent_kafka": ("streams/archive.py", "streams/admin.py"),
+    "confluent_kafka": ("streams/archive.py", "streams/admin.py", "streams/unreadable.py"),
     "faust": ("streams/triage.py",),
     "deltalake": ("streams/lake/",),
     "duckdb": ("streams/lake/",),

@@ -242,6 +242,24 @@ def test_gaps_that_kafka_leaves_are_accounted_for(ingest: Ingest) -> None:
     whole(ingest, {interaction(n).id for n in [0, 2, *range(10, 40)]})
 
 
+def test_a_compression_bomb_is_a_dead_letter_and_holds_up_nobody(ingest: Ingest) -> None:
+    """Some kB that unpack to 150 MB are not unpacked: their offsets are on record, and what follows is archived."""
+    options = {"compression.type": "zstd", "linger.ms": 2_000, "batch.size": 2**29, "message.max.bytes": 2**29}
+    producer = Producer({"bootstrap.servers": ingest.settings.kafka.bootstrap_servers, **options})
+    producer.produce(INTERACTIONS.name, _value(0), key=b"k")
+    producer.flush()
+    for _ in range(150):
+        producer.produce(INTERACTIONS.name, b"x" * 1_000_000, key=b"k")
+    producer.flush()
+    producer.produce(INTERACTIONS.name, _value(1), key=b"k")
+    producer.flush()
+    ingest.archive(idle_s=5)
+
+    (letter,) = ingest.stored("dead_letters")
+    assert (letter["reason"], letter["kafka_offset"], letter["offsets"]) == ("unreadable", 1, 150)
+    whole(ingest, {interaction(0).id, interaction(1).id})
+
+
 @pytest.mark.parametrize("step", ["write", "fsync", "rename", "commit"])
 def test_a_disk_that_fails_loses_nothing(ingest: Ingest, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Full disks, failing fsyncs, renames and commits are tried again until they work."""
