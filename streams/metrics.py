@@ -9,6 +9,7 @@ from collections import Counter as Tally
 
 from prometheus_client import Counter, Gauge, start_http_server
 
+from schemas.errors import UsageError
 from streams.batch import Batch
 
 ROWS = Counter("flywheel_archive_rows", "Rows handed to the lake", ["table"])
@@ -27,6 +28,13 @@ def batched(table: str, batch: Batch, size: int) -> None:
 
 
 def serve(port: int) -> None:
-    """Answer Prometheus on loopback; 0: do not."""
-    if port:
+    """Answer Prometheus on loopback; 0: do not. Raises UsageError where the port is taken."""
+    if not port:
+        return
+    try:
         start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise UsageError(
+            f"port {port} for metrics cannot be had ({error.strerror}): another archiver of this machine may have it. "
+            "archive.metrics_port names another, 0 none"
+        ) from error
