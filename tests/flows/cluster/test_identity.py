@@ -104,6 +104,15 @@ def test_threads_change_no_bit(centres: np.ndarray) -> None:
     assert (labels[0] == labels[1]).all()
 
 
+def test_what_ran_before_in_the_process_changes_nothing() -> None:
+    """A flow server clusters day after day in one process: blurred rows, too, get the labels that they got before."""
+    rows = on_grid(np.random.default_rng(0).normal(size=(600, 16)))
+
+    labels = [find(rows).tolist() for _ in range(3)]
+
+    assert labels[0] == labels[1] == labels[2]
+
+
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1000))
 def test_shuffled_arrival_gives_the_same_ids(tmp_path_factory: pytest.TempPathFactory, make: Any, seed: int) -> None:
