@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Feedback, Interaction
+from schemas.events import Erasure, Event, Feedback, Interaction, to_json
+from schemas.tables import TABLES
 from streams.broker import Broker
 from streams.lake import Lake
+from streams.lake.append import append, create, to_rows
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -68,6 +71,34 @@ def feedback(n: int, about: Interaction, kind: str = "thumb", **fields: Any) -> 
     if kind == "thumb":
         values["value"] = 0
     return msgspec.convert({**values, **fields}, Feedback)
+
+
+TABLE_OF = {Interaction: "interactions", Feedback: "feedback", Erasure: "erasures"}
+NESTED = ("input_messages", "output_messages", "tool_definitions", "request_parameters")
+_offsets = itertools.count()
+
+
+def happened(lake: Lake, *events: Event) -> None:
+    """Put events into their raw tables as the archiver would, one commit a table."""
+    for cls, name in TABLE_OF.items():
+        rows = [_raw(event) for event in events if type(event) is cls]
+        if rows:
+            append(create(lake, name), name, to_rows(name, rows), {})
+
+
+def _raw(event: Event) -> dict[str, Any]:
+    values = {name: getattr(event, name) for name in event.__struct_fields__}
+    nested = {name: to_json(values[name]) for name in NESTED if values.get(name) is not None}
+    place = {
+        "event_version": 1,
+        "kafka_partition": 0,
+        "kafka_offset": next(_offsets),
+        "kafka_time": event.time,
+        "ingested_at": event.time,
+        "ingest_date": event.time.date(),
+    }
+    row = {**msgspec.to_builtins(values, builtin_types=(datetime,)), **nested, **place}
+    return {name: row.get(name) for name in TABLES[TABLE_OF[type(event)]].schema.names}
 
 
 @pytest.fixture(scope="session")

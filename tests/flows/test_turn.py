@@ -14,8 +14,7 @@ from schemas.errors import NotEnoughData, UsageError
 from schemas.records import make_candidate
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
-from tests.conftest import START, interaction
+from tests.conftest import START, happened, interaction
 
 SETTINGS = Settings()
 HOUR = timedelta(hours=1)
@@ -23,10 +22,7 @@ HOUR = timedelta(hours=1)
 
 def arrive(lake: Lake, n: int) -> None:
     """One more interaction at rest."""
-    event = interaction(n)
-    row = {name: getattr(event, name) for name in ("id", "time", "application", "conversation_id", "request_model")}
-    place = {"kafka_partition": 0, "kafka_offset": n, "ingested_at": START, "ingest_date": START.date()}
-    append(create(lake, "interactions"), "interactions", to_rows("interactions", [row | place]), {})
+    happened(lake, interaction(n))
 
 
 class Stages:

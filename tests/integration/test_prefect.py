@@ -22,10 +22,10 @@ from flows.context import SERVED_MARK
 from flows.orchestrator import EVALUATION, TURN, FlowRun, request_evaluation
 from flows.serve import PROMOTION
 from flows.up import Stack
+from schemas.events import Event
 from schemas.records import make_candidate
 from schemas.settings import GateSettings, KafkaSettings, Settings, TriageSettings
-from streams.lake.append import append, create, to_rows
-from tests.conftest import START, feedback, interaction
+from tests.conftest import START, feedback, happened, interaction
 from tests.flows.promote.conftest import APP, BETTER, NEW, NOW, OLD, eval_set, evaluated
 from tests.integration.conftest import eventually
 
@@ -50,22 +50,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def fill(stack: Stack) -> None:
     """Raw rows as the archiver would land them."""
-    place = {"kafka_partition": 0, "ingested_at": START, "ingest_date": START.date(), "event_version": 1}
-    asked, said = [], []
+    events: list[Event] = []
     for n in range(40):
         what = f"{COMPLAINTS[n % 2]}, case {n}"
-        event = interaction(n, input_messages=[{"role": "user", "content": what}])
-        columns = {name: getattr(event, name) for name in ("id", "time", "application", "conversation_id", "user_id")}
-        asked.append(
-            {**columns, **place, "kafka_offset": n, "request_model": "bot-1", "training_consent": True,
-             "input_messages": json.dumps([{"role": "user", "content": what}]),
-             "output_messages": json.dumps([{"role": "assistant", "content": "no idea"}])}
-        )  # fmt: skip
-        words = feedback(n, event, kind="correction", text=f"ask the branch about {what}")
-        names = ("id", "time", "application", "conversation_id", "user_id", "interaction_id", "kind", "source", "text")
-        said.append({**{name: getattr(words, name) for name in names}, **place, "kafka_offset": n})
-    for table, rows in (("interactions", asked), ("feedback", said)):
-        append(create(stack.lake, table), table, to_rows(table, rows), {})
+        messages = {
+            "input_messages": [{"role": "user", "content": what}],
+            "output_messages": [{"role": "assistant", "content": "no idea"}],
+        }
+        event = interaction(n, training_consent=True, **messages)
+        events += [event, feedback(n, event, kind="correction", text=f"ask the branch about {what}")]
+    happened(stack.lake, *events)
 
 
 BUSY_TRIES = 30

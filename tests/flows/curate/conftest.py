@@ -8,19 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from flows.run import begin, finish
-from schemas.events import Erasure, Event, Feedback, Interaction, to_json
+from schemas.events import Event
 from schemas.settings import CurateSettings, Settings
-from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import append, create, publish, to_rows
+from streams.lake.append import publish, to_rows
+from tests.conftest import happened
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
-TABLE_OF = {Interaction: "interactions", Feedback: "feedback", Erasure: "erasures"}
-NESTED = ("input_messages", "output_messages", "tool_definitions", "request_parameters")
 
 
 class World:
@@ -29,14 +26,10 @@ class World:
     def __init__(self, home: Path, **curate: Any) -> None:
         self.settings = Settings(home=str(home), curate=CurateSettings(**{"paraphrase": 1, **curate}))
         self.lake = Lake(self.settings.lake_root)
-        self._offsets = itertools.count()
 
     def happened(self, *events: Event) -> None:
-        """Put events into their raw tables, one commit a table."""
-        for cls, name in TABLE_OF.items():
-            rows = [self._raw(event) for event in events if type(event) is cls]
-            if rows:
-                append(create(self.lake, name), name, to_rows(name, rows), {})
+        """Put events into their raw tables."""
+        happened(self.lake, *events)
 
     def judged(self, outcomes: dict[str, str], clusters: dict[str, str] | None = None, as_of: datetime = AS_OF) -> None:
         """Publish a cluster run: interaction id → ok, failed or unknown, and interaction id → cluster."""
@@ -53,14 +46,6 @@ class World:
         ]
         publish(self.lake, "cluster_members", to_rows("cluster_members", members), run.run_id)
         finish(self.lake, run, {})
-
-    def _raw(self, event: Event) -> dict[str, Any]:
-        offset = next(self._offsets)
-        values = {name: getattr(event, name) for name in event.__struct_fields__}
-        nested = {n: to_json(values[n]) for n in NESTED if values.get(n) is not None}
-        place = {"kafka_partition": 0, "kafka_offset": offset, "ingested_at": AS_OF, "ingest_date": AS_OF.date()}
-        row = {**msgspec.to_builtins(values, builtin_types=(datetime,)), **nested, **place}
-        return {name: row.get(name) for name in TABLES[TABLE_OF[type(event)]].schema.names}
 
 
 @pytest.fixture
