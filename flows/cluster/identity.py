@@ -119,7 +119,7 @@ def _surroundings(
     clusters = int(owners.max()) + 1
     in_batch = np.bincount(known[familiar], minlength=clusters)
     in_reference = np.bincount(owners, minlength=clusters)
-    local = in_reference / (in_reference + in_batch)
+    local = in_reference / np.maximum(in_reference + in_batch, 1)  # a cluster may have lost all its rows to erasure
     return np.minimum(local[known], overall), share, smooth
 
 
