@@ -200,7 +200,7 @@ CLUSTERS = Table(
         pa.field("rate", pa.float64()),  # failures per interaction of the window
         pa.field("rate_low", pa.float64()),
         pa.field("rate_high", pa.float64()),
-        pa.field("status", pa.string(), nullable=False),  # new, growing, steady, shrinking, resolved, regressed
+        pa.field("status", pa.string(), nullable=False),  # new, growing, steady, shrinking, resolved, regressed, merged
         pa.field("parent_id", pa.string()),
         pa.field("alias_of", pa.string()),
         pa.field("first_seen", TIME),
@@ -214,15 +214,16 @@ CLUSTERS = Table(
 CLUSTER_MEMBERS = Table(
     "cluster_members",
     pa.schema([
-        _RUN,  # the run that placed it; a failure is placed once and never re-labelled
+        _RUN,  # the run that placed or moved it; only a split or merge that a person accepted moves a failure
         _APPLICATION,
         _INTERACTION_ID,
         pa.field("cluster_id", pa.string(), nullable=False),  # empty: unclustered
         pa.field("confidence", pa.float64()),
-        pa.field("assigned_by", pa.string(), nullable=False),  # birth, vote, unclustered
+        pa.field("assigned_by", pa.string(), nullable=False),  # birth, vote, split, merged
         pa.field("text_hash", pa.string()),
+        pa.field("moves", pa.int32()),  # how often it was moved so far; its row with the most moves holds
     ]),
-    ("interaction_id",),
+    ("interaction_id", "moves"),
 )  # fmt: skip
 CLUSTER_EVENTS = Table(
     "cluster_events",
@@ -236,6 +237,21 @@ CLUSTER_EVENTS = Table(
     ]),
     ("run_id", "cluster_id", "event"),
 )  # fmt: skip
+CLUSTER_DECISIONS = Table(
+    "cluster_decisions",
+    pa.schema([
+        pa.field("decision_id", pa.string(), nullable=False),
+        _APPLICATION,
+        pa.field("time", TIME, nullable=False),
+        pa.field("decided_by", pa.string(), nullable=False),
+        pa.field("event", pa.string(), nullable=False),  # of the accepted proposal: split, merged
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("other_ids", TEXTS),
+        pa.field("proposed_by", pa.string(), nullable=False),  # the run that proposed it
+    ]),
+    ("decision_id",),
+)  # fmt: skip
+"""Proposals that a person accepted; the next cluster run carries them out."""
 EMBEDDINGS = Table(
     "embeddings",
     pa.schema([
@@ -315,7 +331,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         INTERACTIONS, FEEDBACK, ERASURES, DECISIONS, DEAD_LETTERS,
-        RUNS, OUTCOMES, CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, EMBEDDINGS,
+        RUNS, OUTCOMES, CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, CLUSTER_DECISIONS, EMBEDDINGS,
         DATASET_VERSIONS, EVALUATIONS, SCORES, LEDGER,
     )
 }  # fmt: skip

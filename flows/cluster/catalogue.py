@@ -84,7 +84,7 @@ def catalogue(
     ]
     events = [
         *_events(clusters, placed.born, state, spans),
-        *lineage_events(placed.sample, placed.sample_homes, state),
+        *lineage_events(placed.sample, placed.sample_homes, placed.sample_hashes, state),
         *_suspected(people, ids, spans[-1]),
     ]
     return Catalogue(clusters, events, spans, _theme_names(clusters, people))
@@ -159,7 +159,9 @@ def _trend(
         "rate": change.rate,
         "rate_low": change.low,
         "rate_high": change.high,
-        "status": status(change, newborn=old is None, before=before, min_size=settings.min_size),
+        "status": "merged"
+        if old and old["alias_of"]
+        else status(change, newborn=old is None, before=before, min_size=settings.min_size),
         "trend": to_json([[span.start, int(failures[w]), int(served[w])] for w, span in enumerate(spans)]),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from flows import embed, ledger
 from flows.cluster import state
+from flows.cluster.accepting import carry_out, pending
 from flows.cluster.catalogue import Catalogue, catalogue
 from flows.cluster.closure import Promotion
 from flows.cluster.coverage import coverage
@@ -33,7 +34,7 @@ from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 from streams.lake.query import query
 
-READS = ("interactions", "feedback", "erasures", "ledger")
+READS = ("interactions", "feedback", "erasures", "ledger", "cluster_decisions")
 _SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
 Row = dict[str, Any]
 
@@ -57,9 +58,12 @@ def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     judged = judge(interactions, signals, settings.cluster)
     embedder = embed.load(settings.cluster.embedder, settings.cluster.embedder_url, settings.cluster.embedder_key)
     placed = place_failures(lake, run.application, judged, before, embedder, settings.cluster.min_size)
+    decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
+    before, placed, changed = carry_out(lake, decisions, judged, before, placed, embedder)
     people = Population(interactions, signals, before.homes | placed.homes, judged)
     promotions = _promotions(lake, run)
     found = catalogue(people, before, placed, promotions, as_of, settings.cluster, _namer(settings.cluster))
+    found = replace(found, events=[*changed, *found.events])
 
     _publish(lake, run, interactions, judged, placed, found)
     summary = _summary(interactions, judged, placed, found)
@@ -136,12 +140,13 @@ def _publish(lake: Lake, run: Run, interactions: pa.Table, judged: Judged, place
 def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> Row:
     """Counts of the run: what the turn reports and the artifact says."""
     outcomes = Counter(outcome.outcome for outcome in judged.outcomes)
-    statuses = Counter(row["status"] for row in found.clusters)
+    living = [row for row in found.clusters if not row["alias_of"]]
+    statuses = Counter(row["status"] for row in living)
     failed = outcomes["failed"]
     return {
         "interactions": len(judged.outcomes),
         **{name: outcomes[name] for name in ("ok", "failed", "unknown")},
-        "clusters": len(found.clusters),
+        "clusters": len(living),
         "born": len(placed.born),
         "unclustered": placed.unclustered,
         "unclustered_share": placed.unclustered / failed if failed else 0.0,

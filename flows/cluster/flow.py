@@ -27,7 +27,7 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> Ro
     lake = lake_of(settings)
     summary = cluster(lake, settings, moment)
     run = latest(lake, "cluster", settings.application)
-    rows = clusters_of(lake, run["run_id"]) if run else []
+    rows = [row for row in clusters_of(lake, run["run_id"]) if not row["alias_of"]] if run else []
     if run:
         page = write(lake, run, settings.home_path / "reports")
         create_link_artifact(page.as_uri(), key="clusters-report", description=f"Clusters of {settings.application}")

@@ -1,9 +1,9 @@
 """Splits and merges: what a fresh clustering of recent members says about the living clusters.
 
 Matched by members, never by label or index. It only proposes: a failure keeps its home, and a proposal is an event in
-`cluster_events` for a person to act on. A part counts from a quarter of a cluster, and two clusters are one where half
+`cluster_events` for a person to accept. A part counts from a quarter of a cluster, and two clusters are one where half
 of each lies in the same places (the survival threshold of MONIC, M. Spiliopoulou and others, KDD 2006). Go on to
-`catalogue.py`.
+`accepting.py`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Proposal:
     """split: the cluster that falls apart. merge: the two that have become one. Ascending."""
     shares: tuple[float, ...]
     """split: the share of its members in each part. merge: how much of the two lies in the same places."""
+    parts: tuple[tuple[int, ...], ...] = ()
+    """split: the rows that make up each part, the largest part first."""
 
 
 def proposals(vectors: Vectors, fresh: Ints, homes: Ints) -> list[Proposal]:
@@ -71,9 +73,11 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
         middles = _unit(np.stack([vectors[(homes == cluster) & (fresh == piece)].mean(axis=0) for piece in pieces]))
         _, part = connected_components(middles @ middles.T > usual, directed=False)
         share = np.bincount(part, weights=table[cluster, pieces]) / table[cluster].sum()
-        parts = np.sort(share[share >= PART])[::-1]
-        if len(parts) > 1:
-            found.append(Proposal("split", (int(cluster),), tuple(round(float(s), 3) for s in parts)))
+        large_parts = [int(p) for p in np.argsort(-share, kind="stable") if share[p] >= PART]
+        if len(large_parts) > 1:
+            rows = [np.flatnonzero((homes == cluster) & np.isin(fresh, pieces[part == p])) for p in large_parts]
+            shares = tuple(round(float(share[p]), 3) for p in large_parts)
+            found.append(Proposal("split", (int(cluster),), shares, tuple(tuple(r.tolist()) for r in rows)))
     return found
 
 

@@ -1,7 +1,7 @@
 """Which name each cluster carries: the one it was given, until a better one can be had.
 
-A cluster is named once, at birth, by its distinctive words; where a model is set, by the model, at birth or as soon as
-it answers. Go on to `catalogue.py`, the user.
+A cluster is named once, at birth or when it is split, by its distinctive words; where a model is set, by the model, at
+once or as soon as it answers. Go on to `catalogue.py`, the user.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def names(people: Population, state: State, placed: Placed, namer: Namer | None)
 
 
 def _by_words(people: Population, placed: Placed) -> dict[str, Row]:
-    """New clusters, named against the words of all clusters."""
-    if not placed.born:
+    """New clusters and the parts of split ones, named against the words of all clusters."""
+    if not placed.vectors:
         return {}
     ids = sorted(people.members)
     words = dict(zip(ids, terms([[people.judged.texts[i] for i in people.members[id_]] for id_ in ids]), strict=True))
     named: dict[str, Row] = {}
-    for id_ in sorted(placed.born):
+    for id_ in sorted(placed.vectors):
         middle = people.members[id_][medoid(placed.vectors[id_])]
         text = people.judged.texts[middle][:MEDOID_CHARS]
         named[id_] = {

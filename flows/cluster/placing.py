@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,12 @@ import pyarrow.compute as pc
 from flows.cluster.graph import Ints
 from flows.cluster.identity import place
 from flows.cluster.outcomes import Judged
-from flows.cluster.state import TABLES, State
+from flows.cluster.state import TABLES, State, sql
 from flows.cluster.texts import Distinct, distinct, normalise, vectors_of, wordless_apart
 from flows.embed import Embedder, Vectors
 from streams.lake import Lake
 from streams.lake.query import query
 
-_REFERENCE = Path(__file__).with_name("reference.sql").read_text()
 REFERENCE_CAP = 400
 """Distinct texts per cluster that new ones are compared with. A sample of 100 leaves holes in which old things look
 new: 1.7 % of the rows of a day without news were called novel with 100, 0.1 % with 400."""
@@ -42,7 +40,7 @@ class Placed:
     born: Mapping[str, str | None]
     """New clusters, each with the old one it may have grown out of."""
     vectors: Mapping[str, Vectors]
-    """Of each new cluster, its members' vectors in order of interaction id."""
+    """Of each cluster that needs a name, its failures' vectors in order of interaction id."""
     embeddings: list[Row]
     """Rows of `embeddings` that were computed now."""
     unclustered: int
@@ -51,6 +49,8 @@ class Placed:
     """A sample of all clusters' members, old and new."""
     sample_homes: tuple[str, ...]
     """The cluster of each row of it."""
+    sample_hashes: tuple[str, ...]
+    """And the hash of its text."""
 
     @property
     def homes(self) -> dict[str, str]:
@@ -67,9 +67,9 @@ def place_failures(
         for outcome, text in zip(judged.outcomes, judged.texts, strict=True)
         if outcome.outcome == "failed" and outcome.interaction_id not in before.homes
     ]
-    reference, owners, names = _reference(lake, application, judged, before, embedder)
+    reference, owners, names, hashes = _reference(lake, application, judged, before, embedder)
     if not waiting:
-        return Placed([], {}, {}, [], 0, reference, tuple(names[i] for i in owners))
+        return Placed([], {}, {}, [], 0, reference, tuple(names[i] for i in owners), tuple(hashes))
     ids, rows = [id_ for id_, _ in waiting], distinct([text for _, text in waiting])
     vectors, fresh = vectors_of(lake, embedder, rows)
     found = place(vectors, rows.weights, reference, owners, min_size)
@@ -101,13 +101,14 @@ def place_failures(
         len(waiting) - len(members),
         np.concatenate([reference, vectors[housed]]) if len(reference) else vectors[housed],
         (*(names[i] for i in owners), *(home[i] for i in housed)),
+        (*hashes, *(rows.hashes[i] for i in housed)),
     )
 
 
 def _reference(
     lake: Lake, application: str, judged: Judged, before: State, embedder: Embedder
-) -> tuple[Vectors, Ints, Sequence[str]]:
-    """Vectors of a sample of all living clusters, the cluster index of each, and the clusters' ids."""
+) -> tuple[Vectors, Ints, Sequence[str], Sequence[str]]:
+    """Vectors of a sample of all living clusters, the cluster index of each, the clusters' ids, the texts' hashes."""
     names = before.living()
     index = {name: i for i, name in enumerate(names)}
     parameters = {
@@ -115,21 +116,25 @@ def _reference(
         "embedder": embedder.id,
         "cap": min(REFERENCE_CAP, REFERENCE_ROWS // max(len(names), 1)),
     }
-    table = query(lake, _REFERENCE, lake.versions(TABLES), parameters)
+    table = query(lake, sql("reference"), lake.versions(TABLES), parameters)
     table = table.filter(pc.is_in(table["cluster_id"], pa.array(names, pa.string())))
     owners = np.array([index[id_] for id_ in table["cluster_id"].to_pylist()], dtype=np.int64)
+    hashes = table["text_hash"].to_pylist()
     if not len(table):
-        return np.zeros((0, 0), np.float32), owners, names
+        return np.zeros((0, 0), np.float32), owners, names, hashes
     if table["vector"].null_count:  # another embedder than before: its space is built anew
         by_id = {o.interaction_id: text for o, text in zip(judged.outcomes, judged.texts, strict=True)}
         texts = {before.text_hashes[id_]: normalise(by_id[id_]) for id_ in before.homes if id_ in by_id}
-        hashes = table["text_hash"].to_pylist()
         kept = [i for i, text_hash in enumerate(hashes) if text_hash in texts]
-        return wordless_apart(embedder.embed([texts[hashes[i]] for i in kept])), owners[kept], names
-    return np.stack(table["vector"].to_numpy()).astype(np.float32), owners, names
+        hashes = [hashes[i] for i in kept]
+        return wordless_apart(embedder.embed([texts[h] for h in hashes])), owners[kept], names, hashes
+    return np.stack(table["vector"].to_numpy()).astype(np.float32), owners, names, hashes
 
 
 def _birth_id(ids: Sequence[str], rows: Distinct, born: Ints, cluster: int) -> str:
-    """A new cluster's id: a hash of the failures that it is born with, so that any order gives the same."""
-    inside = sorted(id_ for id_, row in zip(ids, rows.row_of, strict=True) if born[row] == cluster)
-    return "c" + hashlib.sha256("\n".join(inside).encode()).hexdigest()[:11]
+    return cluster_id([id_ for id_, row in zip(ids, rows.row_of, strict=True) if born[row] == cluster])
+
+
+def cluster_id(failures: Sequence[str]) -> str:
+    """A new cluster's id: a hash of the failures that it begins with, so that any order gives the same."""
+    return "c" + hashlib.sha256("\n".join(sorted(failures)).encode()).hexdigest()[:11]

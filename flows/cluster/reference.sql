@@ -1,13 +1,10 @@
 -- A capped sample of each living cluster's distinct texts with their vectors: what new failures are compared with.
 -- The sample goes by hash, so it is the same whatever the order of rows, and old and young members are equally likely.
 WITH homes AS (
-    SELECT DISTINCT m.cluster_id, m.text_hash
-    FROM cluster_members AS m JOIN runs AS r ON r.run_id = m.run_id
-    WHERE r.stage = 'cluster' AND m.application = $application AND m.cluster_id <> ''
-), sampled AS (
+{homes}), sampled AS (
     SELECT cluster_id, text_hash,
            row_number() OVER (PARTITION BY cluster_id ORDER BY md5(text_hash), text_hash) AS nth
-    FROM homes
+    FROM (SELECT DISTINCT cluster_id, text_hash FROM homes)
 ), vectors AS (
     SELECT text_hash, any_value(vector) AS vector FROM embeddings WHERE embedder = $embedder GROUP BY text_hash
 )

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from flows.cluster.state import TABLES, clusters_of, events_of
+from flows.cluster.accepting import proposals_of
+from flows.cluster.state import TABLES, clusters_of, events_of, sql
 from streams.lake import Lake
 from streams.lake.query import query
 
@@ -33,8 +34,9 @@ Row = dict[str, Any]
 
 def html(lake: Lake, run: Row) -> str:
     """The report of a finished cluster run (its row of `runs`)."""
-    rows = clusters_of(lake, run["run_id"])
-    examples = _examples(lake, run)
+    every = clusters_of(lake, run["run_id"])
+    rows = [row for row in every if not row["alias_of"]]
+    examples = examples_of(lake, run, EXAMPLES)
     events = events_of(lake, run["run_id"])
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True)
     environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
@@ -42,7 +44,8 @@ def html(lake: Lake, run: Row) -> str:
         run=run,
         summary=msgspec.json.decode(run["summary"]),
         clusters=[_shown(row, examples.get(row["cluster_id"], [])) for row in rows],
-        names={row["cluster_id"]: row["name"] for row in rows},
+        names={row["cluster_id"]: row["name"] for row in every},
+        proposals=proposals_of(lake, run),
         dots=_dots(lake, run["application"], rows),
         colours=COLOURS,
         events=[event | {"details": msgspec.json.decode(event["details"] or "{}")} for event in events],
@@ -77,20 +80,19 @@ def _shown(row: Row, examples: list[str]) -> Row:
     }  # fmt: skip
 
 
-def _examples(lake: Lake, run: Row) -> dict[str, list[str]]:
+def examples_of(lake: Lake, run: Row, count: int) -> dict[str, list[str]]:
     """The newest distinct failures of each cluster."""
-    sql = (_HERE / "examples.sql").read_text()
-    parameters = {"application": run["application"], "run_id": run["run_id"], "count": EXAMPLES}
+    parameters = {"application": run["application"], "run_id": run["run_id"], "count": count}
     names = ("outcomes", "cluster_members", "runs")
     found: dict[str, list[str]] = {}
-    for row in query(lake, sql, lake.versions(names), parameters).to_pylist():
+    for row in query(lake, sql("examples"), lake.versions(names), parameters).to_pylist():
         found.setdefault(row["cluster_id"], []).append(row["text"])
     return found
 
 
 def _dots(lake: Lake, application: str, rows: list[Row]) -> list[Row]:
     """Where each cluster is drawn: the two main directions in which the clusters' middles differ."""
-    table = query(lake, (_HERE / "report.sql").read_text(), lake.versions(TABLES), {"application": application})
+    table = query(lake, sql("report"), lake.versions(TABLES), {"application": application})
     ids, middles = _middles(table, rows)
     if not ids:
         return []

@@ -1,10 +1,8 @@
 -- Where each cluster lies: the mean of its members' vectors, with one row a dimension.
 WITH homes AS (
-    SELECT DISTINCT m.cluster_id, m.text_hash
-    FROM cluster_members AS m JOIN runs AS r ON r.run_id = m.run_id
-    WHERE r.stage = 'cluster' AND m.application = $application AND m.cluster_id <> ''
-), sampled AS (
-    SELECT cluster_id, text_hash, row_number() OVER (PARTITION BY cluster_id ORDER BY md5(text_hash)) AS nth FROM homes
+{homes}), sampled AS (
+    SELECT cluster_id, text_hash, row_number() OVER (PARTITION BY cluster_id ORDER BY md5(text_hash)) AS nth
+    FROM (SELECT DISTINCT cluster_id, text_hash FROM homes)
 ), vectors AS (
     SELECT text_hash, any_value(embedder) AS embedder, any_value(vector) AS vector FROM embeddings GROUP BY text_hash
 )

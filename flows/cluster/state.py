@@ -6,10 +6,11 @@ to `flow.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -19,8 +20,23 @@ from schemas.errors import UsageError
 from streams.lake import Lake
 from streams.lake.query import query, read
 
-_MEMBERS = Path(__file__).with_name("members.sql").read_text()
 TABLES = ("cluster_members", "embeddings", "runs")
+LINEAGE = ("split", "merged")
+"""Events that change which clusters there are: proposed by a run, carried out once a person has accepted."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A split or merge that some run has proposed and nothing has overtaken."""
+
+    event: Literal["split", "merged"]
+    clusters: tuple[str, ...]
+    """split: the one that falls apart. merged: the two that have become one."""
+    run_id: str
+    shares: tuple[float, ...]
+    """As in `lineage.Proposal`."""
+    parts: tuple[tuple[str, ...], ...]
+    """split: hashes of the texts that stand for each part, the largest part first."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +53,10 @@ class State:
     """Cluster → its row of the `clusters` table in the previous run, dissolved ones included."""
     resolved: dict[str, datetime]
     """Cluster → start of the window in which it was last called resolved."""
-    told: frozenset[tuple[str, str, tuple[str, ...]]]
-    """Splits and merges that were proposed before: (event, cluster, other clusters)."""
+    proposals: tuple[Proposed, ...]
+    """Splits and merges that a person may accept, oldest first."""
+    moves: dict[str, int]
+    """Interaction → how often it was moved, where it was."""
 
     def living(self) -> list[str]:
         """Ids that may take new failures, oldest name first: all that were not merged into another."""
@@ -54,17 +72,25 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
             f"is finished, so none can start as of {as_of:%Y-%m-%d %H:%M:%S}Z. Give a later time."
         )
     previous = history[-1]["run_id"] if history else ""
-    rows = query(lake, _MEMBERS, lake.versions(TABLES), {"application": application}).to_pylist()
-    visible = {row["run_id"] for row in history}
-    events = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in visible]
+    rows = query(lake, sql("members"), lake.versions(TABLES), {"application": application}).to_pylist()
+    order = {row["run_id"]: i for i, row in enumerate(history)}
+    events = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in order]
+    events.sort(key=lambda row: order[row["run_id"]])
     return State(
         previous,
         {row["interaction_id"]: row["cluster_id"] for row in rows},
         {row["interaction_id"]: row["text_hash"] for row in rows},
         {row["cluster_id"]: row for row in _of_run(lake, "clusters", previous)} if previous else {},
         _resolved(events),
-        frozenset((row["event"], row["cluster_id"], tuple(row["other_ids"] or ())) for row in events),
+        _proposals(events),
+        {row["interaction_id"]: row["moves"] for row in rows if row["moves"]},
     )
+
+
+def sql(name: str) -> str:
+    """A query of this stage; `{homes}` in it stands for `members.sql`."""
+    folder = Path(__file__).parent
+    return (folder / f"{name}.sql").read_text().replace("{homes}", (folder / "members.sql").read_text())
 
 
 def clusters_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:
@@ -85,7 +111,43 @@ def _of_run(lake: Lake, table: str, run_id: str) -> list[dict[str, Any]]:
 def _resolved(events: list[dict[str, Any]]) -> dict[str, datetime]:
     found: dict[str, datetime] = {}
     for row in events:
+        cluster, others = row["cluster_id"], row["other_ids"] or []
+        details = msgspec.json.decode(row["details"])
         if row["event"] == "resolved":
-            start = datetime.fromisoformat(msgspec.json.decode(row["details"])["window_start"])
-            found[row["cluster_id"]] = max(start, found.get(row["cluster_id"], start))
+            start = datetime.fromisoformat(details["window_start"])
+            found[cluster] = max(start, found.get(cluster, start))
+        elif row["event"] in LINEAGE and not details["proposed"]:
+            found = resolved_after(found, row["event"], cluster, others)
     return found
+
+
+def resolved_after(
+    resolved: dict[str, datetime], event: str, cluster: str, others: Sequence[str]
+) -> dict[str, datetime]:
+    """Parts of a split were resolved when the whole was; a merged cluster where both were, when the later one was."""
+    if event == "split":
+        return resolved | {other: resolved[cluster] for other in others if cluster in resolved}
+    both = [resolved[id_] for id_ in (cluster, *others) if id_ in resolved]
+    rest = {id_: start for id_, start in resolved.items() if id_ not in {cluster, *others}}
+    return rest | ({cluster: max(both)} if len(both) == 1 + len(others) else {})
+
+
+def _proposals(events: list[dict[str, Any]]) -> tuple[Proposed, ...]:
+    """What is proposed and not overtaken: a split or merge that was carried out ends all proposals for its clusters."""
+    found: tuple[Proposed, ...] = ()
+    for row in events:
+        if row["event"] not in LINEAGE:
+            continue
+        clusters = (row["cluster_id"], *(row["other_ids"] or ()))
+        details = msgspec.json.decode(row["details"])
+        parts = tuple(tuple(part) for part in details.get("parts", ()))
+        if not details["proposed"]:
+            found = untouched(found, clusters)
+        elif parts or row["event"] == "merged":  # older versions proposed splits without saying into what
+            found = (*found, Proposed(row["event"], clusters, row["run_id"], tuple(details["shares"]), parts))
+    return found
+
+
+def untouched(proposals: Iterable[Proposed], clusters: Sequence[str]) -> tuple[Proposed, ...]:
+    """The proposals that are about none of these clusters."""
+    return tuple(known for known in proposals if not set(known.clusters) & set(clusters))

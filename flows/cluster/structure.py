@@ -22,8 +22,9 @@ PER_CLUSTER = 100
 Row = dict[str, Any]
 
 
-def lineage_events(vectors: Vectors, homes: Sequence[str], before: State) -> list[Row]:
-    """Rows of `cluster_events` for splits and merges that no earlier run has proposed."""
+def lineage_events(vectors: Vectors, homes: Sequence[str], hashes: Sequence[str], before: State) -> list[Row]:
+    """Rows of `cluster_events` for splits and merges that are not proposed already. `hashes`: of the rows' texts."""
+    open_ = {(known.event, known.clusters) for known in before.proposals}
     ids = sorted(set(homes))
     index = {id_: i for i, id_ in enumerate(ids)}
     numbers = np.array([index[home] for home in homes], dtype=np.int64)
@@ -34,8 +35,9 @@ def lineage_events(vectors: Vectors, homes: Sequence[str], before: State) -> lis
     for proposal in proposals(vectors[rows], find(vectors[rows]), numbers[rows]):
         first, *others = (ids[i] for i in proposal.clusters)
         kind = "split" if proposal.kind == "split" else "merged"
-        if (kind, first, tuple(others)) not in before.told:
-            details = to_json({"proposed": True, "shares": list(proposal.shares)})
+        if (kind, (first, *others)) not in open_:
+            parts = [sorted({hashes[rows[i]] for i in part}) for part in proposal.parts]
+            details = to_json({"proposed": True, "shares": list(proposal.shares), "parts": parts})
             events.append({"cluster_id": first, "event": kind, "other_ids": others, "details": details})
     return events
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cluster.report import write
+from flows.cluster.accepting import accept, proposals_of
+from flows.cluster.report import examples_of, write
 from flows.cluster.state import clusters_of, events_of
+from flows.commands.shared import identity, print_json
 from flows.context import lake_of
 from flows.run import latest, runs
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.lake import Lake
-from streams.lake.query import read
 
 app = typer.Typer(help="Ways of failing: list them, look into one, compare two runs.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -37,12 +38,17 @@ def list_clusters(
     settings: Settings = context.obj
     lake = lake_of(settings)
     run = _latest(lake, settings)
-    rows = [row for row in clusters_of(lake, run["run_id"]) if status in {"", row["status"]}]
+    every = clusters_of(lake, run["run_id"])
+    rows = [row for row in every if status == row["status"] or (not status and not row["alias_of"])]
+    proposals = proposals_of(lake, run)
     if as_json:
-        _print_json([_plain(row) for row in rows])
+        print_json([_plain(row) | {"proposals": _about(row, proposals)} for row in rows])
         return
     console = Console()
     console.print(_listing(rows))
+    names = {row["cluster_id"]: row["name"] for row in every}
+    for proposal in proposals:
+        _print_proposal(console, proposal, names)
     summary = msgspec.json.decode(run["summary"])
     console.print(
         f"{summary['failed']} of {summary['interactions']} interactions failed, {summary['unknown']} are unknown; "
@@ -63,11 +69,40 @@ def show(
     lake = lake_of(settings)
     run = _latest(lake, settings)
     row = _one(clusters_of(lake, run["run_id"]), cluster_id)
-    texts = _examples(lake, run["run_id"], row["cluster_id"], examples)
+    texts = examples_of(lake, run, examples).get(row["cluster_id"], [])
+    proposals = _about(row, proposals_of(lake, run))
     if as_json:
-        _print_json(_plain(row) | {"examples": texts})
+        print_json(_plain(row) | {"examples": texts, "proposals": proposals})
         return
-    _show(Console(), row, texts)
+    console = Console()
+    _show(console, row, texts)
+    for proposal in proposals:
+        _print_proposal(console, proposal, {one["cluster_id"]: one["name"] for one in clusters_of(lake, run["run_id"])})
+
+
+@app.command("accept")
+def accept_proposal(
+    context: typer.Context,
+    clusters: Annotated[
+        list[str], typer.Argument(help="One id to accept its split, two to accept their merge; or their beginnings.")
+    ],
+    by: Annotated[str, typer.Option(help="Who says so; default: the name of your account.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Accept a split or merge that a run has proposed; the next run carries it out. Twice is once."""
+    settings: Settings = context.obj
+    row = accept(lake_of(settings), settings.application, clusters, by or identity(), datetime.now(UTC))
+    if as_json:
+        print_json(row)
+        return
+    ids = " and ".join([row["cluster_id"], *row["other_ids"]])
+    what = "split of" if row["event"] == "split" else "merge of"
+    Console().print(
+        f"Accepted by {row['decided_by']}: the {what} {ids}. The next run carries it out.",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 @app.command("diff")
@@ -86,7 +121,7 @@ def diff(
     between = history[history.index(old) + 1 : history.index(new) + 1]
     events = [event for run in between for event in events_of(lake, run["run_id"])]
     if as_json:
-        _print_json({"clusters": rows, "events": [_plain(event) for event in events]})
+        print_json({"clusters": rows, "events": [_plain(event) for event in events]})
         return
     table = Table("cluster", "name", "status", "rate before", "rate after", title=f"{old['as_of']} to {new['as_of']}")
     for row in rows:
@@ -95,7 +130,8 @@ def diff(
     console.print(table)
     for event in events:
         others = f" ({', '.join(event['other_ids'])})" if event["other_ids"] else ""
-        console.print(f"{event['event']}: {event['cluster_id']}{others}")
+        proposed = ", proposed" if msgspec.json.decode(event["details"]).get("proposed") else ""
+        console.print(f"{event['event']}{proposed}: {event['cluster_id']}{others}")
 
 
 @app.command("report")
@@ -138,16 +174,6 @@ def _one(rows: list[Row], wanted: str) -> Row:
     return found[0]
 
 
-def _examples(lake: Lake, run_id: str, cluster_id: str, count: int) -> list[str]:
-    members = {
-        row["interaction_id"] for row in read(lake, "cluster_members").to_pylist() if row["cluster_id"] == cluster_id
-    }
-    rows = read(lake, "outcomes").select(["run_id", "interaction_id", "time", "outcome", "text"]).to_pylist()
-    inside = [r for r in rows if r["run_id"] == run_id and r["interaction_id"] in members and r["outcome"] == "failed"]
-    newest = sorted(inside, key=lambda row: (row["time"], row["interaction_id"]), reverse=True)
-    return list(dict.fromkeys(row["text"] for row in newest))[:count]
-
-
 def _differences(old: list[Row], new: list[Row]) -> list[Row]:
     """Clusters whose status is not the same steady one in both runs, or that only one of them has."""
     before = {row["cluster_id"]: row for row in old}
@@ -187,6 +213,8 @@ def _show(console: Console, row: Row, texts: list[str]) -> None:
         console.print(row["description"])
     between = f" (95 %: {_rate(row['rate_low'])} to {_rate(row['rate_high'])})" if row["rate"] is not None else ""
     console.print(f"{row['size']} failures in the last window, {_rate(row['rate'])} of interactions{between}")
+    if row["alias_of"]:
+        console.print(f"merged into {row['alias_of']}", highlight=False)
     console.print(f"{row['size_total']} ever, first {row['first_seen']}, last {row['last_seen']}")
     console.print(f"reasons: {', '.join(row['reasons'])}\ntrend:   {_spark(row['trend'])}")
     for closed in msgspec.json.decode(row["closure"] or "[]"):
@@ -196,6 +224,25 @@ def _show(console: Console, row: Row, texts: list[str]) -> None:
         console.print(f"{closed['action']} {closed['model']} {closed['time'][:16]}: {closed['verdict']}, {difference}")
     for text in texts:
         console.print(f"  · {' '.join(text.split())[:200]}", markup=False)
+
+
+def _about(row: Row, proposals: list[Row]) -> list[Row]:
+    return [proposal for proposal in proposals if row["cluster_id"] in proposal["clusters"]]
+
+
+def _print_proposal(console: Console, proposal: Row, names: dict[str, str]) -> None:
+    """What is proposed, and what to do about it."""
+    named = " and ".join(f"{id_} ({names.get(id_, id_)})" for id_ in proposal["clusters"])
+    shares = ", ".join(f"{share:.0%}" for share in proposal["shares"])
+    what = f"split {named} into parts of {shares}"
+    if proposal["event"] == "merged":
+        what = f"merge {named}, which lie in the same places by {shares}"
+    command = f"flywheel clusters accept {' '.join(proposal['clusters'])}"
+    then = f"accepted by {proposal['accepted_by']}, next run" if proposal["accepted_by"] else command
+    console.print(f"Proposed: {what}: {then}", highlight=False, soft_wrap=True, markup=False)
+    for share, texts in zip(proposal["shares"], proposal["parts"], strict=False):
+        for text in texts:
+            console.print(f"  {share:>4.0%} · {' '.join(text.split())[:150]}", highlight=False, markup=False)
 
 
 def _rate(value: float | None) -> str:
@@ -218,7 +265,3 @@ def _styled(status: str) -> str:
 def _plain(row: Row) -> Row:
     keys = {"trend", "closure", "segments", "details"} & row.keys()
     return row | {key: msgspec.json.decode(row[key] or "null") for key in keys}
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, default=str, ensure_ascii=False, indent=2))  # noqa: T201 for programs

@@ -47,7 +47,7 @@ forgotten AS (
     SELECT DISTINCT subject FROM erasures WHERE application IS NULL OR application = $application
 ),
 members AS (
-    SELECT m.interaction_id, min(coalesce(c.alias_of, m.cluster_id)) AS cluster_id
+    SELECT m.interaction_id, max_by(coalesce(c.alias_of, m.cluster_id), coalesce(m.moves, 0)) AS cluster_id
     FROM cluster_members AS m
     JOIN runs AS r ON r.run_id = m.run_id
     LEFT JOIN clusters AS c ON c.cluster_id = m.cluster_id AND c.run_id = $outcome_run

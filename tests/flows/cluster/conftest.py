@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,12 @@ import pytest
 from flows.cluster.clustering import cluster
 from flows.cluster.state import clusters_of, events_of
 from flows.run import latest
-from schemas.events import Erasure, Event, Feedback, Interaction, to_json
+from schemas.events import Event, Feedback, Interaction
 from schemas.settings import ClusterSettings, Settings
-from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
 from streams.lake.query import read
+from tests.conftest import START, event_id, happened
 
-START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-TABLE_OF = {Interaction: "interactions", Feedback: "feedback", Erasure: "erasures"}
-NESTED = ("input_messages", "output_messages", "tool_definitions", "request_parameters")
 TOPICS = {
     "card": (
         "my bank card was stolen",
@@ -57,11 +52,6 @@ TOPICS = {
 }
 OPENINGS = ("", "hi,", "hello there,", "please help:", "good morning,", "urgent!", "quick question,", "so")
 ENDINGS = ("", "today", "thanks", "what now?", "again", "since monday", "can you check")
-
-
-def event_id(n: int) -> str:
-    """A UUIDv7-shaped id that is the same for the same number."""
-    return str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n))
 
 
 def asked(n: int, text: str = "where is my parcel", **fields: Any) -> Interaction:
@@ -108,14 +98,10 @@ class World:
     def __init__(self, home: Path, **settings: Any) -> None:
         self.settings = Settings(home=str(home), cluster=ClusterSettings(**settings))
         self.lake = Lake(self.settings.lake_root)
-        self._offsets = itertools.count()
 
     def happened(self, *events: Event) -> None:
-        """Put events into their raw tables, one commit a table."""
-        for cls, name in TABLE_OF.items():
-            rows = [self._raw(event) for event in events if type(event) is cls]
-            if rows:
-                append(create(self.lake, name), name, to_rows(name, rows), {})
+        """Put events into their raw tables."""
+        happened(self.lake, *events)
 
     def failures(self, first: int, topic: str, count: int, **fields: Any) -> list[Interaction]:
         """`count` questions about a topic, each with a thumb down; the interactions."""
@@ -137,7 +123,7 @@ class World:
 
     def homes(self) -> dict[str, str]:
         """Interaction → cluster, over all runs."""
-        rows = read(self.lake, "cluster_members").to_pylist()
+        rows = sorted(read(self.lake, "cluster_members").to_pylist(), key=lambda row: row["moves"] or 0)
         return {row["interaction_id"]: row["cluster_id"] for row in rows}
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
@@ -149,20 +135,6 @@ class World:
         run = latest(self.lake, "cluster", self.settings.application)
         assert run is not None
         return str(run["run_id"])
-
-    def _raw(self, event: Event) -> dict[str, Any]:
-        values = {name: getattr(event, name) for name in event.__struct_fields__}
-        nested = {name: to_json(values[name]) for name in NESTED if values.get(name) is not None}
-        place = {
-            "event_version": 1,
-            "kafka_partition": 0,
-            "kafka_offset": next(self._offsets),
-            "kafka_time": event.time,
-            "ingested_at": event.time,
-            "ingest_date": event.time.date(),
-        }
-        row = {**values, **nested, **place}
-        return {name: row.get(name) for name in TABLES[TABLE_OF[type(event)]].schema.names}
 
 
 class Tools:

@@ -69,12 +69,18 @@ def test_something_new_is_born(world: Any) -> None:
 
 
 def test_a_run_before_a_finished_one_is_refused(world: Any) -> None:
-    """Runs go forward in time: the state is a fold over them."""
+    """Runs go forward in time: an earlier one is refused, leaves nothing behind, and later ones go on."""
     world.failures(0, "card", 30)
-    world.run(days=2)
+    done = world.run(days=2)
+    world.failures(1000, "parcel", 30)
+    tables = ["outcomes", "clusters", "cluster_members", "cluster_events", "embeddings", "runs"]
+    versions = world.lake.versions(tables)
 
     with pytest.raises(UsageError, match="forward in time"):
         world.run(days=1)
+
+    assert world.lake.versions(tables) == versions
+    assert world.run(days=3)["interactions"] == done["interactions"] + 30
 
 
 def test_an_empty_lake_says_what_to_do(world: Any) -> None:
