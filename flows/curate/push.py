@@ -1,18 +1,24 @@
-"""A dataset version to a Hub repository or an object store, as it lies: the copy is byte for byte the local folder."""
+"""A dataset version to a Hub repository or an object store, as it lies: the copy is byte for byte the local folder.
+
+A push that was interrupted is begun again by the same command: what has arrived whole is not sent twice.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pyarrow import fs
 
-from flows.curate.folder import check
+from flows.curate.folder import check, file_sha256
 from flows.curate.versions import Version
 from schemas.errors import FlywheelError, UsageError
 
 LAST = ("croissant.json", "README.md", "manifest.json")
 """Written after the data, the manifest last of all: a reader who sees it sees the whole version."""
+CHUNK = 2**22
+"""Bytes in memory at a time."""
 
 
 def push(version: Version, folder: Path, target: str, options: Mapping[str, str]) -> str:
@@ -32,8 +38,12 @@ def push(version: Version, folder: Path, target: str, options: Mapping[str, str]
 
 
 def _to_hub(version: Version, folder: Path, repository: str) -> str:
+    """One commit, which shows all files or none; content that the Hub holds already is not sent."""
+    import httpx  # noqa: PLC0415 lazy, as the next
     import huggingface_hub  # noqa: PLC0415 lazy: 1 s of import
 
+    if repository.count("/") != 1:
+        raise UsageError(f"hf://datasets/{repository} names no repository: write hf://datasets/OWNER/NAME")
     api = huggingface_hub.HfApi()
     try:
         api.create_repo(repository, repo_type="dataset", private=True, exist_ok=True)
@@ -45,11 +55,24 @@ def _to_hub(version: Version, folder: Path, repository: str) -> str:
             commit_message=f"{version.dataset} {version.version}",
         )
         api.create_tag(repository, repo_type="dataset", tag=version.version, exist_ok=True)
-    except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError) as error:
-        raise FlywheelError(
-            f"the Hub refused {repository!r}: {error}. `hf auth login` or HF_TOKEN gives access"
-        ) from error
+    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
+        raise FlywheelError(_why(repository, error)) from error
     return f"hf://datasets/{repository}@{version.version}"
+
+
+def _why(repository: str, error: Exception) -> str:
+    """What went wrong on the Hub, and what to do about it."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in {401, 403} or type(error).__name__ == "LocalTokenNotFoundError":
+        return (
+            f"the Hub does not let you write to {repository!r}: log in with `hf auth login`, "
+            f"or set HF_TOKEN to a token with write access. It said: {error}"
+        )
+    cause = f": {error.__cause__}" if error.__cause__ else ""
+    return (
+        f"{repository!r} on the Hub could not be written: {error}{cause}. "
+        "Nothing of this version is visible there; push again, and what has arrived is not sent twice"
+    )
 
 
 def _to_store(version: Version, folder: Path, target: str, options: Mapping[str, str]) -> str:
@@ -58,14 +81,32 @@ def _to_store(version: Version, folder: Path, target: str, options: Mapping[str,
     try:
         store, root = _store(place, options)
         for path in sorted(files, key=lambda path: (LAST.index(path.name) + 1 if path.name in LAST else 0, path)):
-            name = f"{root}/{path.relative_to(folder).as_posix()}"
-            store.create_dir(name.rpartition("/")[0], recursive=True)
-            with path.open("rb") as source, store.open_output_stream(name) as sink:
-                while chunk := source.read(2**22):
-                    sink.write(chunk)
+            _send(store, path, f"{root}/{path.relative_to(folder).as_posix()}")
     except OSError as error:
-        raise FlywheelError(f"{place} cannot be written: {error}") from error
+        raise FlywheelError(
+            f"{place} cannot be written: {error}. Credentials come from `storage_options` in the settings, "
+            "else from the AWS environment; push again, and what has arrived is not sent twice"
+        ) from error
     return place
+
+
+def _send(store: fs.FileSystem, path: Path, name: str) -> None:
+    """Copy a file, unless its bytes are there already."""
+    there = store.get_file_info(name)
+    if there.is_file and there.size == path.stat().st_size and _sha256(store, name) == file_sha256(path):
+        return
+    store.create_dir(name.rpartition("/")[0], recursive=True)
+    with path.open("rb") as source, store.open_output_stream(name) as sink:
+        while chunk := source.read(CHUNK):
+            sink.write(chunk)
+
+
+def _sha256(store: fs.FileSystem, name: str) -> str:
+    digest = hashlib.sha256()
+    with store.open_input_stream(name) as source:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _store(place: str, options: Mapping[str, str]) -> tuple[fs.FileSystem, str]:

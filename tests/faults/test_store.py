@@ -20,7 +20,7 @@ def test_a_store_that_fails_on_the_way_loses_and_doubles_nothing(ingest: Ingest,
     bucket = s3.bucket()
     calm, sent = s3.lake(bucket), set[str]()
     with store.hurtful(s3.url, fault) as url:
-        lake = s3.lake(bucket, url, timeout=f"{store.PATIENCE_S}s", max_retries="2")
+        lake = s3.lake(bucket, AWS_ENDPOINT_URL=url, timeout=f"{store.PATIENCE_S}s", max_retries="2")
         with running(ingest, lake):
             for n in range(4):
                 sent.update(send(ingest, 50 * n, 50 * n + 50))

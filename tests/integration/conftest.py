@@ -96,6 +96,14 @@ class S3:
 
     def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
         self.url, self.process = url, process
+        self.options = {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+        """Storage options that lead to it."""
 
     def bucket(self) -> str:
         """The name of a new, empty bucket."""
@@ -103,16 +111,9 @@ class S3:
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/{name}", method="PUT")).close()
         return name
 
-    def lake(self, bucket: str, url: str = "", **options: str) -> Lake:
-        """A lake in a bucket, reached under the server's own address or another."""
-        reach = {
-            "AWS_ENDPOINT_URL": url or self.url,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }
-        return Lake(f"s3://{bucket}/lake", {**reach, **options})
+    def lake(self, bucket: str, **options: str) -> Lake:
+        """A lake in a bucket."""
+        return Lake(f"s3://{bucket}/lake", {**self.options, **options})
 
 
 @pytest.fixture(scope="session")
