@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.curate.card import card
+from flows.curate.describe import croissant
 from flows.curate.folder import file_sha256, pretty, reveal
 from flows.curate.versions import Version
 from schemas.settings import Settings
@@ -95,6 +96,8 @@ def without(
         "replaces": version.version,
     }
     (hidden / "manifest.json").write_bytes(pretty(manifest))
+    schemas = {path.name.split("-")[0]: pq.read_schema(path) for path in _files(hidden)}
+    (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
     (hidden / "README.md").write_text(card(manifest))
     reveal(hidden, folder.parent / manifest["version"])
     return msgspec.structs.replace(

@@ -72,7 +72,7 @@ def test_every_config_opens_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("config", "rows"), [("sft", [pair(1)]), ("preference", [pair(1)]), ("kto", [pair(1)])])
 def test_trl_takes_every_config(tmp_path: Path, config: str, rows: list[Example]) -> None:
     """TRL's own checks: conversational, and of the type that its trainer wants."""
-    utilities = pytest.importorskip("trl.data_utils", reason="needs the extra `trl`")
+    utilities = pytest.importorskip("trl.data_utils", reason="needs the extra `trl` (it brings in torch)")
     folder = write(tmp_path, "all-training", {(config, "train"): rows}, FACTS)
     (row,) = load_dataset(str(folder.path), config, split="train[:1]", cache_dir=str(tmp_path / "cache"))
 

@@ -235,7 +235,7 @@ def test_a_version_says_what_it_was_built_from(world: World) -> None:
 
     event = open_lineage(version.manifest)
 
-    assert {i["name"] for i in event["inputs"]} >= {"interactions", "feedback", "outcomes"}
+    assert {i["name"] for i in event["inputs"]} == {"interactions", "outcomes", "cluster_members"}
     assert event["outputs"][0]["facets"]["version"]["datasetVersion"] in {
         summary["training"]["version"], summary["eval"]["version"],
     }  # fmt: skip
@@ -284,6 +284,9 @@ def test_after_an_erasure_no_file_knows_the_person(world: World) -> None:
     kinds = {(v.kind, v.status): v for v in versions(world.lake)}
     assert ("eval", "withdrawn") in kinds
     assert kinds["frozen", "current"].rows == {"eval/test": len(items) - 1}
+    assert {path.name for path in kinds["frozen", "current"].folder(world.settings).iterdir()} == {
+        "README.md", "croissant.json", "data", "manifest.json",
+    }  # fmt: skip
     assert not Path(first["eval"]["path"]).exists()
     again = curate(world.lake, world.settings, LATER + timedelta(hours=1))
     assert again["eval"]["eval_rows"] == len(items) - 1
