@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,22 +70,39 @@ def test_every_config_opens_as_it_is(tmp_path: Path) -> None:
     assert features["kto"]["label"].dtype == features["guardrail"]["right"].dtype == "bool"
 
 
-@pytest.mark.parametrize(("config", "rows"), [("sft", [pair(1)]), ("preference", [pair(1)]), ("kto", [pair(1)])])
-def test_trl_takes_every_config(tmp_path: Path, config: str, rows: list[Example]) -> None:
-    """TRL's own checks: conversational, and of the type that its trainer wants."""
-    utilities = pytest.importorskip("trl.data_utils", reason="needs the extra `trl` (it brings in torch)")
-    folder = write(tmp_path, "all-training", {(config, "train"): rows}, FACTS)
-    (row,) = load_dataset(str(folder.path), config, split="train[:1]", cache_dir=str(tmp_path / "cache"))
+def calling(n: int) -> Example:
+    """A correction of an answer that called a tool."""
+    call = {"id": "1", "function": {"name": "refund", "arguments": {"order": n}}}
+    rejected = json.dumps([{"role": "assistant", "content": None, "tool_calls": [call]}])
+    tools = json.dumps([{"type": "function", "function": {"name": "refund"}}])
+    return example(n, f"q {n}", rejected=rejected, origin="correction", tools=tools)
 
-    assert utilities.is_conversational(row)
-    wanted = {
-        "sft": {"messages"},
-        "preference": {"prompt", "chosen", "rejected"},
-        "kto": {"prompt", "completion", "label"},
-    }
-    assert wanted[config] <= row.keys()
-    if config == "preference":
-        assert utilities.maybe_extract_prompt(dict(row))["prompt"] == row["prompt"]
+
+WANTED = {
+    ("sft", "train"): {"messages"},
+    ("preference", "train"): {"prompt", "chosen", "rejected"},
+    ("kto", "train"): {"prompt", "completion", "label"},
+    ("guardrail", "train"): {"messages"},
+    ("eval", "test"): {"messages"},
+}
+
+
+@pytest.mark.parametrize("part", WANTED, ids="/".join)
+@pytest.mark.parametrize("make", [pair, calling])
+def test_trl_takes_every_config(tmp_path: Path, part: tuple[str, str], make: Callable[[int], Example]) -> None:
+    """TRL's own functions: each config is conversational and of its trainer's type, with tools and without."""
+    utilities = pytest.importorskip("trl.data_utils", reason="needs the extra `trl` (it brings in torch)")
+    row = verdict if part[0] == "guardrail" else make
+    folder = write(tmp_path, "all", {part: [row(1), row(2)]}, FACTS)
+    data = load_dataset(str(folder.path), part[0], split=part[1], cache_dir=str(tmp_path / "cache"))
+
+    assert WANTED[part] <= set(data.column_names)
+    assert all(map(utilities.is_conversational, data))
+    if part[0] == "preference":
+        assert data.map(utilities.maybe_extract_prompt)["prompt"] == data["prompt"], "the prompt is explicit"
+        unpaired = utilities.unpair_preference_dataset(data.select_columns(["prompt", "chosen", "rejected"]))
+        assert {"prompt", "completion", "label"} <= set(unpaired.column_names)
+        assert len(unpaired) == 2 * len(data)
 
 
 def test_the_same_rows_are_the_same_bytes_whatever_the_workers(tmp_path: Path) -> None:
