@@ -165,8 +165,9 @@ _STREET = (
     r" ?\w{1,6})?"
 )
 _STRASSE = r"\b[A-ZÄÖÜ][a-zäöüß-]+(?:straße|strasse|str\.|weg|gasse|allee|platz) \d{1,4}[a-z]?\b"
-_RUE = (
-    r"(?i)\b\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|impasse) "
+_RUE = (  # an English `12 place settings` has neither an article nor a name
+    r"(?i)\b\d{1,4}(?: ?(?:bis|ter))?,? "
+    r"(?:rue|avenue|boulevard|chemin|impasse|place(?= (?:de|du|des|la|le|(?-i:[A-ZÀ-Þ])))) "
     r"(?:(?:de|du|des|la|le|l') ?){0,2}[\w'-]+(?: [A-ZÀ-Þ][\w'-]+)?"
 )
 _CALLE = (
