@@ -6,7 +6,7 @@ Go on to `streams/producer.py` for events in and `streams/archive.py` for events
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -104,6 +104,17 @@ class Admin:
     def offsets(self, names: Iterable[str]) -> dict[tuple[str, int], Offsets]:
         """Earliest and latest offset of every partition of the topics that exist."""
         return self._ask(lambda: self._offsets(list(names)))
+
+    def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        """Delete what lies before an offset of each partition; the earliest offset that each then has."""
+        if not offsets:
+            return {}
+        asked = [TopicPartition(name, number, offset) for (name, number), offset in offsets.items()]
+        try:
+            orders = self._client.delete_records(asked, request_timeout=TIMEOUT_S)
+            return {(at.topic, at.partition): order.result(TIMEOUT_S).low_watermark for at, order in orders.items()}
+        except (KafkaException, TimeoutError) as error:
+            raise BrokerError(f"Kafka at {self._kafka.bootstrap_servers} deletes nothing: {error}") from error
 
     def _await(self, names: list[str]) -> None:
         deadline = time.monotonic() + TIMEOUT_S

@@ -66,6 +66,11 @@ SETTINGS: Mapping[str, str] = {
     "log.retention.bytes": str(4 * 2**30),
     # Retention drops whole segments: 128 MiB is 3 % of the limit.
     "log.segment.bytes": str(128 * 2**20),
+    # What `flywheel erase --purge-kafka` deletes is unreadable at once; its bytes go with their segment: half a minute
+    # after a newer one was begun, which the first event after six hours does.
+    "log.roll.ms": str(6 * 3_600_000),
+    "log.retention.check.interval.ms": "30000",
+    "log.segment.delete.delay.ms": "1000",
     # The cleaner's default of 128 MiB would be a quarter of the heap; 16 MiB index 500,000 keys at a time.
     "log.cleaner.dedupe.buffer.size": str(16 * 2**20),
 }

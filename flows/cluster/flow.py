@@ -36,6 +36,7 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> Ro
 
 
 def _table(rows: list[Row]) -> list[Row]:
+    """Without examples: what people said must be forgotten where they ask for it, and Prefect keeps its artifacts."""
     return [
         {
             "cluster": row["cluster_id"],
@@ -44,7 +45,6 @@ def _table(rows: list[Row]) -> list[Row]:
             "failures": row["size"],
             "of interactions": "" if row["rate"] is None else f"{row['rate']:.2%}",
             "ever": row["size_total"],
-            "example": row["medoid_text"],
         }
         for row in rows
     ]

@@ -15,6 +15,7 @@ from flows.curate.erase import carry_out, plan, recipes_of
 from flows.curate.make import curate
 from schemas.errors import NotEnoughData
 from schemas.settings import Settings
+from streams.admin import client_options
 
 
 def erase_command(
@@ -22,6 +23,14 @@ def erase_command(
     subject: Annotated[str, typer.Argument(help="The `user_id` of the person.")],
     application: Annotated[str, typer.Option(help="Only in this application; default: in all.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; change nothing.")] = False,
+    purge_kafka: Annotated[
+        bool,
+        typer.Option(
+            "--purge-kafka",
+            help="Also delete from Kafka all that is archived, instead of leaving it to Kafka's retention. "
+            "Other readers that lag behind the archiver miss it.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan or receipt as one JSON object.")] = False,
 ) -> None:
     """Remove a person's rows, withdraw and rebuild the datasets that hold them, and write a receipt."""
@@ -29,7 +38,9 @@ def erase_command(
     lake = lake_of(settings)
     planned = plan(lake, settings, subject, application)
     moment = datetime.now(UTC)
-    result = planned.receipt() if dry_run else carry_out(lake, settings, planned, moment)
+    if purge_kafka:
+        client_options(settings.kafka)  # no broker named: say so before anything is done
+    result = planned.receipt() if dry_run else carry_out(lake, settings, planned, moment, purge_kafka=purge_kafka)
     if not dry_run:
         result["rebuilt"] = [_rebuilt(settings, app, recipe, moment) for app, recipe in recipes_of(planned)]
     if as_json:
@@ -65,6 +76,10 @@ def _show(console: Console, result: dict[str, Any], dry_run: bool) -> None:
         return
     for made in result["rebuilt"]:
         console.print(f"built again: {made}", highlight=False, soft_wrap=True)
+    for place, offset in result["kafka"].items():
+        console.print(f"Kafka forgot {place} before offset {offset}", highlight=False)
+    if result["interactions"] and not result["kafka"]:
+        console.print("Kafka keeps their events until its retention ends, or use --purge-kafka", highlight=False)
     for path in result["remaining"]:
         console.print(f"[yellow]still says the name[/]: {path}", highlight=False, soft_wrap=True)
     console.print(f"receipt: {result['receipt']}", highlight=False, soft_wrap=True)

@@ -26,12 +26,15 @@ from flows.run import begin, finish
 from schemas.records import content_hash
 from schemas.settings import Settings
 from schemas.topics import FEEDBACK, INTERACTIONS
+from streams.forget import forget_archived
 from streams.lake import Lake
 from streams.lake.maintain import ERASED, delete_rows, discard, files, rewrite
 from streams.lake.query import query, read
 from streams.lake.retire import blank_dead_letters, erase
 
 SQL = Path(__file__).with_name("erase.sql")
+REPORTS = "reports"
+"""Below the home: pages of clusters, which quote what people said. The next cluster run makes them anew."""
 SCANNED_BYTES = 2**22
 """Of a file at a time, overlapping by the subject's length."""
 
@@ -85,10 +88,13 @@ def plan(lake: Lake, settings: Settings, subject: str, application: str = "") ->
     return Plan(subject, application, tuple(raw), tuple(held), tuple(_decisions(lake, held)))
 
 
-def carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime) -> dict[str, Any]:
+def carry_out(
+    lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *, purge_kafka: bool = False
+) -> dict[str, Any]:
     """Do what a plan says; returns the receipt, which also lies at `receipt` as a file.
 
-    Doing it again, after a kill or for nobody, changes nothing more.
+    `purge_kafka` deletes all that is archived from Kafka's own log too. Doing it again, after a kill or for nobody,
+    changes nothing more.
     """
     units = {unit_of(planned.subject, "", settings.curate.salt)}
     ids = set(planned.interactions)
@@ -102,6 +108,7 @@ def carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime) ->
     clear(versions(lake), settings)
     for held in planned.held:
         shutil.rmtree(answers_folder(settings.home_path, held.version.version), ignore_errors=True)
+    shutil.rmtree(settings.home_path / REPORTS, ignore_errors=True)
     rows = _forget_derived(lake, planned) | _forget_raw(lake, planned, as_of)
     receipt = {
         **planned.receipt(),
@@ -109,6 +116,7 @@ def carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime) ->
         "run_id": run.run_id,
         "rows": rows,
         "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
+        "kafka": forget_archived(lake, settings.kafka) if purge_kafka else {},
         "remaining": _remaining(settings.home_path, planned.subject),
     }
     path = settings.home_path / "receipts" / f"{content_hash([receipt['subject_sha256'], run.run_id])[:16]}.json"

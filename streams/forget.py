@@ -1,0 +1,31 @@
+"""What is archived out of Kafka's own log, where somebody's words must not wait for retention.
+
+Kafka deletes from the front of a partition only: all that is archived goes, not one person's events. Go on to
+`streams/lake/retire.py` for the rows.
+"""
+
+from __future__ import annotations
+
+from schemas.settings import KafkaSettings
+from schemas.topics import FEEDBACK, INTERACTIONS
+from streams.admin import Admin
+from streams.lake import Lake
+from streams.lake.append import mark_id
+
+
+def forget_archived(lake: Lake, kafka: KafkaSettings) -> dict[str, int]:
+    """Delete interactions and feedback up to the lake's marks; `topic:partition` → the first offset that is left.
+
+    What was not archived yet stays. Readers that lag behind the archiver miss what went. Raises BrokerError.
+    """
+    admin = Admin(kafka)
+    topics = [topic for topic in (INTERACTIONS, FEEDBACK) if lake.exists(topic.table)]
+    names = [topic.name for topic in topics]
+    ids, counts = admin.topic_ids(names), admin.partitions(names)
+    marks = {
+        (topic.name, number): lake.open(topic.table).transaction_version(mark_id(topic.name, ids[topic.name], number))
+        for topic in topics
+        for number in range(counts.get(topic.name, 0))
+    }
+    left = admin.delete_before({place: mark for place, mark in marks.items() if mark})
+    return {f"{name}:{number}": offset for (name, number), offset in sorted(left.items())}
