@@ -1,6 +1,8 @@
 """How good and how fast the datasets are made: duplicates, leaks, the same bytes, writing, personal data.
 
     python benchmarks/datasets.py --data FILE.jsonl [--rows N]     lines of {"text": …}
+    python benchmarks/datasets.py --data FILE.jsonl --scale N      de-duplicate N variants of those texts, and only that
+    python benchmarks/datasets.py --write N                        write N chats beside `datasets`, and only that
     python benchmarks/datasets.py --pii FILE.jsonl                 … {"text", "spans": [{"start", "end", "kind"}]}
 
 Prints a table for people and, last, one line of JSON. Needs `datasketch` beside the package's own dependencies.
@@ -70,17 +72,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="real texts, a line of JSON each")
     parser.add_argument("--pii", type=Path, help="labelled texts, a line of JSON each")
-    parser.add_argument("--rows", type=int, default=100_000, help="chats to write beside `datasets`")
+    parser.add_argument("--rows", type=int, default=100_000, help="chats to write beside `datasets`, with --data")
+    parser.add_argument("--scale", type=int, help="how many variants of the texts to de-duplicate")
+    parser.add_argument("--write", type=int, help="how many chats to write beside `datasets`")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         _child(*given.child, given)
     elif given.pii:
         _last(pii(given.pii))
+    elif given.write:
+        _last(writing(given.write))
+    elif given.data and given.scale:
+        _last(scale(given.data, given.scale))
     elif given.data:
         _last(datasets(given.data, given.rows))
     else:
-        parser.error("give --data FILE or --pii FILE")
+        parser.error("give --data FILE, --pii FILE or --write N")
 
 
 def datasets(file: Path, rows: int) -> dict[str, Any]:
@@ -129,6 +137,16 @@ def duplicates(rows: Sequence[str], sources: dict[int, int]) -> dict[str, float]
         "dedup_precision": round(right / len(gone), 4),
         "rows_per_s_vs_datasketch": round(ours / theirs, 2),
     }
+
+
+def scale(file: Path, rows: int) -> dict[str, Any]:
+    """Wall time, CPU time and peak memory of de-duplicating many rows, in a fresh process."""
+    figures: dict[str, Any] = json.loads(_run_child("scale", 2, rows, file))
+    print(
+        f"dedup {rows:>9,} rows  {figures['wall']:.0f} s  {figures['cpu']:.0f} CPU-s  {figures['rss']:,.0f} MB; "
+        f"{figures['gone']:,} went, {figures['recall']:.3f} of the planted ones"
+    )
+    return {f"dedup_scale_{name}": figure for name, figure in figures.items()}
 
 
 def leaks(rng: random.Random, texts: Sequence[str]) -> dict[str, int]:
@@ -218,15 +236,38 @@ def _child(what: str, workers: str, rows: str, given: argparse.Namespace) -> Non
         if what == "build":
             print(_built(given.data, Path(folder), random.Random(int(workers))))
             return
+        if what == "scale":
+            print(json.dumps(_deduplicated(given.data, int(rows))))
+            return
         began = time.perf_counter()
         _write_flywheel(Path(folder), int(rows)) if what == "flywheel" else _write_datasets(Path(folder), int(rows))
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        figures = {
-            "wall": time.perf_counter() - began,
-            "cpu": usage.ru_utime + usage.ru_stime,
-            "rss": usage.ru_maxrss / 1e3,
-        }
-        print(json.dumps(figures))
+        print(json.dumps(_spent(began)))
+
+
+def _spent(began: float, cpu: float = 0.0) -> dict[str, float]:
+    """Seconds by the clock since `began`, CPU seconds beyond `cpu`, and the peak memory (MB) of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    wall = time.perf_counter() - began
+    return {
+        "wall": round(wall, 1),
+        "cpu": round(usage.ru_utime + usage.ru_stime - cpu, 1),
+        "rss": usage.ru_maxrss / 1e3,
+    }
+
+
+def _deduplicated(file: Path, rows: int) -> dict[str, float]:
+    """What it takes to de-duplicate `rows` variants of the file's texts, of which a tenth is planted edits."""
+    rng = random.Random(7)
+    texts = _texts(file)
+    vocabulary = [word for text in texts for word in text.split()]
+    variants = [_variant(rng, texts[n % len(texts)], vocabulary) for n in range(rows - rows // 10)]
+    sources = [rng.randrange(len(variants)) for _ in range(rows // 10)]
+    planted = [_typos(rng, variants[source]) for source in sources]
+    began, cpu = time.perf_counter(), time.process_time()
+    star = stars([normalise(text) for text in (*variants, *planted)], SETTINGS.near_duplicate)
+    spent = _spent(began, cpu)
+    found = sum(star[n] != n for n in range(len(variants), rows)) / len(planted)
+    return {**spent, "gone": sum(kept != n for n, kept in enumerate(star)), "recall": round(found, 4)}
 
 
 def _built(file: Path, folder: Path, rng: random.Random) -> str:
@@ -260,6 +301,9 @@ class _Chats(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __iter__(self) -> Iterator[Example]:
+        return map(_chat_example, self._rows)
+
     def __getitem__(self, at: Any) -> Any:
         return _Chats(self._rows[at]) if isinstance(at, slice) else _chat_example(self._rows[at])
 
@@ -280,22 +324,24 @@ def _write_datasets(folder: Path, rows: int) -> None:
     made.to_parquet(str(folder / "train.parquet"))
 
 
-def _chat(n: int) -> list[dict[str, str]]:
+SYSTEM = "You are a helpful support agent."
+
+
+def _said(n: int) -> tuple[str, str]:
     order = n * 7919 % 1_000_003
-    return [
-        {"role": "system", "content": "You are a helpful support agent."},
-        {
-            "role": "user",
-            "content": f"Question {n} about order {order}: where is it, and when will it come to my address?",
-        },
-        {"role": "assistant", "content": f"Order {order} left our warehouse; follow it with the code {n * 104729}."},
-    ]
+    asked = f"Question {n} about order {order}: where is it, and when will it come to my address?"
+    return asked, f"Order {order} left our warehouse; follow it with the code {n * 104729}."
+
+
+def _chat(n: int) -> list[dict[str, str]]:
+    said = zip(("system", "user", "assistant"), (SYSTEM, *_said(n)), strict=True)
+    return [{"role": role, "content": content} for role, content in said]
 
 
 def _chat_example(n: int) -> Example:
     """What the lake holds of a chat: JSON text."""
-    system, asked, answered = (message["content"] for message in _chat(n))
-    prompt = f'[{{"content":"{system}","role":"system"}},{{"content":"{asked}","role":"user"}}]'
+    asked, answered = _said(n)
+    prompt = f'[{{"content":"{SYSTEM}","role":"system"}},{{"content":"{asked}","role":"user"}}]'
     answer = f'[{{"content":"{answered}","role":"assistant"}}]'
     return Example(f"i-{n:08d}", f"u-{n}", prompt, answer, asked, "accepted")
 
@@ -322,6 +368,11 @@ def _words(rng: random.Random, text: str, vocabulary: Sequence[str]) -> str:
     for _ in range(max(1, round(len(words) / 10))):
         words[rng.randrange(len(words))] = rng.choice(vocabulary)
     return " ".join(words)
+
+
+def _variant(rng: random.Random, text: str, vocabulary: Sequence[str]) -> str:
+    """A text with every second word another: of the same length and topic, and saying something else."""
+    return " ".join(rng.choice(vocabulary) if rng.random() < 0.5 else word for word in text.split())
 
 
 def _reordered(rng: random.Random, text: str) -> str:

@@ -105,6 +105,7 @@ def test_a_paraphrase_must_stand_out_from_its_neighbourhood() -> None:
     assert Paraphrases(embed, 0.75, 0.15).find([], ["amid"]) == [None]
 
 
+@pytest.mark.timeout(1200)  # the quality embedder takes 80 CPU seconds
 @pytest.mark.parametrize(("embedder", "least"), [("wordllama", 0.8), ("minilm", 0.95)])
 def test_paraphrased_benchmark_questions_are_kept_out(shared_data: Path, embedder: str, least: float) -> None:
     """All paraphrases of GSM8K: four in five by the default embedder, 95 in 100 by the quality one.
