@@ -19,7 +19,7 @@ from flows.evaluate.compare import Paired, differences
 from flows.evaluate.correction import corrected_mean
 from flows.evaluate.selftest import swapped
 from flows.promote.gate import decide
-from flows.statistics import Floats, cluster_mean, minimum_detectable
+from flows.statistics import Estimate, Floats, cluster_mean, minimum_detectable
 from schemas.records import Comparison, Verdict, make_candidate
 from schemas.settings import GateSettings
 from streams.sequential import Canary, observe, worse
@@ -143,7 +143,7 @@ def slice_blocked(rng: Rng, repeats: int, slices: int = 20, n: int = 4000) -> fl
     drop = 0.1
     for _ in range(20):  # the drop itself adds to the variance: a fixed point
         se = np.sqrt((max(discordant, drop + 0.05) - drop**2) / size)
-        drop = minimum_detectable(float(se), gate.alpha / (slices + 1), size)
+        drop = minimum_detectable(Estimate(drop, float(se), size, size, size - 1, 1.0), gate.alpha / (slices + 1))
     stated, hits = [], 0
     for _ in range(repeats):
         rest = binary(rng, n - size, drop * size / (n - size), discordant)

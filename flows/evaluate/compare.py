@@ -159,7 +159,7 @@ def _difference(
     tests = _Tests(
         non_inferior=p_above(values, estimate, -margin, paired.binary),
         superior=p_above(values, estimate, 0.0, paired.binary),
-        harm=p_above(-values, _mirrored(estimate), 0.0, paired.binary),
+        harm=p_above(-values, estimate.mirrored(), 0.0, paired.binary),
     )
     if said is not None:
         estimate, tests = _corrected(values, said[scored], units, margin, gate.min_items, (estimate, tests))
@@ -181,7 +181,7 @@ def _difference(
         losses=int((values < 0).sum()),
         ties=int((values == 0).sum()),
         unscored=missing,
-        minimum_detectable=minimum_detectable(estimate.se, alpha_detect, estimate.units) if measurable else None,
+        minimum_detectable=minimum_detectable(estimate, alpha_detect) if measurable else None,
         items_needed=items_needed(len(values), estimate.se, margin, gate.alpha) if measurable else None,
     )
 
@@ -203,17 +203,13 @@ def _corrected(
     estimate = corrected_mean(values, said, units).estimate
     if estimate.se == 0:
         return estimate, _Tests(1.0, 1.0, 1.0)
-    tests = _Tests(estimate.p_above(-margin), estimate.p_above(0.0), _mirrored(estimate).p_above(0.0))
+    tests = _Tests(estimate.p_above(-margin), estimate.p_above(0.0), estimate.mirrored().p_above(0.0))
     return estimate, tests
 
 
 def p_above(values: Floats, estimate: Estimate, bound: float, binary: bool) -> float:
     """One-sided p of H0: mean <= bound: the larger of the cluster-robust t test's and the guard's."""
     return max(estimate.p_above(bound), guard_p(values, estimate, bound, binary))
-
-
-def _mirrored(estimate: Estimate) -> Estimate:
-    return Estimate(-estimate.mean, estimate.se, estimate.items, estimate.units, estimate.design_effect)
 
 
 def _said(labels: Sequence[Score], items: tuple[str, ...]) -> Floats:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from msgspec import Struct
 
-from flows.statistics import Codes, Estimate, Floats
+from flows.statistics import Codes, Estimate, Floats, freedom
 
 JUDGES = frozenset({"judge", "pairwise_judge"})
 """Scorers whose scores are opinions of a model, and have to be measured before they decide."""
@@ -22,7 +22,7 @@ class Corrected(Struct, frozen=True):
     """A difference corrected for the judge's errors."""
 
     estimate: Estimate
-    """Its `units` are those with labels: they are what the t test's degrees of freedom are counted by."""
+    """Its `units` are those with labels: they are what the t test's degrees of freedom are made of."""
     trust: float
     """PPI++'s lambda: 0 ignores the judge, 1 takes its scores at face value plus the mean error."""
 
@@ -44,9 +44,10 @@ def corrected_mean(judged: Floats, labels: Floats, units: Codes) -> Corrected:
         influence[~known] = trust * (outside - outside.mean()) / len(outside)
     codes = np.unique(units, return_inverse=True)[1]
     sums = np.bincount(codes, weights=influence)
-    groups = len(np.unique(codes[known]))
-    factor = groups / (groups - 1) if groups > 1 else 0.0
-    return Corrected(Estimate(mean, float(np.sqrt(factor * sums @ sums)), len(said), groups, 1.0), trust)
+    sizes = np.unique(codes[known], return_counts=True)[1]
+    groups = len(sizes)
+    se = float(np.sqrt(groups / (groups - 1) * sums @ sums)) if groups > 1 else 0.0
+    return Corrected(Estimate(mean, se, len(said), groups, freedom(sizes), 1.0), trust)
 
 
 def kappa(judged: Sequence[bool], labelled: Sequence[bool]) -> float | None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from scipy.special import bdtr, stdtr, stdtrit
+from scipy.special import bdtr
 
 from flows.run import latest
-from flows.statistics import Floats, minimum_detectable
+from flows.statistics import Estimate, cluster_mean, minimum_detectable
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Difference
 from streams.lake import Lake
@@ -25,25 +25,6 @@ from streams.lake.query import query
 MISMATCH = 0.001
 """Below this p the arms' sizes are no accident: something drops users of one arm, and rates cannot be compared."""
 _SQL = Path(__file__).with_name("variants.sql").read_text()
-
-
-class Arm(Struct, frozen=True):
-    """One arm's judged interactions, summed by unit."""
-
-    judged: Floats
-    ok: Floats
-
-    @property
-    def rate(self) -> float:
-        """Share of judged interactions that were good."""
-        return float(self.ok.sum() / self.judged.sum())
-
-    @property
-    def variance(self) -> float:
-        """Of the rate: a ratio of sums over independent units (Deng, Knoblich & Lu 2018, arXiv:1803.06336)."""
-        units = len(self.ok)
-        rest = self.ok - self.rate * self.judged
-        return float(rest @ rest) * units / ((units - 1) * float(self.judged.sum()) ** 2)
 
 
 class Report(Struct, frozen=True):
@@ -103,35 +84,42 @@ def compare_arms(
     return Report(difference, users, mismatch)
 
 
-def _arm(rows: Sequence[Mapping[str, Any]], name: str) -> Arm:
+def _arm(rows: Sequence[Mapping[str, Any]], name: str) -> Estimate:
+    """An arm's share of good interactions among those that were judged."""
     counts = [(row["ok"], row["failed"]) for row in rows if row["arm"] == name and row["ok"] + row["failed"]]
     if len(counts) < 2:
         raise NotEnoughData(f"arm {name[:64]!r} has {len(counts)} users with judged interactions; two are the least")
-    ok, failed = np.array(counts, float).T
-    return Arm(ok + failed, ok)
+    judged = np.array(counts, int)
+    good = np.repeat(np.tile([1.0, 0.0], len(judged)), judged.ravel())
+    return cluster_mean(good, np.repeat(np.arange(len(judged)), judged.sum(axis=1)))
 
 
-def _difference(control: Arm, treatment: Arm, alpha: float) -> Difference:
+def _difference(control: Estimate, treatment: Estimate, alpha: float) -> Difference:
     """Welch's t test of two cluster-robust rates; nothing is proven where no unit differs from another."""
-    variances = (control.variance, treatment.variance)
-    se = float(np.sqrt(sum(variances)))
-    units = (len(control.ok), len(treatment.ok))
-    change = treatment.rate - control.rate
-    freedom = se**4 / sum(v**2 / (n - 1) for v, n in zip(variances, units, strict=True)) if se else 1.0
-    reach = float(stdtrit(freedom, 1 - alpha)) * se
+    arms = (control, treatment)
+    variance = sum(arm.se**2 for arm in arms)
+    change = Estimate(
+        treatment.mean - control.mean,
+        variance**0.5,
+        sum(arm.items for arm in arms),
+        sum(arm.units for arm in arms),
+        variance**2 / sum(arm.se**4 / arm.freedom for arm in arms) if variance else 1.0,
+        1.0,
+    )
+    low, high = change.interval(alpha)
     return Difference(
         slice="",
-        items=int(control.judged.sum() + treatment.judged.sum()),
-        units=sum(units),
-        champion=control.rate,
-        candidate=treatment.rate,
-        difference=change,
-        low=change - reach,
-        high=change + reach,
+        items=change.items,
+        units=change.units,
+        champion=control.mean,
+        candidate=treatment.mean,
+        difference=change.mean,
+        low=low,
+        high=high,
         p_non_inferior=None,
-        p_superior=float(stdtr(freedom, -change / se)) if se else 1.0,
-        p_harm=float(stdtr(freedom, change / se)) if se else 1.0,
-        minimum_detectable=minimum_detectable(se, alpha, sum(units)) if se else None,
+        p_superior=change.p_above(0.0) if change.se else 1.0,
+        p_harm=change.mirrored().p_above(0.0) if change.se else 1.0,
+        minimum_detectable=minimum_detectable(change, alpha) if change.se else None,
     )
 
 
