@@ -156,7 +156,8 @@ class Difference(Struct, frozen=True):
     candidate: float | None
     difference: float | None
     low: float | None
-    """Bounds of the two-sided interval at `1 - 2·alpha`, so that each bound is a one-sided test at alpha."""
+    """Bounds of the interval whose ends are the one-sided tests that decide: at `1 - 2·gate.level` overall, at
+    `1 - 2·gate.alpha` in a slice."""
     high: float | None
     p_non_inferior: float | None
     """Small: the candidate is not worse than the champion by the margin or more."""

@@ -208,7 +208,8 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """`better`: superior overall, not worse on any protected slice. `as_good`: not worse overall nor on any protected
     slice, for a candidate that is cheaper or faster."""
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
-    """How often, at most, a candidate that must not pass does."""
+    """How often, at most, the verdict is wrong, whatever is true: a candidate promoted that is not better (`better`),
+    worse by the margin (`as_good`), or worse by its margin in a protected slice; one blocked that is worse nowhere."""
     margin: Annotated[float, Meta(gt=0, lt=1)] = 0.03
     """How much worse still counts as not worse, overall. Zero would be superiority: that is the policy `better`."""
     slice_margin: Annotated[float, Meta(gt=0, lt=1)] = 0.1
@@ -239,6 +240,15 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """Tracking URI of an MLflow registry that mirrors the ledger (extra `registry`); empty: none."""
     mlflow_model: Annotated[str, Meta(pattern="^[A-Za-z0-9_. -]{1,128}$")] = "llm-flywheel"
     """Name of the registered model whose aliases `champion` and `challenger` follow the ledger."""
+
+    @property
+    def level(self) -> float:
+        """Level of the overall test, and of all harm tests together.
+
+        Equal models can be wronged both ways by `better`, by a promotion or by a block: each way gets half of alpha, as
+        in a two-sided test (ICH E9 §5.5 asks the same of one-sided ones). `as_good` promotes equal models rightly.
+        """
+        return self.alpha / 2 if self.policy == "better" else self.alpha
 
 
 class TriageSettings(Struct, frozen=True, kw_only=True):

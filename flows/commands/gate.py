@@ -120,8 +120,7 @@ def selftest(
         table.add_row(verdict, f"{rate:.3f}")
     Console().print(table)
     errors = rates["block"] + (rates["promote"] if settings.gate.policy == "better" else 0)
-    print_rate = f"equal models are told apart in {errors:.1%}; gate.alpha is {settings.gate.alpha:.1%} each way"
-    Console().print(print_rate, highlight=False)
+    Console().print(f"wrong in {errors:.1%}; gate.alpha allows {settings.gate.alpha:.1%}", highlight=False)
 
 
 @app.command("ab")

@@ -43,6 +43,11 @@ class Paired(Struct, frozen=True):
     candidate: Floats
 
     @property
+    def scored(self) -> npt.NDArray[np.bool_]:
+        """Which items have a score on both sides."""
+        return np.isfinite(self.champion) & np.isfinite(self.candidate)
+
+    @property
     def binary(self) -> bool:
         """Whether every score is 0 or 1, so that the tests for counts apply."""
         both = np.concatenate([self.champion, self.candidate])
@@ -121,22 +126,25 @@ def differences(
     `said` are the differences by people's labels, item by item (NaN where there are none), for scores of a judge.
     """
     everything = np.ones(len(paired.items), bool)
-    overall = _difference(paired, everything, said, "", gate, gate.margin, gate.alpha)
-    sizes = np.bincount(paired.slices[paired.slices >= 0], minlength=len(paired.slice_names))
+    overall = _difference(paired, everything, said, "", gate, _Levels(gate.margin, gate.level, gate.level))
+    sizes = np.bincount(paired.slices[paired.scored & (paired.slices >= 0)], minlength=len(paired.slice_names))
     family = 1 + int((sizes >= gate.min_slice_items).sum())
+    levels = _Levels(gate.slice_margin, gate.alpha, gate.level / family)
     slices = tuple(
-        _difference(
-            paired,
-            paired.slices == code,
-            said,
-            name,
-            gate,
-            gate.slice_margin,
-            gate.alpha if name in gate.protected else gate.alpha / family,
-        )
+        _difference(paired, paired.slices == code, said, name, gate, levels)
         for code, name in enumerate(paired.slice_names)
     )
     return overall, slices
+
+
+class _Levels(Struct, frozen=True):
+    """How one difference is tested."""
+
+    margin: float
+    interval: float
+    """Of the one-sided bounds that are shown: those of the test that has to pass."""
+    detect: float
+    """At which a difference is found: superiority overall, harm in a slice (Holm's first step)."""
 
 
 def _difference(
@@ -145,11 +153,10 @@ def _difference(
     said: Floats | None,
     name: str,
     gate: GateSettings,
-    margin: float,
-    alpha_detect: float,
+    levels: _Levels,
 ) -> Difference:
-    """The difference over the masked items; `alpha_detect` is the level at which a harm test of it is read."""
-    scored = mask & np.isfinite(paired.champion) & np.isfinite(paired.candidate)
+    """The difference over the masked items."""
+    scored = mask & paired.scored
     missing = int(mask.sum() - scored.sum())
     if not scored.any():
         return Difference(name, 0, 0, None, None, None, None, None, None, None, None, unscored=missing)
@@ -157,13 +164,13 @@ def _difference(
     values = candidate - champion
     estimate = cluster_mean(values, units)
     tests = _Tests(
-        non_inferior=p_above(values, estimate, -margin, paired.binary),
+        non_inferior=p_above(values, estimate, -levels.margin, paired.binary),
         superior=p_above(values, estimate, 0.0, paired.binary),
         harm=p_above(-values, estimate.mirrored(), 0.0, paired.binary),
     )
     if said is not None:
-        estimate, tests = _corrected(values, said[scored], units, margin, gate.min_items, (estimate, tests))
-    low, high = estimate.interval(gate.alpha)
+        estimate, tests = _corrected(values, said[scored], units, levels.margin, gate.min_items, (estimate, tests))
+    low, high = estimate.interval(levels.interval)
     measurable = estimate.se > 0 and estimate.units > 1
     return Difference(
         slice=name,
@@ -181,8 +188,8 @@ def _difference(
         losses=int((values < 0).sum()),
         ties=int((values == 0).sum()),
         unscored=missing,
-        minimum_detectable=minimum_detectable(estimate, alpha_detect) if measurable else None,
-        items_needed=items_needed(len(values), estimate.se, margin, gate.alpha) if measurable else None,
+        minimum_detectable=minimum_detectable(estimate, levels.detect) if measurable else None,
+        items_needed=items_needed(len(values), estimate.se, levels.margin, gate.alpha) if measurable else None,
     )
 
 

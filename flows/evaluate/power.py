@@ -27,7 +27,7 @@ def impossible(items: Sequence[Item], gate: GateSettings) -> Iterator[str]:
         return
     if gate.policy == "as_good" and units < (needed := smallest_passing(gate.margin, gate.alpha)):
         yield f"gate.margin {gate.margin} needs {needed} units, the eval set has {units}: widen it or collect more"
-    if gate.policy == "better" and 0.5 ** (len(items) + 1) > gate.alpha:
+    if gate.policy == "better" and 0.5 ** len(items) > gate.level:
         yield f"gate.alpha {gate.alpha} cannot be reached with {len(items)} items even if all are won"
     yield from _slices(items, gate)
 

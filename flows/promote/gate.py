@@ -104,9 +104,9 @@ def _overall(overall: Difference, gate: GateSettings, harmed: dict[str, float]) 
         yield Finding("inconclusive", "overall", "no item has a score on both sides")
         return
     numbers = describe(overall)
-    if gate.policy == "better" and _at_most(overall.p_superior, gate.alpha):
+    if gate.policy == "better" and _at_most(overall.p_superior, gate.level):
         yield Finding("promote", "overall", f"overall: better, {numbers}, p {_number(overall.p_superior)}")
-    elif gate.policy == "as_good" and _at_most(overall.p_non_inferior, gate.alpha):
+    elif gate.policy == "as_good" and _at_most(overall.p_non_inferior, gate.level):
         yield Finding(
             "promote",
             "overall",
@@ -177,14 +177,14 @@ def _protected(found: Difference, gate: GateSettings, text: str, within: bool) -
 
 
 def _harmed(comparison: Comparison, gate: GateSettings) -> dict[str, float]:
-    """Overall ("") and slices that are worse, with Holm-adjusted p: false alarms in the whole family stay below alpha.
+    """Overall ("") and slices that are worse, by Holm-adjusted p: false alarms of the whole family are at most `level`.
 
     Uncorrected, ten slices alarm falsely in 40 % of comparisons of equal models.
     """
     family = [comparison.overall, *(s for s in comparison.slices if s.items >= gate.min_slice_items)]
     tested = [(found.slice, found.p_harm) for found in family if found.p_harm is not None]
     adjusted = holm([p for _, p in tested])
-    return {name: p for (name, _), p in zip(tested, adjusted, strict=True) if p <= gate.alpha}
+    return {name: p for (name, _), p in zip(tested, adjusted, strict=True) if p <= gate.level}
 
 
 def _guards(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:

@@ -88,6 +88,26 @@ def test_one_alarm_among_many_slices_is_no_alarm() -> None:
     assert verdict(GOOD, {**slices, "s3": {"p_harm": 0.001}}).verdict == "block"
 
 
+@pytest.mark.parametrize(("policy", "level"), [("better", 0.025), ("as_good", 0.05)])
+def test_alpha_is_shared_by_the_ways_to_wrong_equal_models(policy: Any, level: float) -> None:
+    """`better` can promote or block them, each in half of alpha; `as_good` promotes them rightly and may only block."""
+    just, beyond = level, level * 1.001
+    proof = "p_superior" if policy == "better" else "p_non_inferior"
+
+    assert [verdict({proof: p}, policy=policy).verdict for p in (just, beyond)] == ["promote", "inconclusive"]
+    assert [verdict({"p_harm": p}, policy=policy).verdict for p in (just, beyond)] == ["block", "inconclusive"]
+    assert [
+        verdict(GOOD, {"a": {"p_harm": p}}, policy=policy).verdict for p in (just / 2, beyond / 2)
+    ] == ["block", "promote"]  # fmt: skip
+
+
+def test_a_protected_slice_is_proven_at_alpha_itself() -> None:
+    """All slices must pass, so none of their tests takes anything from another, nor from the overall one."""
+    found = [verdict(GOOD, {"a": {"p_non_inferior": p}}, protected=["a"]).verdict for p in (0.05, 0.0501)]
+
+    assert found == ["promote", "inconclusive"]
+
+
 def test_harm_that_is_proven_to_be_within_the_margin_is_not_harm() -> None:
     """A margin means something: a slice shown to lose less than it does not block."""
     assert verdict(GOOD, {"a": {**SAME, "p_harm": 0.0001}}).verdict == "promote"
