@@ -290,7 +290,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all children, last first, in at most twice the sum of their `stop_timeout_s`. Signals are ignored."""
-        with _handling(signal.SIG_IGN):
+        with handling(signal.SIG_IGN):
             while self._started:
                 self._started.pop().stop()
             while self._claims:
@@ -328,12 +328,12 @@ def sigterm_interrupts() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    with _handling(interrupt):
+    with handling(interrupt):
         yield
 
 
 @contextlib.contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+def handling(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     """Handle SIGINT and SIGTERM in this way for a while; only the main thread can, and elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -163,6 +163,7 @@ def _difference(
     champion, candidate, units = paired.champion[scored], paired.candidate[scored], paired.units[scored]
     values = candidate - champion
     estimate = cluster_mean(values, units)
+    among = estimate.units
     tests = _Tests(
         non_inferior=p_above(values, estimate, -levels.margin, paired.binary),
         superior=p_above(values, estimate, 0.0, paired.binary),
@@ -175,7 +176,7 @@ def _difference(
     return Difference(
         slice=name,
         items=len(values),
-        units=len(np.unique(units)),
+        units=among,
         champion=float(champion.mean()),
         candidate=float(candidate.mean()),
         difference=estimate.mean,

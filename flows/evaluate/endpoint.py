@@ -1,6 +1,8 @@
 """A model behind an OpenAI-compatible endpoint: one request in, one answer or the named reason why there is none.
 
-Never raises for what an endpoint does. Requests are content-keyed (`journal.py`); `runner.py` sends many at once.
+Each request travels with the hash of its content as `Idempotency-Key`, the same at every try and after every restart: a
+gateway that honours it pays the model for it once. Never raises for what an endpoint does. Answers are kept under the
+same hash (`journal.py`); `runner.py` sends many requests at once.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
@@ -34,7 +37,8 @@ CONNECT_S = 10.0
 WAITS = 20
 """With the n-th wait up to n times as long, twenty of a second each are three minutes."""
 GIVEN_UP = unanswered("endpoint_down", "not asked: the endpoint failed too many requests in a row")
-_TOO_BUSY = {408, 425, 429}
+_TOO_BUSY = {408, 409, 425, 429}
+"""409 is what gateways say while they still work on the first request with the same `Idempotency-Key`."""
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -90,6 +94,7 @@ class Client:
     def __init__(self, settings: EvaluateSettings, seed: int) -> None:
         self._settings = settings
         self._random = random.Random(seed)  # noqa: S311 jitter, not a secret
+        self._stopping = asyncio.Event()
         self._resume_at: dict[URL, float] = {}
         self._failures: dict[URL, int] = {}
         self._keys = {URL(base.rstrip("/")) / "chat" / "completions": key for base, key in settings.api_keys.items()}
@@ -122,16 +127,18 @@ class Client:
         while tries < self._settings.tries and self._failures.get(url, 0) < self._settings.give_up_after:
             if url in self._resume_at:
                 await self._pause(url)
+            if self._stopping.is_set():
+                break
             answer, later = await self._try(request)
             if answer.unscored == "rate_limited" and later is not None and waits < WAITS:
                 waits += 1
-                await asyncio.sleep(self._random.uniform(0, later * waits))  # each time wider: not all at once again
+                await self._nap(self._random.uniform(0, later * waits))  # each time wider: not all at once again
                 continue
             tries += 1
             if answer.unscored not in RETRIED:
                 break
             if later is None and tries < self._settings.tries:  # full jitter
-                await asyncio.sleep(self._random.uniform(0, min(BACKOFF_MAX_S, self._settings.backoff_s * 2**tries)))
+                await self._nap(self._random.uniform(0, min(BACKOFF_MAX_S, self._settings.backoff_s * 2**tries)))
         self._count(url, answer)
         return answer if tries == 1 else msgspec.structs.replace(answer, tries=tries)
 
@@ -141,10 +148,20 @@ class Client:
         elif answer.unscored in RETRIED:
             self._failures[url] = self._failures.get(url, 0) + 1
 
+    def stop(self) -> None:
+        """Send nothing more: requests on their way are waited for, and whoever waits for another try gives up."""
+        self._stopping.set()
+
     async def _pause(self, url: URL) -> None:
         loop = asyncio.get_running_loop()
-        while (wait := self._resume_at[url] - loop.time()) > 0:  # noqa: ASYNC110 others may move it meanwhile
-            await asyncio.sleep(wait + self._random.uniform(0, min(1.0, wait)))
+        while (wait := self._resume_at[url] - loop.time()) > 0 and not self._stopping.is_set():  # it may be moved
+            await self._nap(wait + self._random.uniform(0, min(1.0, wait)))
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep, unless told to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _try(self, request: Request) -> tuple[Answer, float | None]:
         """The answer to one sending, and the seconds after which the server wants to be asked again, if it says so."""
@@ -174,8 +191,10 @@ class Client:
         return wait
 
     def _headers_of(self, request: Request) -> Mapping[str, str]:
-        key = self._keys.get(request.url)
-        return {**request.headers, "authorization": f"Bearer {key}"} if key else request.headers
+        headers = {**request.headers, "idempotency-key": request.key}
+        if key := self._keys.get(request.url):
+            headers["authorization"] = f"Bearer {key}"
+        return headers
 
     async def _read(self, response: aiohttp.ClientResponse, begin: float) -> Answer:
         limit = self._settings.max_response_bytes

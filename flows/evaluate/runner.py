@@ -1,14 +1,14 @@
 """Many requests to a few endpoints: concurrently, once each, within a budget, and resumed where a crash broke off.
 
-`answer_all` is the engine (the judges of `judge.py` use it too); `take` asks both models about the same items, side by
-side, and has the scorer turn the answers into scores. Go on to `scorers.py`.
+`answer_all` is the engine (the judges of `judge.py` use it too); a signal stops it in order. `take` asks both models
+about the same items, side by side, and has the scorer turn the answers into scores. Go on to `scorers.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Literal
 
 import msgspec
@@ -18,10 +18,11 @@ from flows.evaluate.answers import Answer, unanswered
 from flows.evaluate.endpoint import Client, Request, make_request
 from flows.evaluate.journal import SYNC_S, Journal
 from flows.evaluate.scorers import Case, Mark, Scorer
-from schemas.errors import SettingsError
+from schemas.errors import FlywheelError, SettingsError
 from schemas.events import Candidate
 from schemas.records import Item, Score
 from schemas.settings import EvaluateSettings
+from streams.supervise import handling
 
 Role = Literal["candidate", "champion"]
 ROLES: tuple[Role, Role] = ("candidate", "champion")
@@ -88,11 +89,18 @@ class Runner:
         self._client, self._journal, self._budget, self._settings = client, journal, budget, settings
         self._watch = watch
         self._done = self._total = self._unscored = 0
+        self.stopping = False
+        """Whether `stop` was called."""
+
+    def stop(self) -> None:
+        """Begin no further request; those on their way are waited for and kept, then `answer_all` raises."""
+        self.stopping = True
+        self._client.stop()
 
     async def answer_all(self, requests: Sequence[Request]) -> list[Answer]:
         """The answers in the order of the requests, which are begun in that order; equal requests are made once.
 
-        Raises FlywheelError where answers cannot be kept.
+        Raises FlywheelError where answers cannot be kept, and where it was stopped.
         """
         unique = {request.key: request for request in requests}
         answers: dict[str, Answer] = {}
@@ -104,10 +112,14 @@ class Runner:
                     workers.create_task(self._work(waiting, answers))
         except ExceptionGroup as failed:  # the disk is full for all workers alike: one sentence will do
             raise failed.exceptions[0] from failed
+        if self.stopping:
+            raise FlywheelError(f"stopped: {len(self._journal)} answers are kept; start it again to ask for the rest")
         return [answers[request.key] for request in requests]
 
     async def _work(self, waiting: Iterator[Request], answers: dict[str, Answer]) -> None:
         for request in waiting:
+            if self.stopping:
+                return
             answer = answers[request.key] = await self._answer(request)
             self._done += 1
             self._unscored += answer.unscored is not None
@@ -216,12 +228,28 @@ def run(
     journal: Journal,
     watch: Callable[[Progress], None] | None = None,
 ) -> list[Score]:
-    """`take`, from start to end, for callers without an event loop. The journal's answers are not asked for again."""
+    """`take`, from start to end, for callers without an event loop. The journal's answers are not asked for again.
+
+    SIGINT and SIGTERM stop it in order: what was asked for is waited for and kept. A second one does not wait.
+    """
     judges = [settings.judge_model] if scorer.asks else []
     budget = Budget(settings, [*(model.model for model in models.values()), *judges])
 
     async def whole() -> list[Score]:
         async with Client(settings, seed=len(items)) as client:
-            return await take(items, models, settings, scorer, Runner(client, journal, budget, settings, watch))
+            runner = Runner(client, journal, budget, settings, watch)
+            with _stopped_by_signals(runner):
+                return await take(items, models, settings, scorer, runner)
 
     return asyncio.run(whole())
+
+
+def _stopped_by_signals(runner: Runner) -> AbstractContextManager[None]:
+    loop = asyncio.get_running_loop()
+
+    def asked(*_: object) -> None:
+        if runner.stopping:
+            raise KeyboardInterrupt
+        loop.call_soon_threadsafe(runner.stop)
+
+    return handling(asked)

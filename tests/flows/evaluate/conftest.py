@@ -35,6 +35,8 @@ class Endpoint:
         self.reply: Callable[[dict[str, Any]], Reply] = lambda _: "ok"
         self.seen: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paid: dict[str, dict[str, Any]] = {}
+        """Good answers by `Idempotency-Key`: a repeated key is answered from here, as gateways do."""
         self.delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -76,13 +78,17 @@ class Endpoint:
         self.seen.append(body)
         self.headers.append(dict(request.headers))
         await asyncio.sleep(self.delay_s)
+        key = request.headers["Idempotency-Key"]
+        if key in self.paid:
+            return web.json_response(self.paid[key])
         reply = self.reply(body)
         if isinstance(reply, Exception):
             request.transport.close()
             return web.Response()
         if isinstance(reply, web.Response):
             return reply
-        return web.json_response(completion(reply) if isinstance(reply, str) else reply)
+        self.paid[key] = completion(reply) if isinstance(reply, str) else reply
+        return web.json_response(self.paid[key])
 
 
 def completion(text: str | None, **message: Any) -> dict[str, Any]:

@@ -83,11 +83,12 @@ def test_the_key_names_everything_that_is_sent(quick: EvaluateSettings) -> None:
     ("reply", "reason"),
     [
         (web.Response(status=429), "rate_limited"),
+        (web.Response(status=409), "rate_limited"),
         (web.Response(status=500, text="x" * 10_000), "server_error"),
         (web.Response(text="<html>", content_type="text/html"), "not_json"),
         (ConnectionError(), "unreachable"),
     ],
-    ids=["429", "500", "html", "hangs-up"],
+    ids=["429", "409", "500", "html", "hangs-up"],
 )
 def test_what_may_pass_is_tried_again(endpoint: Any, quick: EvaluateSettings, reply: Any, reason: str) -> None:
     """As many tries as the settings say, then the reason; one good answer in between is the answer."""
@@ -100,6 +101,19 @@ def test_what_may_pass_is_tried_again(endpoint: Any, quick: EvaluateSettings, re
     endpoint.reply = in_turn(again() if again else reply, "ok")
     (answer,) = ask(quick, endpoint.candidate())
     assert (answer.text, answer.tries) == ("ok", 2)
+
+
+def test_every_try_of_a_request_has_its_key(endpoint: Any, quick: EvaluateSettings) -> None:
+    """A gateway that honours `Idempotency-Key` can tell a second try from a second question."""
+    endpoint.reply = lambda body: web.Response(status=500) if body["model"] == "down" else "ok"
+    down, up = endpoint.candidate("down"), endpoint.candidate("up")
+
+    ask(quick, down, up, up)
+
+    keys = [headers["idempotency-key"] for headers in endpoint.headers]
+    expected = [make_request(c, HELLO, settings=quick).key for c in (down, down, down, up, up)]
+    assert keys == expected
+    assert list(endpoint.paid) == expected[-1:]
 
 
 @pytest.mark.parametrize(
