@@ -190,7 +190,8 @@ class Comparison(Struct, frozen=True):
     regressed: tuple[str, ...] = ()
     flaky: tuple[str, ...] = ()
     guards: dict[str, dict[str, float | None]] = {}
-    """Latency and cost: metric → {champion, candidate, champion_p95, candidate_p95, ratio, ratio_low, ratio_high}."""
+    """Latency and cost: metric → {champion, candidate, champion_p95, candidate_p95, ratio, ratio_low, ratio_high}, and
+    `unusable`: measured values that are no numbers."""
     judge: dict[str, float | None] = {}
     """Where a judge gave the scores: people's labels it was measured on, its kappa, the uncorrected difference."""
     notes: tuple[str, ...] = ()

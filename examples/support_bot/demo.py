@@ -45,7 +45,7 @@ PLANTED_SHARE = 1 / 3
 EVAL_SHARE = 0.25
 """More than the default: a demo has few users, and a gate without items can only say "inconclusive"."""
 ALPHA = 0.1
-"""Twice the default, for the same reason: some hundred items show a gain of ten points, but hardly one of two or three."""
+"""Twice the default, for the same reason: some hundred items show a gain of ten points, hardly one of two or three."""
 MAX_LATENCY_RATIO = 10.0
 """Answers take milliseconds here, on a machine that trains models meanwhile: ratios of them say little."""
 

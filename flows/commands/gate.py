@@ -20,23 +20,16 @@ from flows import ledger
 from flows.commands.candidate import candidate_of
 from flows.commands.shared import print_json
 from flows.context import lake_of
-from flows.evalset import present
 from flows.evaluate import report as evaluation_report
-from flows.evaluate.catalogue import scorer_of
-from flows.evaluate.compare import compare, pair
-from flows.evaluate.evaluation import Plan, comparison_of, journal_path
-from flows.evaluate.items import read_items
-from flows.evaluate.journal import Journal
-from flows.evaluate.power import refuse_impossible
-from flows.evaluate.runner import Role, run
+from flows.evaluate.compare import pair
+from flows.evaluate.evaluation import Plan, comparison_of, eval_set, measure, newest
 from flows.evaluate.selftest import flip_rates
 from flows.promote import variants
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
-from flows.run import latest
 from schemas.errors import FlywheelError, UsageError
 from schemas.events import Candidate
-from schemas.records import Comparison, Score, content_hash
+from schemas.records import Score, content_hash
 from schemas.settings import Settings
 from streams.lake import Lake
 from streams.lake.query import read
@@ -80,8 +73,10 @@ def gate_command(
         return
     settings: Settings = context.obj
     try:
-        plan = _plan(settings, candidate, champion, dataset)
-        comparison = _measure(plan, settings)
+        lake = lake_of(settings)
+        plan = _plan(lake, settings, candidate, champion, dataset)
+        name = content_hash([plan.candidate, plan.champion, plan.dataset_version])[:32]
+        _, comparison = measure(lake, plan, settings, name)
         verdict = decide(comparison, settings.gate)
         text = f"{markdown(verdict, plan.candidate, plan.champion)}\n{evaluation_report.markdown(comparison)}\n"
         if junit_file:
@@ -109,7 +104,7 @@ def selftest(
     """How often the configured gate errs between two equal models on this eval set. Asks no model anything."""
     settings: Settings = context.obj
     lake = lake_of(settings)
-    name = evaluation or _newest(lake, settings.application)
+    name = evaluation or newest(lake, settings.application)
     paired = pair(_scores(lake, name))
     rates = flip_rates(paired, comparison_of(lake, name), settings.gate, decide, repeats, seed)
     if as_json:
@@ -148,29 +143,21 @@ def ab(
         console.print(f"[bold red]the arms' sizes do not fit a share of {share}[/]: do not believe the difference")
 
 
-def _plan(settings: Settings, candidate: str, champion: str, dataset: str) -> Plan:
-    lake = lake_of(settings)
+def _plan(lake: Lake, settings: Settings, candidate: str, champion: str, dataset: str) -> Plan:
     if not candidate:
         raise UsageError("--candidate is missing: the id of a registered candidate, or MODEL@URL")
     registry = ledger.fold(lake, settings.application)
     serving = _who(champion, registry) if champion else registry.champion
     if serving is None:
         raise UsageError("nobody serves yet: name the model to compare with by --champion MODEL@URL")
-    return Plan(_who(candidate, registry), serving, *_eval_set(lake, settings, dataset))
+    return Plan(_who(candidate, registry), serving, *(_folder(dataset) if dataset else eval_set(lake, settings)))
 
 
-def _eval_set(lake: Lake, settings: Settings, dataset: str) -> tuple[str, Path, dict[str, str]]:
-    """Version, folder and recorded sums: of the folder named, else of the present eval set."""
-    if dataset:
-        folder = Path(dataset)
-        sums = {str(f.relative_to(folder)): sha256(f.read_bytes()).hexdigest() for f in folder.glob("data/*.parquet")}
-        return content_hash(sums)[:32], folder, sums
-    row = present(lake, settings.application)
-    if row is None:
-        raise UsageError(f"{settings.application} has no eval set yet: name a folder by --dataset")
-    files = msgspec.json.decode(row["manifest"]).get("files", {})
-    sums = {path: entry["sha256"] if isinstance(entry, dict) else entry for path, entry in files.items()}
-    return row["version"], settings.datasets_path / row["path"], sums
+def _folder(dataset: str) -> tuple[str, Path, dict[str, str]]:
+    """Version, folder and sums of an eval set that no lake knows."""
+    folder = Path(dataset)
+    sums = {str(f.relative_to(folder)): sha256(f.read_bytes()).hexdigest() for f in folder.glob("data/*.parquet")}
+    return content_hash(sums)[:32], folder, sums
 
 
 def _who(text: str, registry: ledger.Registry) -> Candidate:
@@ -178,23 +165,6 @@ def _who(text: str, registry: ledger.Registry) -> Candidate:
     return candidate_of(model, endpoint, None, None, "{}") if at else registry.candidate(text)
 
 
-def _measure(plan: Plan, settings: Settings) -> Comparison:
-    items = read_items(plan.folder, plan.sha256)
-    refuse_impossible(items, settings.gate)
-    models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
-    with Journal(journal_path(settings.home_path, plan, settings.evaluate)) as journal:
-        scores = run(items, models, settings.evaluate, scorer_of(settings.evaluate), journal)
-    name = content_hash([plan.candidate, plan.champion, plan.dataset_version])[:32]
-    return compare(scores, plan.candidate, plan.champion, plan.dataset_version, name, settings.gate)
-
-
 def _scores(lake: Lake, evaluation_id: str) -> list[Score]:
     rows = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
     return [msgspec.convert(row, Score) for row in rows]
-
-
-def _newest(lake: Lake, application: str) -> str:
-    found = latest(lake, "evaluate", application)
-    if found is None:
-        raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
-    return str(found["run_id"])

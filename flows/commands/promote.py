@@ -13,14 +13,13 @@ from rich.markdown import Markdown
 from flows.commands.candidate import AsJson
 from flows.commands.shared import announce_or_say, identity, print_json, tell_later
 from flows.context import lake_of
+from flows.evaluate.evaluation import newest
 from flows.promote.decide import Approval, promote
 from flows.promote.report import markdown
-from flows.run import latest
 from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import Verdict
 from schemas.settings import Settings
-from streams.lake import Lake
 
 
 def promote_command(
@@ -36,7 +35,7 @@ def promote_command(
     settings: Settings = context.obj
     lake = lake_of(settings)
     approval = _approval(approve, reject, reviewer, comment)
-    name = evaluation or _newest(lake, settings.application)
+    name = evaluation or newest(lake, settings.application)
     summary = promote(lake, settings, datetime.now(UTC), name, tell_later, approval)
     announce_or_say(lake, settings)
     if as_json:
@@ -52,13 +51,6 @@ def _approval(approve: bool, reject: bool, reviewer: str, comment: str) -> Appro
         return None
     word: Literal["promote", "reject"] = "promote" if approve else "reject"
     return Approval(word, reviewer or identity(), comment)
-
-
-def _newest(lake: Lake, application: str) -> str:
-    run = latest(lake, "evaluate", application)
-    if run is None:
-        raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
-    return str(run["run_id"])
 
 
 def _show(summary: dict[str, Any], settings: Settings) -> None:

@@ -279,7 +279,10 @@ def _item_lists(scores: Sequence[Score], pass_score: float) -> tuple[tuple[str, 
 
 
 def _guards(scores: Sequence[Score], alpha: float) -> dict[str, dict[str, float | None]]:
-    """Latency, time to first token and cost of the candidate over the champion's, with bounds at 1 - 2 alpha."""
+    """Latency, time to first token and cost of the candidate over the champion's, with bounds at 1 - 2 alpha.
+
+    A measured value that is no number is counted as `unusable`: there is none that we measure ourselves.
+    """
     measures = {name: _measure(scores, name, alpha) for name in ("duration_ms", "time_to_first_chunk_ms", "cost_usd")}
     return {name: measure for name, measure in measures.items() if measure}
 
@@ -287,14 +290,20 @@ def _guards(scores: Sequence[Score], alpha: float) -> dict[str, dict[str, float 
 def _measure(scores: Sequence[Score], name: str, alpha: float) -> dict[str, float | None]:
     sides: dict[str, dict[str, list[float]]] = {"champion": defaultdict(list), "candidate": defaultdict(list)}
     units: dict[str, str] = {}
+    unusable = 0
     for score in scores:
         value = getattr(score, name)
-        if value is not None and np.isfinite(value) and value > 0 and score.unscored is None:
+        if value is None or score.unscored is not None:
+            continue
+        if not np.isfinite(value) or value < 0:
+            unusable += 1
+        elif value > 0:
             sides[score.role][score.item_id].append(value)
             units[score.item_id] = score.unit or f"item:{score.item_id}"
+    broken = {"unusable": float(unusable)} if unusable else {}
     items = sorted(sides["champion"].keys() & sides["candidate"].keys())
     if len(items) < 2:
-        return {}
+        return dict(broken)
     champion = np.array([_mean(sides["champion"][item]) for item in items])
     candidate = np.array([_mean(sides["candidate"][item]) for item in items])
     codes = np.unique([units[item] for item in items], return_inverse=True)[1]
@@ -307,6 +316,7 @@ def _measure(scores: Sequence[Score], name: str, alpha: float) -> dict[str, floa
         "ratio": ratio,
         "ratio_low": low,
         "ratio_high": high,
+        **broken,
     }
 
 

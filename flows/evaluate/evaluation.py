@@ -23,9 +23,9 @@ from flows.evaluate.items import read_items
 from flows.evaluate.journal import Journal
 from flows.evaluate.labels import Question, fingerprint, known, questions
 from flows.evaluate.power import refuse_impossible
-from flows.evaluate.runner import Progress, run
+from flows.evaluate.runner import Progress, Role, run
 from flows.ledger import Registry, fold
-from flows.run import Run, begin, finish, finished, runs
+from flows.run import Run, begin, finish, finished, latest, runs
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate, to_json
 from schemas.records import Comparison, Score
@@ -78,17 +78,34 @@ def evaluate(
     )
     if summary := finished(lake, run_of):
         return summary
-    scores = _ask(plan, settings, watch)
-    comparison = compare(
-        scores,
-        plan.candidate,
-        plan.champion,
-        plan.dataset_version,
-        run_of.run_id,
-        settings.gate,
-        known(lake, scores) if is_judged([how.scorer]) else (),
-    )
+    scores, comparison = measure(lake, plan, settings, run_of.run_id, watch)
     return _publish(lake, run_of, settings, scores, comparison)
+
+
+def measure(
+    lake: Lake, plan: Plan, settings: Settings, evaluation_id: str, watch: Callable[[Progress], None] | None = None
+) -> tuple[list[Score], Comparison]:
+    """Ask both models what was not asked yet, score the answers, compare: by people's labels too, where a judge scores.
+
+    Raises SettingsError for a gate that could not pass whatever is answered, before anything is asked.
+    """
+    items = read_items(plan.folder, plan.sha256)
+    refuse_impossible(items, settings.gate)
+    how = settings.evaluate
+    models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
+    with Journal(_journal_path(settings.home_path, plan, how)) as journal:
+        scores = run(items, models, how, scorer_of(how), journal, watch)
+    labels = known(lake, scores) if is_judged([how.scorer]) else ()
+    compared = plan.candidate, plan.champion, plan.dataset_version
+    return scores, compare(scores, *compared, evaluation_id, settings.gate, labels)
+
+
+def newest(lake: Lake, application: str) -> str:
+    """The id of the newest finished evaluation. Raises UsageError where there is none."""
+    found = latest(lake, "evaluate", application)
+    if found is None:
+        raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
+    return str(found["run_id"])
 
 
 def comparison_of(lake: Lake, evaluation_id: str) -> Comparison:
@@ -111,7 +128,15 @@ def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> 
     return questions(scores, read_items(folder, sha256), settings.evaluate.rubric, count, evaluation_id)
 
 
-def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
+def eval_set(lake: Lake, settings: Settings) -> tuple[str, Path, dict[str, str]]:
+    """Version, folder and recorded sums of the present eval set. Raises NotEnoughData where there is none."""
+    row = present(lake, settings.application)
+    if row is None:
+        raise NotEnoughData(f"{settings.application} has no eval set yet: `flywheel dataset build`")
+    return row["version"], *_place(settings, row)
+
+
+def _journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
     """Where the answers of an evaluation are kept."""
     pair = "all" if how.share_answers else f"{plan.candidate.id}-{plan.champion.id}"
     name = hashlib.sha256(pair.encode()).hexdigest()[:16]
@@ -135,8 +160,7 @@ def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
     if registry.champion is None:
         raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
     candidate = registry.candidate(candidate_id) if candidate_id else _pending(registry)
-    row = _eval_set(lake, settings.application)
-    return Plan(candidate, registry.champion, row["version"], *_place(settings, row))
+    return Plan(candidate, registry.champion, *eval_set(lake, settings))
 
 
 def _place(settings: Settings, row: dict[str, Any]) -> tuple[Path, dict[str, str]]:
@@ -151,22 +175,6 @@ def _pending(registry: Registry) -> Candidate:
     if not waiting:
         raise NotEnoughData(f"{registry.application} has no candidate that waits: `flywheel candidate add`")
     return waiting[-1]
-
-
-def _eval_set(lake: Lake, application: str) -> dict[str, Any]:
-    row = present(lake, application)
-    if row is None:
-        raise NotEnoughData(f"{application} has no eval set yet: `flywheel dataset build`")
-    return row
-
-
-def _ask(plan: Plan, settings: Settings, watch: Callable[[Progress], None] | None) -> list[Score]:
-    items = read_items(plan.folder, plan.sha256)
-    refuse_impossible(items, settings.gate)
-    scorer = scorer_of(settings.evaluate)
-    with Journal(journal_path(settings.home_path, plan, settings.evaluate)) as journal:
-        models = {"candidate": plan.candidate, "champion": plan.champion}
-        return run(items, models, settings.evaluate, scorer, journal, watch)  # type: ignore[arg-type]
 
 
 def _publish(

@@ -191,6 +191,10 @@ def _guards(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
     limits = {"duration_ms": gate.max_latency_ratio, "cost_usd": gate.max_cost_ratio}
     for name, limit in limits.items():
         guard = comparison.guards.get(name, {})
+        if unusable := guard.get("unusable"):
+            yield Finding(
+                "inconclusive", _WORDS[name], f"{_WORDS[name]}: {unusable:.0f} measured values are no numbers"
+            )
         ratio, low, high = guard.get("ratio"), guard.get("ratio_low"), guard.get("ratio_high")
         if ratio is None or low is None or high is None:
             continue

@@ -115,6 +115,57 @@ def test_no_answer_however_strange_promotes(gate: Ask, bench: Bench, reply: Call
     assert result.exit_code == 2, result.output
 
 
+def judged(bench: Bench, monkeypatch: pytest.MonkeyPatch, say: Callable[[dict[str, Any]], str]) -> None:
+    """Scores come from a judge behind the same endpoint; `say(question)` is its opinion."""
+
+    def reply(body: dict[str, Any]) -> Reply:
+        return say(json.loads(body["messages"][-1]["content"])) if body["model"] == "judge" else bench.answer(body)
+
+    bench.endpoint.reply = reply
+    for name, value in {"SCORER": "judge", "JUDGE_ENDPOINT": bench.endpoint.url, "JUDGE_MODEL": "judge"}.items():
+        monkeypatch.setenv(f"FLYWHEEL_EVALUATE_{name}", value)
+
+
+@pytest.mark.parametrize(
+    "said", ["pass", '{"grade": "pass"}', "[" * 10_000, "", "\u0000", '{"token": 1, "grade": true}']
+)
+def test_a_judge_that_answers_nonsense_promotes_nobody(
+    gate: Ask, bench: Bench, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """What is not the one form of a verdict is no score, for either model."""
+    judged(bench, monkeypatch, lambda _: said)
+    result = gate("--candidate", at(bench, "new"))
+
+    assert result.exit_code == 2, result.output
+    assert "judge_" in result.output
+
+
+def test_a_judge_decides_in_a_pipeline_once_people_have_measured_it(
+    gate: Ask, bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """[gate, evaluate, label, gate]: inconclusive without labels, then what people and judge say together."""
+    judged(
+        bench,
+        monkeypatch,
+        lambda asked: json.dumps({"token": asked["token"], "grade": "fail" if "no idea" in asked["reply"] else "pass"}),
+    )
+    words = ("--candidate", at(bench, "new"))
+    before = gate(*words, items=120)
+    env = {**QUICK, "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root}
+    flywheel = CliRunner(env=env)
+    evaluation = json.loads(flywheel.invoke(app, ["evaluate", "--json"]).stdout)["evaluation_id"]
+    file = tmp_path / "answers.jsonl"
+    flywheel.invoke(app, ["labels", "export", evaluation, str(file), "--items", "110"])
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    filled = [{**line, "score": float("no idea" not in line["reply"])} for line in lines]
+    file.write_text("".join(json.dumps(line) + "\n" for line in filled))
+    flywheel.invoke(app, ["labels", "import", str(file), "--by", "ann"])
+    after = flywheel.invoke(app, ["gate", *words])
+
+    assert (before.exit_code, after.exit_code) == (2, 0), after.output
+    assert "people labelled" in before.output
+
+
 @pytest.mark.parametrize("items", [1, 3])
 def test_a_few_items_prove_nothing(gate: Ask, bench: Bench, items: int) -> None:
     """However well it does on them, a handful of items is not enough."""

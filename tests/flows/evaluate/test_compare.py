@@ -185,4 +185,5 @@ def test_latency_and_cost_are_compared_where_they_were_measured() -> None:
     assert guards["duration_ms"]["ratio"] == pytest.approx(3, rel=0.05)
     assert guards["duration_ms"]["ratio_low"] > 2.8  # type: ignore[operator]
     assert guards["cost_usd"]["ratio"] == pytest.approx(3)
+    assert guards["duration_ms"]["unusable"] == 2
     assert "time_to_first_chunk_ms" not in guards

@@ -160,6 +160,17 @@ def test_latency_and_cost_have_limits(metric: str, low: float, high: float, expe
     assert verdict(GOOD, guards=guards).verdict == expected
 
 
+@pytest.mark.parametrize(
+    "guard", [{"unusable": 3.0}, {"ratio": 1.0, "ratio_low": 0.9, "ratio_high": 1.1, "unusable": 1.0}]
+)
+def test_a_latency_that_is_no_number_promotes_nobody(guard: dict[str, float]) -> None:
+    """Who cannot measure cannot say that nothing became slower."""
+    found = verdict(GOOD, guards={"duration_ms": guard})
+
+    assert found.verdict == "inconclusive"
+    assert "measured values are no numbers" in found.reasons[0]
+
+
 def test_an_inconclusive_verdict_says_what_is_missing() -> None:
     """Whoever is told "not enough evidence" is told how much would be."""
     gain = verdict({"difference": 0.025}).reasons[0]
