@@ -51,7 +51,7 @@ class Paired(Struct, frozen=True):
     def binary(self) -> bool:
         """Whether every score is 0 or 1, so that the tests for counts apply."""
         both = np.concatenate([self.champion, self.candidate])
-        return bool(np.isin(both[np.isfinite(both)], (0.0, 1.0)).all())
+        return bool(((both == 0) | (both == 1) | np.isnan(both)).all())
 
 
 def compare(
@@ -126,20 +126,23 @@ def differences(
     `said` are the differences by people's labels, item by item (NaN where there are none), for scores of a judge.
     """
     everything = np.ones(len(paired.items), bool)
-    overall = _difference(paired, everything, said, "", gate, _Levels(gate.margin, gate.level, gate.level))
+    binary = paired.binary
+    overall = _difference(paired, everything, said, "", gate, _How(binary, gate.margin, gate.level, gate.level))
     sizes = np.bincount(paired.slices[paired.scored & (paired.slices >= 0)], minlength=len(paired.slice_names))
     family = 1 + int((sizes >= gate.min_slice_items).sum())
-    levels = _Levels(gate.slice_margin, gate.alpha, gate.level / family)
+    how = _How(binary, gate.slice_margin, gate.alpha, gate.level / family)
     slices = tuple(
-        _difference(paired, paired.slices == code, said, name, gate, levels)
+        _difference(paired, paired.slices == code, said, name, gate, how)
         for code, name in enumerate(paired.slice_names)
     )
     return overall, slices
 
 
-class _Levels(Struct, frozen=True):
-    """How one difference is tested."""
+class _How(Struct, frozen=True):
+    """How a difference is tested."""
 
+    binary: bool
+    """By counts: every score of the comparison is 0 or 1."""
     margin: float
     interval: float
     """Of the one-sided bounds that are shown: those of the test that has to pass."""
@@ -153,7 +156,7 @@ def _difference(
     said: Floats | None,
     name: str,
     gate: GateSettings,
-    levels: _Levels,
+    how: _How,
 ) -> Difference:
     """The difference over the masked items."""
     scored = mask & paired.scored
@@ -165,13 +168,13 @@ def _difference(
     estimate = cluster_mean(values, units)
     among = estimate.units
     tests = _Tests(
-        non_inferior=p_above(values, estimate, -levels.margin, paired.binary),
-        superior=p_above(values, estimate, 0.0, paired.binary),
-        harm=p_above(-values, estimate.mirrored(), 0.0, paired.binary),
+        non_inferior=p_above(values, estimate, -how.margin, how.binary),
+        superior=p_above(values, estimate, 0.0, how.binary),
+        harm=p_above(-values, estimate.mirrored(), 0.0, how.binary),
     )
     if said is not None:
-        estimate, tests = _corrected(values, said[scored], units, levels.margin, gate.min_items, (estimate, tests))
-    low, high = estimate.interval(levels.interval)
+        estimate, tests = _corrected(values, said[scored], units, how.margin, gate.min_items, (estimate, tests))
+    low, high = estimate.interval(how.interval)
     measurable = estimate.se > 0 and estimate.units > 1
     return Difference(
         slice=name,
@@ -189,8 +192,8 @@ def _difference(
         losses=int((values < 0).sum()),
         ties=int((values == 0).sum()),
         unscored=missing,
-        minimum_detectable=minimum_detectable(estimate, levels.detect) if measurable else None,
-        items_needed=items_needed(len(values), estimate.se, levels.margin, gate.alpha) if measurable else None,
+        minimum_detectable=minimum_detectable(estimate, how.detect) if measurable else None,
+        items_needed=items_needed(len(values), estimate.se, how.margin, gate.alpha) if measurable else None,
     )
 
 
