@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flows import escape
 from schemas.records import Comparison, Difference
 
 LISTED = 20
@@ -14,7 +15,7 @@ def markdown(comparison: Comparison) -> str:
     """Overall, slice by slice, guards, and the items that changed. Names made by users are escaped."""
     candidate, champion = comparison.candidate, comparison.champion
     who = (
-        f"Candidate `{_code(candidate.model)}` ({candidate.id}) against champion `{_code(champion.model)}` "
+        f"Candidate `{escape.code(candidate.model)}` ({candidate.id}) against champion `{escape.code(champion.model)}` "
         f"({champion.id}) on eval set {comparison.dataset_version}; evaluation {comparison.evaluation_id}."
     )
     return "\n".join([who, "", *_table(comparison), *_guards(comparison), "", *_changes(comparison)])
@@ -47,12 +48,12 @@ def _changes(comparison: Comparison) -> Iterator[str]:
     yield from _items("Regressed", comparison.regressed)
     yield from _items("Flaky", comparison.flaky)
     yield f"Still failing: {len(comparison.still_failing)}."
-    yield from (f"\nNote: {_text(note)}" for note in comparison.notes)
+    yield from (f"\nNote: {escape.text(note)}" for note in comparison.notes)
 
 
 def _row(difference: Difference) -> str:
     cells = (
-        f"**{_text(difference.slice) or 'all items'}**",
+        f"**{escape.text(difference.slice) or 'all items'}**",
         difference.items,
         _share(difference.champion),
         _share(difference.candidate),
@@ -77,7 +78,7 @@ def _guards(comparison: Comparison) -> Iterator[str]:
 def _items(title: str, items: tuple[str, ...]) -> Iterator[str]:
     if items:
         more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-        yield f"{title} ({len(items)}): {', '.join(f'`{_code(item)}`' for item in items[:LISTED])}{more}.\n"
+        yield f"{title} ({len(items)}): {', '.join(f'`{escape.code(item)}`' for item in items[:LISTED])}{more}.\n"
 
 
 def _share(value: float | None, sign: bool = False) -> str:
@@ -89,16 +90,3 @@ def _interval(difference: Difference) -> str:
     if difference.low is None or difference.high is None:
         return "–"
     return f"{_share(max(difference.low, -1.0), sign=True)} to {_share(min(difference.high, 1.0), sign=True)}"
-
-
-def _text(value: str) -> str:
-    return "".join(f"\\{char}" if char in r"\`*_{}[]()#+!|<>~" else char for char in _plain(value))
-
-
-def _code(value: str) -> str:
-    return _plain(value).replace("`", "'").replace("|", "/")
-
-
-def _plain(value: str) -> str:
-    """On one line and without control characters: a terminal obeys them."""
-    return " ".join("".join(char if char.isprintable() else " " for char in value).split())

@@ -6,19 +6,28 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from flows import escape
 from flows.promote.gate import Finding
 from schemas.events import Candidate
 from schemas.records import Verdict
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|<>~])")
 
 
 def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate) -> str:
     """The verdict first, then every reason, those that decided it at the top. Names made by users are escaped."""
-    who = f"Candidate {_text(candidate.model)} ({candidate.id}) against {_text(champion.model)} ({champion.id})"
-    reasons = [f"{n}. {_text(reason)}" for n, reason in enumerate(verdict.reasons, 1)]
-    return "\n".join([f"## Verdict: {verdict.verdict}", "", f"{who}, policy `{verdict.policy}`.", "", *reasons, ""])
+    names = [f"{escape.text(model.model)} ({model.id})" for model in (candidate, champion)]
+    reasons = [f"{n}. {escape.text(reason)}" for n, reason in enumerate(verdict.reasons, 1)]
+    return "\n".join(
+        [
+            f"## Verdict: {verdict.verdict}",
+            "",
+            f"Candidate {' against '.join(names)}, policy `{verdict.policy}`.",
+            "",
+            *reasons,
+            "",
+        ]
+    )
 
 
 def junit(findings: Sequence[Finding]) -> str:
@@ -33,10 +42,6 @@ def junit(findings: Sequence[Finding]) -> str:
         else:
             ElementTree.SubElement(case, "system-out").text = _clean(finding.reason)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _text(value: str) -> str:
-    return _MARKUP.sub(r"\\\1", " ".join(value.split()))
 
 
 def _clean(value: str) -> str:

@@ -155,10 +155,12 @@ def test_junit_is_well_formed_whatever_names_contain() -> None:
 
 
 def test_markdown_of_a_verdict_escapes_names_made_by_users() -> None:
-    """A model called like a picture shows no picture."""
+    """A model called like a picture shows no picture, and no name speaks to the terminal."""
     model = make_candidate("![x](http://evil/x.png)", "http://127.0.0.1:1/v1")
-    text = markdown(Verdict("block", ("slice **a**: worse",), "better"), model, model)
+    text = markdown(Verdict("block", ("slice **a**: worse\n\x1b[2J\u202e",), "better"), model, model)
 
     assert text.startswith("## Verdict: block")
     assert "![x]" not in text
     assert r"\*\*a\*\*" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
