@@ -99,6 +99,13 @@ def test_foreign_libraries_enter_by_their_door(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_is_unpickled(path: Path) -> None:
+    """What these libraries read can run code: no file of ours is in their forms."""
+    runs_code = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch", "yaml"}
+    assert not [module for module, _ in imports(path) if module.split(".")[0] in runs_code]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_our_own_modules_are_imported_at_the_top(path: Path) -> None:
     """An import inside a function hides a cycle; ours have none to hide."""
     assert not [m for m, inside in imports(path) if inside and ours(m)]

@@ -16,6 +16,11 @@ from yarl import URL
 
 from schemas.errors import EndpointError
 
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given to machines of the internet (RFC 4291 §2.4)."""
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""Where networks without IPv4 see it (RFC 6052): the last 32 bits are the address."""
+
 
 def check_url(endpoint: str, declared: Iterable[str]) -> URL:
     """The base URL of an endpoint, if it may be called.
@@ -45,13 +50,23 @@ def check_address(host: str, address: str, declared: Iterable[str]) -> None:
         if address.replace(".", "").isdigit():  # `2130706433` is 127.0.0.1, and no client asks a resolver about it
             raise EndpointError(f"{host}: write the address as four numbers with points between") from error
         return  # a name: the resolver checks what it stands for
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    if not found.is_global:
+    if not _is_public(found):
         raise EndpointError(
             f"{host} is {address}, not a public address. If it is yours, add {host!r} to the setting "
             f"evaluate.private_endpoints."
         )
+
+
+def _is_public(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is a machine of the open internet. An IPv6 address that stands for an IPv4 one is judged as that."""
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is None and found not in GLOBAL_UNICAST:
+            return False
+        found = inner or found
+    return found.is_global and not found.is_multicast
 
 
 class CheckedResolver(AbstractResolver):

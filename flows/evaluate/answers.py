@@ -97,7 +97,7 @@ class Stream:
     """A streamed answer (server-sent events) put together chunk by chunk."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._text: list[str] = []
         self._calls: dict[int, dict[str, Any]] = {}
         self._usage: Any = None
@@ -109,10 +109,13 @@ class Stream:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes, cut anywhere."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest += chunk
+        if b"\n" not in chunk:  # looked for in the new bytes alone: a line may be long, and come byte by byte
+            return
+        *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
-                self._event(line[5:].strip())
+                self._event(bytes(line[5:].strip()))
 
     def answer(self) -> Answer:
         """The whole answer, once no more bytes come."""

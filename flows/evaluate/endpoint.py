@@ -164,7 +164,17 @@ class Client:
                 await self._stopping.wait()
 
     async def _try(self, request: Request) -> tuple[Answer, float | None]:
-        """The answer to one sending, and the seconds after which the server wants to be asked again, if it says so."""
+        """The answer to one sending, and the seconds after which the server wants to be asked again, if it says so.
+
+        What was seen of a bad answer is kept for people; a key that the server repeats in it is not.
+        """
+        answer, later = await self._send(request)
+        key = self._keys.get(request.url)
+        if key and answer.detail:
+            answer = msgspec.structs.replace(answer, detail=without(key, answer.detail))
+        return answer, later
+
+    async def _send(self, request: Request) -> tuple[Answer, float | None]:
         begin = time.perf_counter()
         try:
             async with self._session.post(
@@ -214,6 +224,13 @@ class Client:
         answer = stream.answer() if stream else parse(b"".join(body))
         duration = 1000 * (time.perf_counter() - begin)
         return msgspec.structs.replace(answer, duration_ms=duration, time_to_first_chunk_ms=first)
+
+
+def without(key: str, seen: str) -> str:
+    """What was seen, but for the key, and for a beginning of it where the text was cut."""
+    seen = seen.replace(key, "***")
+    cut = next((n for n in range(len(key) - 1, 3, -1) if seen.endswith(key[:n])), 0)
+    return seen[:-cut] + "***" if cut else seen
 
 
 def _refused(status: int, excerpt: str) -> Answer:

@@ -93,7 +93,7 @@ def measure(
     refuse_impossible(items, settings.gate)
     how = settings.evaluate
     models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
-    with Journal(_journal_path(settings.home_path, plan, how)) as journal:
+    with Journal(journal_path(settings.home_path, plan, how)) as journal:
         scores = run(items, models, how, scorer_of(how), journal, watch)
     labels = known(lake, scores) if is_judged([how.scorer]) else ()
     compared = plan.candidate, plan.champion, plan.dataset_version
@@ -136,7 +136,7 @@ def eval_set(lake: Lake, settings: Settings) -> tuple[str, Path, dict[str, str]]
     return row["version"], *_place(settings, row)
 
 
-def _journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
+def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
     """Where the answers of an evaluation are kept."""
     pair = "all" if how.share_answers else f"{plan.candidate.id}-{plan.champion.id}"
     name = hashlib.sha256(pair.encode()).hexdigest()[:16]

@@ -28,6 +28,16 @@ async def resolve(name: str, declared: list[str]) -> list[ResolveResult]:
         "http://[::ffff:10.0.0.1]/v1",
         "http://[fd00::1]/v1",
         "http://[2002:a00:1::]/v1",
+        "http://[64:ff9b::a00:1]/v1",
+        "http://[64:ff9b::a9fe:a9fe]/v1",
+        "http://[64:ff9b:1::a00:1]/v1",
+        "http://[::a00:1]/v1",
+        "http://[::ffff:0:a00:1]/v1",
+        "http://[2001:0:a00:1::1]/v1",
+        "http://[fec0::1]/v1",
+        "http://[fe80::1]/v1",
+        "http://[ff02::1]/v1",
+        "http://224.0.0.1/v1",
         "http://2130706433/v1",
         "http://127.1/v1",
         "http://0177.0.0.1./v1",
@@ -59,6 +69,7 @@ def test_declared_hosts_and_public_addresses_pass() -> None:
     assert check_url("http://127.0.0.1:8000/v1", ("127.0.0.1",)).port == 8000
     assert check_url("https://8.8.8.8/v1", ()).host == "8.8.8.8"
     assert check_url("http://[2606:4700::1111]/v1", ()).scheme == "http"
+    assert check_url("http://[64:ff9b::808:808]/v1", ()).scheme == "http"
     assert asyncio.run(resolve("localhost", ["localhost"]))
 
 

@@ -124,6 +124,17 @@ def test_a_stream_may_be_cut_anywhere(cuts: list[int]) -> None:
     assert answer.tool_calls == ({"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},)
 
 
+def test_a_long_line_byte_by_byte_is_read_once() -> None:
+    """A hostile server sends a line of a megabyte in single bytes: the work grows with the bytes, not their square."""
+    stream = Stream()
+    stream.feed(b'data: {"choices": [{"delta": {"content": "')
+    for _ in range(1_000_000):
+        stream.feed(b"x")
+    stream.feed(b'"}}]}\n\ndata: [DONE]\n')
+
+    assert len(stream.answer().text) == 1_000_000
+
+
 def test_the_first_token_is_the_first_text() -> None:
     """An opening event without text is not the first token."""
     stream = Stream()

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from flows.evaluate.answers import Answer
-from flows.evaluate.endpoint import Client, Request, _retry_after, make_request
+from flows.evaluate.endpoint import Client, Request, _retry_after, make_request, without
 from schemas.events import Candidate
 from schemas.records import make_candidate
 from schemas.settings import EvaluateSettings
@@ -134,6 +134,21 @@ def test_what_cannot_pass_is_tried_once(endpoint: Any, quick: EvaluateSettings, 
     (answer,) = ask(msgspec.structs.replace(quick, max_response_bytes=1000), endpoint.candidate())
 
     assert (answer.unscored, len(endpoint.seen)) == (reason, 1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "kept"),
+    [
+        ("key sk-secret-1 is wrong", "key *** is wrong"),
+        ("key sk-secr", "key ***"),
+        ("key sk-secret-1, sk-se", "key ***, ***"),
+        ("no key", "no key"),
+        ("", ""),
+    ],
+)
+def test_a_key_is_taken_out_of_what_was_seen(seen: str, kept: str) -> None:
+    """Whole, or the beginning of it where an excerpt ends."""
+    assert without("sk-secret-1", seen) == kept
 
 
 def test_a_compressed_answer_is_not_unpacked(endpoint: Any, quick: EvaluateSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from flows import ledger
-from flows.evaluate.evaluation import comparison_of, evaluate
+from flows.evaluate.evaluation import Plan, comparison_of, evaluate, journal_path
 from flows.evaluate.report import markdown, rows
 from schemas.errors import EndpointError, FileDamaged, NotEnoughData, UsageError
 from schemas.records import make_candidate
@@ -181,6 +182,30 @@ def test_no_key_is_stored(bench: Any) -> None:
     files = [path for path in bench.settings.home_path.rglob("*") if path.is_file()]
     assert len(files) > 3
     assert not [path for path in files if b"sk-" in path.read_bytes()]
+
+
+def test_a_key_that_a_server_repeats_is_not_stored(bench: Any) -> None:
+    """An error that quotes the key, as some do, is kept without it."""
+    bench.freeze(2)
+    bench.enlist()
+    how = msgspec.structs.replace(bench.settings.evaluate, api_keys={bench.endpoint.url: "sk-secret"})
+    bench.endpoint.reply = lambda _: web.Response(status=401, text="Incorrect API key provided: sk-secret")
+
+    evaluate(bench.lake, msgspec.structs.replace(bench.settings, evaluate=how), bench.as_of)
+
+    outputs = {row["output"] for row in read(bench.lake, "scores").to_pylist()}
+    assert outputs == {"HTTP 401: Incorrect API key provided: ***"}
+
+
+@pytest.mark.parametrize("name", ["../../etc", "..\\..\\x", "%2e%2e%2f", "a/b", "CON", "\x00", "x" * 5000, "=1+1"])
+def test_no_name_leads_out_of_the_data_root(bench: Any, name: str) -> None:
+    """Where answers are kept is made of hashes: a version or a candidate's id is never part of a path."""
+    old, new = bench.enlist()
+    models = (msgspec.structs.replace(model, id=name) for model in (new, old))
+    plan = Plan(*models, name, bench.settings.home_path, {})
+    path = journal_path(bench.settings.home_path, plan, bench.settings.evaluate)
+
+    assert re.fullmatch(r"answers/[0-9a-f]{16}/[0-9a-f]{16}\.jsonl", str(path.relative_to(bench.settings.home_path)))
 
 
 def test_a_forbidden_endpoint_is_refused_before_anything_is_sent(bench: Any) -> None:
