@@ -1,11 +1,13 @@
 """What our evaluation runner costs beside a bare aiohttp loop and the official client.
 
     python benchmarks/runner.py [--items 10000] [--rounds 3] [--inspect]
+    python benchmarks/runner.py --kill [--items 10000]
 
 A server of its own process answers `/v1/chat/completions` after 50 ms. Each contender is a process of its own too, and
 counts its own CPU time from the first request to the last score: the bare loop only posts and decodes; ours builds the
 requests for two models, keeps a journal on disk, scores, and makes the rows. The official client, and Inspect AI where
-asked for, are installed into a throw-away environment, given fewer calls, and compared by the call.
+asked for, are installed into a throw-away environment, given fewer calls, and compared by the call. With `--kill` ours
+is killed at half of its calls and started again, against a server that honours `Idempotency-Key`.
 """
 
 # ruff: noqa: PLC0415  each contender imports its own libraries, in a process of its own, some in another environment
@@ -19,26 +21,28 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 LATENCY_S = 0.05
 CONNECTIONS = 64
-BODY = json.dumps({
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "The answer is 42."}, "finish_reason": "stop"}
-    ],
-    "usage": {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 26},
-}).encode()  # fmt: skip
-RESPONSE = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " + str(len(BODY)).encode() + b"\r\n\r\n"
-) + BODY
+
+
+def response(text: str) -> bytes:
+    """A whole HTTP response with a completion."""
+    body = json.dumps({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 26},
+    })  # fmt: skip
+    return f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+RIGHT, WRONG = response("The answer is 42."), response("I do not know.")
 
 
 class Server(asyncio.Protocol):
@@ -58,12 +62,28 @@ class Server(asyncio.Protocol):
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]
-            asyncio.get_running_loop().call_later(LATENCY_S, self.answer)
+            asyncio.get_running_loop().call_later(LATENCY_S, self.answer, self.reply(head))
 
-    def answer(self) -> None:
-        """Send the one answer, if the client is still there."""
+    def reply(self, _head: bytes) -> bytes:
+        """What to answer to a request."""
+        return RIGHT
+
+    def answer(self, reply: bytes) -> None:
+        """Send it, if the client is still there."""
         if not self.transport.is_closing():
-            self.transport.write(RESPONSE)
+            self.transport.write(reply)
+
+
+class Counting(Server):
+    """Keeps account of what is asked: of each `Idempotency-Key`, which decides the answer, how often it came."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def reply(self, head: bytes) -> bytes:
+        """Right for every other key."""
+        key = head.split(b"idempotency-key: ")[1].split(b"\r\n")[0].decode()
+        self.asked[key] += 1
+        return RIGHT if int(key[-1], 16) % 2 else WRONG
 
 
 async def serve() -> None:
@@ -106,6 +126,14 @@ def bare(url: str, items: int) -> int:
 
 def ours(url: str, items: int) -> int:
     """The runner as `flywheel evaluate` calls it."""
+    with tempfile.TemporaryDirectory() as folder:
+        scores = scored(url, items, Path(folder) / "journal.jsonl")
+    assert all(score.score == 1.0 for score in scores)
+    return len(scores)
+
+
+def scored(url: str, items: int, path: Path) -> list[Any]:
+    """The scores of two models on some items, by way of a journal."""
     from flows.evaluate.catalogue import scorer_of
     from flows.evaluate.journal import Journal
     from flows.evaluate.runner import run
@@ -115,11 +143,8 @@ def ours(url: str, items: int) -> int:
     settings = EvaluateSettings(connections=CONNECTIONS)
     rows = [Item(f"item-{n}", tuple(question(n)), "the answer is 42", unit=f"user-{n}") for n in range(items)]
     models = {"candidate": make_candidate("a", url), "champion": make_candidate("b", url)}
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.jsonl") as journal:
-        scores = run(rows, models, settings, scorer_of(settings), journal)
-        assert len(journal) == 2 * items
-    assert all(score.score == 1.0 for score in scores)
-    return len(scores)
+    with Journal(path) as journal:
+        return run(rows, models, settings, scorer_of(settings), journal)
 
 
 def openai(url: str, items: int) -> int:
@@ -198,18 +223,65 @@ def environment(folder: str, packages: list[str]) -> str | None:
     return f"{folder}/bin/python"
 
 
+def table(url: str, items: int, journal: str) -> None:
+    """Print a hash of all scores, without the time that each answer took."""
+    import hashlib
+
+    import msgspec
+
+    rows = [msgspec.structs.replace(score, duration_ms=None) for score in scored(url, items, Path(journal))]
+    print(hashlib.sha256(msgspec.json.encode(rows)).hexdigest())
+
+
+def kill(items: int) -> None:
+    """[run, KILL -9 at half, run] against [run in peace]: what was asked twice, what paid twice, which table."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    served = asyncio.run_coroutine_threadsafe(loop.create_server(Counting, "127.0.0.1", 0, backlog=1024), loop).result()
+    url = f"http://127.0.0.1:{served.sockets[0].getsockname()[1]}/v1"
+    with tempfile.TemporaryDirectory() as folder:
+
+        def start(journal: Path) -> subprocess.Popen[str]:
+            command = [sys.executable, __file__, "--table", str(journal), "--url", url, "--items", str(items)]
+            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+
+        broken, peace = Path(folder) / "broken.jsonl", Path(folder) / "peace.jsonl"
+        child = start(broken)
+        while Counting.asked.total() < items:  # two models: half of the calls
+            time.sleep(0.001)
+        child.kill()
+        child.wait()
+        time.sleep(2 * LATENCY_S)
+        kept, before = broken.read_bytes().count(b"\n"), Counting.asked.copy()
+        resumed, _ = start(broken).communicate()
+        every, paid = Counting.asked.copy(), len(Counting.asked)
+        whole, _ = start(peace).communicate()
+    print(json.dumps({
+        "calls_before_the_kill": before.total(), "kept": kept, "calls_after": every.total() - before.total(),
+        "answered_calls_repeated": every.total() - before.total() - (2 * items - kept),
+        "in_flight_calls_repeated": every.total() - paid, "paid_twice": paid - 2 * items,
+        "same_table": resumed == whole != "",
+    }))  # fmt: skip
+
+
 def main() -> None:
     """Measure, print the table, and the ratios as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--inspect", action="store_true", help="compare with Inspect AI too")
+    parser.add_argument("--kill", action="store_true", help="kill our runner at half and resume it, instead")
+    parser.add_argument("--table", help=argparse.SUPPRESS)
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         asyncio.run(serve())
+    elif options.table:
+        table(options.url, options.items, options.table)
+    elif options.kill:
+        kill(options.items)
     elif options.contender:
         measure(options.contender, options.url, options.items)
     else:
