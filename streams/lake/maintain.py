@@ -120,7 +120,7 @@ def discard(lake: Lake, name: str, paths: Iterable[str]) -> None:
 def rewrite(
     lake: Lake, name: str, group: list[File], change: Callable[[pa.Table], pa.Table], note: str, *, data_change: bool
 ) -> list[str]:
-    """Replace files by one of their changed rows (for each day); the replaced paths.
+    """Replace files by one of their changed rows (for each day); the paths that are no part of the table any more.
 
     A file that another rewrite replaced meanwhile is left out. Raises FileDamaged before a damaged file could be
     rewritten under a fresh hash.
@@ -136,7 +136,9 @@ def rewrite(
         rows = change(read_files(lake, name, found))
         return write(lake, name, rows, {note: str(len(found)), "files": ",".join(sorted(wanted))})
 
-    return _replace(lake, name, still, fresh, note, data_change=data_change)
+    _replace(lake, name, still, fresh, note, data_change=data_change)
+    left = {file.path for file in files(create(lake, name))}  # asked, since an object store may lose a commit's answer
+    return [file.path for file in group if file.path not in left]
 
 
 def read_files(

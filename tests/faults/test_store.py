@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pyarrow.compute as pc
 import pytest
 
+from streams.lake.append import Span, create, land
 from streams.lake.audit import audit
-from streams.lake.maintain import compact
+from streams.lake.files import filesystem
+from streams.lake.maintain import compact, delete_rows
 from streams.lake.query import read
 from tests.faults import store
 from tests.faults.test_faults import running, send
 from tests.integration.conftest import S3, Ingest, eventually
+from tests.streams.test_lake import MARK, rows
 
 pytestmark = pytest.mark.integration
 
@@ -33,3 +37,19 @@ def test_a_store_that_fails_on_the_way_loses_and_doubles_nothing(ingest: Ingest,
     assert audit(calm).incidents == ()
     assert struck["commit"] >= 2
     assert struck.total() > struck["commit"]
+
+
+def test_what_is_erased_leaves_the_store_though_the_answer_is_lost(s3: S3) -> None:
+    """The commit was made, nobody said so: the old file is deleted all the same."""
+    bucket = s3.bucket()
+    calm = s3.lake(bucket)
+    land(calm, create(calm, "interactions"), "interactions", rows([0, 1], user="ann"), {MARK: Span(None, 2)})
+    before = calm.open("interactions").file_uris()
+    with store.hurtful(s3.url, "unanswered") as url:
+        lake = s3.lake(bucket, url, timeout=f"{store.PATIENCE_S}s")
+        gone = delete_rows(lake, "interactions", pc.field("user_id") == "ann")
+        assert store.hurt(url)["commit"] >= 1
+
+    assert len(gone) == len(before) == 1
+    assert read(calm, "interactions").num_rows == 0
+    assert not filesystem(calm, "interactions").get_file_info(gone[0]).is_file
