@@ -1,6 +1,6 @@
-"""What triage shows: its numbers as one JSON-able value, and the same as a page for people (`triage.html`).
+"""What triage shows: its numbers as one JSON-able value, as a page for people (`triage.html`), and for Prometheus.
 
-Pure; `streams/triage.py` serves both.
+Pure; `streams/triage.py` serves all three.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import Environment
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from schemas.settings import TriageSettings
 from streams.canary import Watch, is_worse
@@ -50,6 +51,20 @@ def report(
 def page(found: Mapping[str, Any]) -> str:
     """A report as HTML; every name that a producer wrote is escaped."""
     return _PAGE.render(found, moment=lambda seconds: f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}")
+
+
+def metrics(found: Mapping[str, Any]) -> str:
+    """A report in Prometheus' text format. Numbers only: no content of any event but its application and model."""
+    registry = CollectorRegistry()
+    events = Counter("flywheel_triage_events", "Events since the process started, by kind", ["kind"], registry=registry)
+    for kind, count in found["events"].items():
+        events.labels(kind).inc(count)
+    labels = Group.__struct_fields__
+    for name in ("interactions", "judged", "failed", "alarm"):
+        gauge = Gauge(f"flywheel_triage_{name}", "Over all windows that are kept", labels, registry=registry)
+        for row in found["groups"]:
+            gauge.labels(*(row[label] for label in labels)).set(row[name])
+    return generate_latest(registry).decode()
 
 
 def _row(group: Group, counts: Counts) -> dict[str, Any]:

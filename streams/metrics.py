@@ -1,6 +1,6 @@
 """What the archiver tells Prometheus. Names and numbers only: no content of any event.
 
-Triage has its own in `streams/triage.py`.
+Triage has its own in `streams/board.py`.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ class Triage:
         self.seen.on_recovery(self._recovered)
         self._serve("/", self.page)
         self._serve("/rates.json", self.rates)
+        self._serve("/metrics", self.metrics)
         self._serve("/ready", self.ready)
 
     async def join(self, stream: faust.StreamT[bytes]) -> None:
@@ -146,6 +147,10 @@ class Triage:
     def rates(self, view: faust.web.View) -> faust.web.Response:
         """The rates as JSON; docs/operations.md describes it."""
         return view.json(self.report())
+
+    def metrics(self, view: faust.web.View) -> faust.web.Response:
+        """The same for Prometheus."""
+        return view.text(board.metrics(self.report()), content_type="text/plain; version=0.0.4")
 
     def ready(self, view: faust.web.View) -> faust.web.Response:
         """200 once the tables are recovered and events are read."""

@@ -118,6 +118,8 @@ def test_rates_follow_the_events(watched: Watched) -> None:
     (row,) = [row for row in watched.report()["windows"] if row["application"] == "rates"]
     assert (row["model"], row["prompt_version"], row["variant"]) == ("bot-1", "v3", "canary")
     assert row["rate"] == pytest.approx(10 / 60)
+    labels = 'application="rates",model="bot-1",prompt_version="v3",variant="canary"'
+    assert f"flywheel_triage_failed{{{labels}}} 10.0" in (watched.get("/metrics") or b"").decode()
 
 
 def test_bad_events_are_counted_and_stop_nothing(watched: Watched) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.errors import SettingsError
 from schemas.settings import KafkaSettings, Settings, TriageSettings
+from streams import board
+from streams.rates import Counts, Group
 from streams.triage import Triage, _credentials
 
 
@@ -22,6 +25,20 @@ def test_without_a_broker_it_says_so() -> None:
     """Triage starts no broker of its own."""
     with pytest.raises(SettingsError, match="bootstrap_servers"):
         Triage(Settings())
+
+
+def test_the_rates_are_metrics_too() -> None:
+    """Prometheus reads what the page shows, whatever a producer calls its model."""
+    group = Group("bot", 'odd "name"\n\\')
+    found = board.report([(group, 0, Counts(9, 5, 2)), (group, 60, Counts(1, 1, 1))], [group], {}, {"malformed": 3},
+                         TriageSettings())  # fmt: skip
+
+    families = text_string_to_metric_families(board.metrics(found))
+    samples = {sample.name: sample for family in families for sample in family.samples}
+    assert samples["flywheel_triage_failed"].labels["model"] == group.model
+    values = {name: samples[f"flywheel_triage_{name}"].value for name in ("interactions", "judged", "failed", "alarm")}
+    assert values == {"interactions": 10, "judged": 6, "failed": 3, "alarm": 1}
+    assert samples["flywheel_triage_events_total"].value == 3
 
 
 def test_security_options_are_translated() -> None:
