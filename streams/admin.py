@@ -22,6 +22,7 @@ TIMEOUT_S = 15.0
 PAUSE_S = 0.2
 """Before a question is asked again."""
 PASSING = frozenset({
+    KafkaError._NOENT,  # noqa: SLF001 - its API: no leaders found
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,

@@ -24,6 +24,7 @@ from streams import letters
 from streams.batch import make_batch
 from streams.lake import Lake
 from streams.lake.audit import audit
+from streams.lake.maintain import compact, files
 from streams.lake.query import read
 from streams.landing import Landing
 from tests.conftest import START, event_id, feedback, interaction
@@ -152,6 +153,22 @@ def test_files_stay_few_under_late_and_doubled_events(lake: Lake) -> None:
     assert summary["compacted"]["interactions"] == 28
     assert len(lake.open("interactions").file_uris()) == 2
     assert summary["incidents"] == []
+
+
+def test_file_sizes_stay_bounded_under_late_events(lake: Lake) -> None:
+    """A third of the events comes days late: a day's files are of the size that was asked for, and no more of them."""
+    for n in range(30):
+        late = timedelta(days=3) if n % 3 == 0 else timedelta()
+        arrive(lake, INTERACTIONS, [interaction(n, time=START - late)], NOW)
+    before = [file.size for file in files(lake.open("interactions"))]
+    target = 4 * max(before)
+
+    compact(lake, "interactions", target)
+
+    after = [file.size for file in files(lake.open("interactions"))]
+    assert max(after) <= target
+    assert len(after) <= 1 + sum(before) // (target - max(before))
+    assert read(lake, "interactions").num_rows == 30
 
 
 def test_versions_that_runs_have_read_are_protected(lake: Lake) -> None:
