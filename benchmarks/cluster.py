@@ -1,7 +1,8 @@
 """How good, how fast and how steady the clusters are: `python benchmarks/cluster.py --data FILE.jsonl`.
 
 FILE holds `{"text", "label"}` lines; labels are used for scoring only. `--identity` plays two days with classes that
-come, go and stay; `--scale N` measures cost up to N texts. The last line printed is one JSON object.
+come, go and stay; `--scale N` measures cost up to N texts. `--bertopic PYTHON` names a Python in which BERTopic is
+installed: its default pipeline then stands beside ours. The last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import argparse
 import hashlib
 import json
 import resource
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +32,8 @@ from flows.cluster.texts import normalise, wordless_apart
 from flows.embed import Vectors, load
 
 MIN_SIZE = 5
+BERTOPIC_UP_TO = 30_000
+"""Texts that BERTopic is given at most: above, it takes an hour."""
 Row = dict[str, Any]
 
 
@@ -40,15 +45,16 @@ def main() -> None:
     parser.add_argument("--identity", action="store_true", help="two days: new, gone, kept; splits and merges")
     parser.add_argument("--scale", type=int, metavar="N", help="cost at 10k, 100k, … up to N texts")
     parser.add_argument("--seeds", type=int, default=3, help="repetitions of --identity")
-    parser.add_argument("--rivals", action="store_true", help="also HDBSCAN, KMeans, and BERTopic where installed")
+    parser.add_argument("--rivals", action="store_true", help="also HDBSCAN and KMeans")
+    parser.add_argument("--bertopic", default="", metavar="PYTHON", help="also BERTopic, which that Python has")
     args = parser.parse_args()
     texts, labels = read(args.data) if args.data else ([], np.zeros(0, dtype=np.int64))
     if args.scale:
-        result = scale(texts, args.scale, args.embedder)
+        result = scale(texts, args.scale, args.embedder, args.bertopic)
     elif args.identity:
         result = identity(embedded(texts, args.embedder), labels, args.seeds)
     else:
-        result = quality(texts, labels, args.embedder, args.rivals)
+        result = quality(texts, labels, args)
     print(json.dumps(result))
 
 
@@ -65,10 +71,10 @@ def embedded(texts: Sequence[str], embedder: str) -> Vectors:
     return wordless_apart(load(embedder).embed(texts))
 
 
-def quality(texts: Sequence[str], labels: Ints, embedder: str, rivals: bool) -> Row:
+def quality(texts: Sequence[str], labels: Ints, args: argparse.Namespace) -> Row:
     """One clustering of everything against the labels, beside the usual alternatives."""
     started = time.process_time()
-    vectors = embedded(texts, embedder)
+    vectors = embedded(texts, args.embedder)
     embed_s = time.process_time() - started
     ours = timed(lambda: find(vectors))
     sizes = np.bincount(ours[0])
@@ -76,8 +82,11 @@ def quality(texts: Sequence[str], labels: Ints, embedder: str, rivals: bool) -> 
     print(f"{len(texts)} texts, {labels.max() + 1} classes, embedded in {embed_s:.1f} CPU s\n")
     print(f"{'':28}{'AMI':>7}{'ARI':>7}{'V':>7}{'noise':>7}{'found':>7}{'CPU s':>8}")
     line("flywheel (no k given)", labels, *ours)
-    for name, run in _rivals(vectors, texts, labels).items() if rivals else ():
+    for name, run in _rivals(vectors, labels).items() if args.rivals else ():
         line(name, labels, *timed(run))
+    if args.bertopic:
+        topics, took = bertopic(texts, vectors, args.bertopic)
+        line("BERTopic defaults", labels, topics, took["cpu_s"])
     found, cpu = ours
     return {
         "ami": round(adjusted_mutual_info_score(labels, found), 4),
@@ -90,21 +99,26 @@ def quality(texts: Sequence[str], labels: Ints, embedder: str, rivals: bool) -> 
     }
 
 
-def _rivals(vectors: Vectors, texts: Sequence[str], labels: Ints) -> dict[str, Callable[[], Ints]]:
+def _rivals(vectors: Vectors, labels: Ints) -> dict[str, Callable[[], Ints]]:
     classes = int(labels.max()) + 1
-    found: dict[str, Callable[[], Ints]] = {
+    return {
         f"KMeans (told k = {classes})": lambda: KMeans(classes, n_init=1, random_state=0).fit_predict(vectors),
         "HDBSCAN 15 on PCA 16": lambda: HDBSCAN(15, copy=True).fit_predict(
             PCA(16, random_state=0).fit_transform(vectors)
         ),
     }
-    try:
-        from bertopic import BERTopic  # noqa: PLC0415 only where somebody installed it
-    except ImportError:
-        print("(BERTopic is not installed: pip install bertopic)")
-    else:
-        found["BERTopic defaults"] = lambda: np.array(BERTopic().fit_transform(list(texts), vectors)[0])
-    return found
+
+
+def bertopic(texts: Sequence[str], vectors: Vectors, python: str) -> tuple[Ints, Row]:
+    """Topics (-1: none) of BERTopic's default pipeline on the same vectors, and what it took in its process."""
+    peer = Path(__file__).parent / "peers" / "bertopic_defaults.py"
+    with tempfile.TemporaryDirectory() as folder:
+        given, made, out = (Path(folder) / name for name in ("texts.json", "vectors.npy", "topics.npy"))
+        given.write_text(json.dumps(list(texts)))
+        np.save(made, vectors)
+        command = [python, str(peer), str(given), str(made), str(out)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return np.load(out), json.loads(done.stdout.splitlines()[-1])
 
 
 def identity(vectors: Vectors, labels: Ints, seeds: int) -> Row:
@@ -223,23 +237,33 @@ def _lineage(vectors: Vectors, labels: Ints, seed: int) -> float:
     return right / max(len(planted), 1)
 
 
-def scale(texts: Sequence[str], top: int, embedder: str) -> Row:
-    """Embedding and clustering of ever more texts: real ones, and perturbed copies where they run out."""
+def scale(texts: Sequence[str], top: int, embedder: str, python: str) -> Row:
+    """Embedding and clustering of ever more texts: real ones, and perturbed copies where they run out.
+
+    BERTopic gets the same vectors, and the CPU seconds of embedding are counted for both.
+    """
     sizes = [n for n in (10_000, 100_000, 300_000, 1_000_000, top) if n <= top]
-    points = []
+    points, ratios = [], {}
     print(f"{'texts':>10}{'wall s':>10}{'CPU s':>10}{'clusters':>10}{'RSS MiB':>10}")
     embedded(texts[:100], embedder)  # imports and weights are paid once, not by the first size
     find(embedded(texts[:1000], embedder))
     for n in sorted(set(sizes)):
         batch = perturbed(texts, n)
         wall, cpu = time.perf_counter(), time.process_time()
-        found = find(embedded(batch, embedder))
+        vectors = embedded(batch, embedder)
+        embed_s = time.process_time() - cpu
+        found = find(vectors)
         points.append((n, time.perf_counter() - wall, time.process_time() - cpu))
         print(f"{n:>10}{points[-1][1]:>10.1f}{points[-1][2]:>10.1f}{found.max() + 1:>10}{rss_mib():>10}", flush=True)
+        if python and n <= BERTOPIC_UP_TO:
+            theirs = embed_s + bertopic(batch, vectors, python)[1]["cpu_s"]
+            ratios[n] = round(theirs / points[-1][2], 2)
+            print(f"{'BERTopic':>10}{'':10}{theirs:>10.1f}{ratios[n]:>10.1f} times ours", flush=True)
     logs = np.log([[n, cpu] for n, _, cpu in points])
     exponent = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(points) > 1 else None
     n, wall, cpu = points[-1]
-    return {"n": n, "wall_s": round(wall, 1), "cpu_s": round(cpu, 1), "rss_mib": rss_mib(), "exponent": exponent}
+    result = {"n": n, "wall_s": round(wall, 1), "cpu_s": round(cpu, 1), "rss_mib": rss_mib(), "exponent": exponent}
+    return result | ({"bertopic_ratio": ratios} if ratios else {})
 
 
 def perturbed(texts: Sequence[str], n: int) -> list[str]:
