@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flows.commands import (
     archive,
@@ -108,7 +109,9 @@ def main() -> None:
     try:
         app()
     except FlywheelError as error:
-        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         sys.exit(gate.ERROR if "gate" in sys.argv[1:] else error.exit_code)
 
 

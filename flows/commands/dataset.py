@@ -128,9 +128,12 @@ def export(
     version = _usable(find(lake_of(settings), settings.application, name))
     check(version.folder(settings))
     scratch = out.with_name(out.name + ".part")
-    with scratch.open("wb") as file:
-        count = sum(bool(file.write(line)) for line in openai_lines(version.folder(settings), config))
-    scratch.rename(out)
+    try:
+        with scratch.open("wb") as file:
+            count = sum(bool(file.write(line)) for line in openai_lines(version.folder(settings), config))
+        scratch.rename(out)
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error
     Console().print(f"{count} lines of {version.dataset}@{version.version} in {out}", highlight=False, soft_wrap=True)
 
 

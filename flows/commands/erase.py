@@ -13,7 +13,7 @@ from flows.commands.shared import print_json
 from flows.context import lake_of
 from flows.curate.erase import carry_out, plan, recipes_of
 from flows.curate.make import curate
-from schemas.errors import NotEnoughData
+from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.admin import client_options
 
@@ -35,6 +35,8 @@ def erase_command(
 ) -> None:
     """Remove a person's rows, withdraw and rebuild the datasets that hold them, and write a receipt."""
     settings: Settings = context.obj
+    if not subject.strip():
+        raise UsageError("name the person: the `user_id` that their events carry")
     lake = lake_of(settings)
     planned = plan(lake, settings, subject, application)
     moment = datetime.now(UTC)

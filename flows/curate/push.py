@@ -32,7 +32,7 @@ def push(version: Version, folder: Path, target: str, options: Mapping[str, str]
     check(folder)
     if target.startswith("hf://datasets/"):
         return _to_hub(version, folder, target.removeprefix("hf://datasets/").strip("/"))
-    if target.startswith(("s3://", "file://")):
+    if target.startswith(("s3://", "file:///")) and target.rstrip("/").partition("://")[2]:
         return _to_store(version, folder, target.rstrip("/"), options)
     raise UsageError(f"{target!r}: push to hf://datasets/OWNER/NAME, s3://BUCKET/PREFIX or file:///FOLDER")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.cli import app, main
 from schemas.errors import NotEnoughData, UsageError
 from tests.conftest import feedback, interaction
 from tests.flows.curate.conftest import World
@@ -104,3 +106,24 @@ def test_erase_shows_first_and_then_does_it(shell: World) -> None:
     assert "person-003" not in receipt
     assert json.loads(receipt)["rows"]["interactions"] == 1
     assert parsed(shell, "erase", "person-003", "--dry-run")["interactions"] == 0  # type: ignore[index]
+
+
+def test_mistakes_are_named(shell: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Each says what to do instead, square brackets and all; none is a traceback."""
+    run(shell, "dataset", "build")
+    for words, message in (
+        (("dataset", "export", "all", "--out", str(tmp_path / "nowhere" / "x.jsonl")), "--out"),
+        (("dataset", "push", "all", "s3://"), "push to hf://"),
+        (("dataset", "push", "all", "file://relative"), "push to hf://"),
+        (("erase", " "), "user_id"),
+        (("erase", "person-003", "--purge-kafka"), "flywheel up"),
+    ):
+        error = run(shell, *words).exception
+        assert isinstance(error, UsageError)
+        assert message in str(error)
+    monkeypatch.setattr(
+        sys, "argv", ["flywheel", "--home", str(shell.settings.home_path), "dataset", "build", "nosuch"]
+    )
+    with pytest.raises(SystemExit):
+        main()
+    assert "Add [curate.recipes.nosuch] to the settings" in capsys.readouterr().err
