@@ -33,14 +33,18 @@ def brute_jaccard(a: str, b: str) -> float:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[list[Example]]:
-    """Batches of examples: few users, few words, so that texts repeat, nearly repeat and cross the cut."""
+    """Batches of examples: few users who say what others said, as it was, edited or reordered, across the cut."""
     rng = random.Random(draw(st.integers(0, 2**32)))
-    batches, number = [], 0
+    batches, number, said = [], 0, list[str]()
     for _ in range(draw(st.integers(1, 4))):
         batch = []
         for _ in range(draw(st.integers(0, 15))):
             number += 1
             text = " ".join(rng.choices(WORDS, k=rng.randrange(3, 7)))
+            if said and rng.random() < 0.5:
+                text = rng.choice(said)
+                text = rng.choice([text, f"{text}s", " ".join(reversed(text.split()))])
+            said.append(text)
             unit = unit_of(f"user-{rng.randrange(8)}", "", SETTINGS.salt)
             batch.append(example(number, text, unit=unit, origin=rng.choice(["accepted", "correction", "rejected"])))
         batches.append(batch)
@@ -61,6 +65,7 @@ def test_no_unit_and_no_near_duplicate_crosses_the_cut(batches: list[list[Exampl
         for a in train:
             for b in result.eval:
                 assert brute_jaccard(normalise(a.text), normalise(b.text)) < 0.6
+                assert sorted(a.text.split()) != sorted(b.text.split())
         assert not was_eval & {e.interaction_id for e in train}
         was_eval |= {e.interaction_id for e in result.eval}
 
