@@ -68,7 +68,9 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     found = _read(lake, run, settings.curate, judged["run_id"])
     made, redacted = _think(found, settings, recipe, as_of, guards)
     if not made.taught and not made.eval:
-        raise NotEnoughData(f"no interaction gives an example yet; left out: {made.reasons() or 'none was judged'}")
+        left_out = made.reasons()
+        hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
+        raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
     gone = forget(known, settings, _forgotten(lake, run, settings.curate.salt), (), as_of)
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]

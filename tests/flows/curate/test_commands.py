@@ -108,6 +108,16 @@ def test_erase_shows_first_and_then_does_it(shell: World) -> None:
     assert parsed(shell, "erase", "person-003", "--dry-run")["interactions"] == 0  # type: ignore[index]
 
 
+def test_a_recipe_that_asks_for_nothing_there_is_named(shell: World, tmp_path: Path) -> None:
+    """What was left out and why, and where to look."""
+    (tmp_path / "flywheel.toml").write_text(SETTINGS.replace('["refunds"]', '["refnuds"]'))
+
+    error = run(shell, "dataset", "build", "refunds").exception
+
+    assert isinstance(error, NotEnoughData)
+    assert "look at what the recipe 'refunds' asks for" in str(error)
+
+
 def test_mistakes_are_named(shell: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """Each says what to do instead, square brackets and all; none is a traceback."""
     run(shell, "dataset", "build")
