@@ -60,17 +60,20 @@ def lake_of(settings: Settings) -> Lake:
 
 
 def with_addresses(settings: Settings) -> Settings:
-    """The settings, with the addresses of the `flywheel up` that runs on this home where they name none themselves."""
+    """The settings, with the addresses of the `flywheel up` that runs on this home where they name none themselves.
+
+    Where none runs there is no Prefect server either: one that answers on the usual port is another home's.
+    """
     try:
         found = msgspec.json.decode((settings.home_path / "run" / ADDRESSES).read_bytes(), type=Addresses)
     except (FileNotFoundError, msgspec.DecodeError):
-        return settings
+        return replace(settings, prefect_port=0)
     kafka = (
         settings.kafka if settings.kafka.bootstrap_servers else replace(settings.kafka, bootstrap_servers=found.kafka)
     )
     ports = {name: urlsplit(url).port or 0 for name, url in (("triage", found.triage), ("prefect", found.prefect))}
     return replace(
-        settings, kafka=kafka, prefect_port=ports["prefect"] or settings.prefect_port,
+        settings, kafka=kafka, prefect_port=ports["prefect"],
         triage=replace(settings.triage, web_port=ports["triage"]),
     )  # fmt: skip
 
@@ -84,7 +87,10 @@ def child_environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def prefect_url(settings: Settings) -> str:
-    """The API of the Prefect server: PREFECT_API_URL where it is set, else the one that `flywheel up` starts."""
+    """The API of the Prefect server: PREFECT_API_URL where it is set, else the one that `flywheel up` starts.
+
+    Port 0 stands for none: nothing ever answers there.
+    """
     return os.environ.get("PREFECT_API_URL") or f"http://127.0.0.1:{settings.prefect_port}/api"
 
 

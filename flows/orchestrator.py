@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -55,9 +56,10 @@ class Orchestrator:
         """Where a person looks at it."""
         return self.url.removesuffix("/api")
 
-    def answers(self) -> bool:
-        """Whether it takes requests now."""
-        return self._ask("GET", "/health") is not None
+    def keeps(self, home: Path) -> bool:
+        """Whether a server answers that keeps its books in this folder: on the port may be another house's."""
+        found = self._ask("GET", "/admin/settings")
+        return found is not None and Path(msgspec.json.decode(found)["home"]).resolve() == home.resolve()
 
     def find(self, run_id: str) -> FlowRun | None:
         """A run as it is now."""

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
@@ -178,7 +179,8 @@ class Stack:
                 Child(
                     name="prefect", folder=folder, env=environment, stop_timeout_s=5,
                     argv=_python("prefect", "server", "start", *place),
-                    ready=self.orchestrator.answers, ready_timeout_s=PREFECT_TIMEOUT_S,
+                    ready=partial(self.orchestrator.keeps, Path(environment["PREFECT_HOME"])),
+                    ready_timeout_s=PREFECT_TIMEOUT_S,
                 )
             )  # fmt: skip
         served = self.settings.home_path / SERVED_MARK

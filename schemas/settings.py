@@ -20,6 +20,9 @@ Positive = Annotated[float, Meta(gt=0)]
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 
+NO_BROKER = "no Kafka broker is named: start `flywheel up` and wait for its table, or set KAFKA_BOOTSTRAP_SERVERS"
+
+
 class KafkaSettings(Struct, frozen=True, kw_only=True):
     """How to reach Kafka."""
 

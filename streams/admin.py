@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.errors import BrokerError, UsageError
-from schemas.settings import KafkaSettings
+from schemas.settings import NO_BROKER, KafkaSettings
 from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS, Topic
 
 TIMEOUT_S = 15.0
@@ -49,7 +49,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
     Raises UsageError where no broker is named.
     """
     if not kafka.bootstrap_servers:
-        raise UsageError("no Kafka broker is named: start one with `flywheel up`, or set KAFKA_BOOTSTRAP_SERVERS")
+        raise UsageError(NO_BROKER)
     return {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 3, **kafka.client}
 
 

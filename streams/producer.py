@@ -18,7 +18,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from schemas.codec import encode, headers
 from schemas.errors import BrokerError, EventError, UsageError
 from schemas.events import Event, event_type
-from schemas.settings import KafkaSettings
+from schemas.settings import NO_BROKER, KafkaSettings
 from schemas.topics import TOPICS, Topic
 
 SOURCE = "/llm-flywheel"
@@ -50,7 +50,7 @@ class EventProducer:
     def __init__(self, kafka: KafkaSettings, source: str = SOURCE, timeout_s: float = 30.0) -> None:
         """Raises BrokerError where no broker answers, UsageError where none is named."""
         if not kafka.bootstrap_servers:
-            raise UsageError("no Kafka broker is named: start one with `flywheel up`, or set KAFKA_BOOTSTRAP_SERVERS")
+            raise UsageError(NO_BROKER)
         self._source = source
         self._failures: list[BaseException] = []
         self._sent = 0

@@ -32,7 +32,6 @@ from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import make_candidate
 from schemas.settings import Settings
-from streams.broker import is_free
 from streams.producer import EventProducer
 from streams.supervise import sigterm_interrupts
 
@@ -219,7 +218,7 @@ class Demo:
             if decision.action == "promoted":
                 self.gateway.wait_for(candidate.id)
                 self._champion_rows = list(rows)
-        self.console.print(f"  {name}: [bold]{decision.verdict}[/]. {' '.join(decision.reasons)}", highlight=False)
+        self.console.print(f"  {name}: [bold]{decision.verdict}[/]. {'; '.join(decision.reasons)}", highlight=False)
         return {"candidate": name, "verdict": decision.verdict, "reasons": list(decision.reasons)}
 
     def _plant(self, turn: int, dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
@@ -301,11 +300,9 @@ def _for_a_demo(settings: Settings) -> Settings:
 
 
 def _with_free_ports(settings: Settings) -> Settings:
-    """The same settings, with free ports where the usual ones are taken: a demo must not ask for mending."""
-    triage, prefect = settings.triage, settings.prefect_port
-    if not is_free(triage.web_port):
-        triage = msgspec.structs.replace(triage, web_port=0)
-    return msgspec.structs.replace(settings, triage=triage, prefect_port=prefect if is_free(prefect) else 0)
+    """The same settings, with free ports: a demo must not ask for mending, nor stand in the way of a `flywheel up`."""
+    triage = msgspec.structs.replace(settings.triage, web_port=0)
+    return msgspec.structs.replace(settings, triage=triage, prefect_port=0)
 
 
 def _show(console: Console, report: Report, settings: Settings, prefect_url: str) -> None:

@@ -46,7 +46,7 @@ def test_what_is_erased_leaves_the_store_though_the_answer_is_lost(s3: S3) -> No
     land(calm, create(calm, "interactions"), "interactions", rows([0, 1], user="ann"), {MARK: Span(None, 2)})
     before = calm.open("interactions").file_uris()
     with store.hurtful(s3.url, "unanswered") as url:
-        lake = s3.lake(bucket, url, timeout=f"{store.PATIENCE_S}s")
+        lake = s3.lake(bucket, AWS_ENDPOINT_URL=url, timeout=f"{store.PATIENCE_S}s")
         gone = delete_rows(lake, "interactions", pc.field("user_id") == "ann")
         assert store.hurt(url)["commit"] >= 1
 

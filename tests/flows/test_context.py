@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flows.context import child_environment, lake_of
+from flows.context import ADDRESSES, Addresses, child_environment, lake_of, with_addresses
 from schemas.settings import KafkaSettings, Settings, load
 
 
@@ -22,6 +22,22 @@ def test_a_child_has_exactly_its_parents_settings(tmp_path: Path) -> None:
     found = load({"application": "overridden by the environment"}, child_environment(settings))
 
     assert found == settings
+
+
+def test_where_nothing_runs_there_is_no_prefect_server(tmp_path: Path) -> None:
+    """What answers on the usual port is another home's: it gets no orders from this one."""
+    settings = Settings(home=str(tmp_path))
+    assert with_addresses(settings).prefect_port == 0
+
+    (tmp_path / "run").mkdir()
+    without = Addresses("127.0.0.1:9092", "http://127.0.0.1:6066")
+    (tmp_path / "run" / ADDRESSES).write_bytes(msgspec.json.encode(without))
+    assert with_addresses(settings).prefect_port == 0
+
+    (tmp_path / "run" / ADDRESSES).write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(without, prefect="http://127.0.0.1:4201/api"))
+    )
+    assert with_addresses(settings).prefect_port == 4201
 
 
 def test_what_is_added_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -42,14 +43,14 @@ def test_without_a_server_nothing_is_started(monkeypatch: pytest.MonkeyPatch) ->
     settings = Settings(prefect_port=free_port())
 
     assert request_evaluation(settings, "some-candidate") is None
-    assert not Orchestrator(f"http://127.0.0.1:{settings.prefect_port}/api").answers()
+    assert not Orchestrator(f"http://127.0.0.1:{settings.prefect_port}/api").keeps(Path("prefect"))
 
 
 def test_a_stranger_on_the_port_takes_no_orders(stranger: int) -> None:
     """Something else listens: that is the same as nobody."""
     server = Orchestrator(f"http://127.0.0.1:{stranger}/api")
 
-    assert not server.answers()
+    assert not server.keeps(Path("prefect"))
     assert server.start("turn/scheduled", {}, "key") is None
     assert server.find("an-id") is None
 

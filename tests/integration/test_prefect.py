@@ -115,6 +115,8 @@ def artifacts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
 
 def test_the_ui_is_served_without_calling_out(stack: Stack) -> None:
     """The page loads from this machine, is the one that calls no analytics host, and telemetry is off."""
+    assert stack.orchestrator.keeps(stack.settings.home_path / "prefect")
+    assert not stack.orchestrator.keeps(stack.settings.home_path / "another")
     with urllib.request.urlopen(stack.orchestrator.page, timeout=30) as answer:
         page = answer.read().decode()
 
