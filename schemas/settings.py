@@ -71,8 +71,9 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
 class ClusterSettings(Struct, frozen=True, kw_only=True):
     """Failures into named issues."""
 
-    failed_below: Share = 0.5
-    """An interaction whose probability of being good is below this is failed."""
+    failed_below: Share = 0.3
+    """An interaction whose probability of being good is below this is failed: with the documented guesses a retry alone
+    (4 to 1) is enough, an abandoned conversation alone (2 to 1) is not."""
     ok_from: Share = 0.65
     """At or above this it is ok. Between the two it is unknown: one weak signal, or signals that disagree."""
     signals_off: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 Expectation-maximisation for unknown truth and fallible observers: A. P. Dawid and A. M. Skene, "Maximum Likelihood
 Estimation of Observer Error-Rates Using the EM Algorithm", Applied Statistics 28(1), 1979; here with two classes, a
 Beta prior on every rate (so that a source that overlaps with nobody keeps its documented guess), and one-sided
-observers.
+observers. The share of bad that it finds measures the sources; what it may say of an interaction is in `_start`.
 Go on to `outcomes.py`.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cluster.signals import BAD, Voices, kind_of
+from flows.cluster.signals import BAD, INFERRED, Voices, kind_of
 
 Floats = NDArray[np.float64]
 PRIOR_WEIGHT = 20.0
@@ -49,7 +49,7 @@ class Reliability:
     sources: tuple[Source, ...]
     prior_bad: float
     probability_bad: Floats
-    """By interaction; `prior_bad` where nobody spoke."""
+    """By interaction: never below one half where all its voices say bad, never above where all say ok."""
 
 
 def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliability:
@@ -59,12 +59,13 @@ def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliab
     first = np.array([[kind.bad, kind.good] for kind in kinds], dtype=float).reshape(-1, 2)
     scale = np.array([weights.get(s, weights.get(s.partition(":")[0], 1.0)) for s in voices.sources], dtype=float)
     once, twice = (_spoken_of(voices, items, one_sided, times) for times in (1, 2))
+    fair = np.where(one_sided, 0.0, scale)  # what speaks only of failures would make ever more of them
     rates, prior = first, 0.5
-    bad = _probabilities(voices, items, rates, one_sided, scale, prior)
+    bad = _sigmoid(_evidence(voices, items, rates, one_sided, fair))
     for _ in range(ITERATIONS):
         rates = _rates(voices, bad, once, twice, first, one_sided)
         prior = _share_bad(bad, once)
-        before, bad = bad, _probabilities(voices, items, rates, one_sided, scale, prior)
+        before, bad = bad, _sigmoid(_log_odds(prior) + _evidence(voices, items, rates, one_sided, fair))
         if len(bad) == 0 or np.abs(bad - before).max() < TOLERANCE:
             break
     told = np.bincount(voices.source, minlength=len(kinds))
@@ -74,7 +75,8 @@ def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliab
         Source(name, int(told[i]), int(overlap[i]), float(rates[i, 0]), float(rates[i, 1]))
         for i, name in enumerate(voices.sources)
     )
-    return Reliability(sources, prior, bad)
+    evidence = _evidence(voices, items, rates, one_sided, scale)
+    return Reliability(sources, prior, _sigmoid(evidence + _start(voices, evidence, bad, twice)))
 
 
 def _spoken_of(voices: Voices, items: int, one_sided: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
@@ -87,18 +89,36 @@ def _spoken_of(voices: Voices, items: int, one_sided: NDArray[np.bool_], times: 
     return np.bincount(pairs[0], minlength=items) >= times
 
 
-def _probabilities(
-    voices: Voices, items: int, rates: Floats, one_sided: NDArray[np.bool_], scale: Floats, prior: float
-) -> Floats:
-    """The E step: log odds of bad add up over voices, each within its limit."""
+def _start(voices: Voices, evidence: Floats, bad: Floats, twice: NDArray[np.bool_]) -> Floats:
+    """Log odds of bad before anybody spoke, by interaction.
+
+    What was said of others is no evidence about this one where somebody stated how it was, so that it starts from even
+    odds. Where there are but signs (`INFERRED`), the share of bad counts, as far as sources overlap: without overlap it
+    follows from the guessed rates alone. It may make a weak sign unknown, but never outweighs all that there is.
+    """
+    signs = np.array([source.partition(":")[0] in INFERRED for source in voices.sources], dtype=bool)
+    stated = np.bincount(voices.item[~signs[voices.source]], minlength=len(evidence)) > 0
+    share = (bad[twice].sum() + PRIOR_WEIGHT / 2) / (twice.sum() + PRIOR_WEIGHT)
+    return np.where(stated, 0.0, np.clip(_log_odds(float(share)), -np.abs(evidence), np.abs(evidence)))
+
+
+def _evidence(voices: Voices, items: int, rates: Floats, one_sided: NDArray[np.bool_], scale: Floats) -> Floats:
+    """Log odds of bad by interaction, from even ones: they add up over its voices, each within its limit."""
     said_bad = voices.says == BAD
     odds = np.log(rates[voices.source])
     silence = np.log1p(-rates[voices.source])
     use = said_bad | one_sided[voices.source]  # a one-sided voice that says ok speaks at its rates as well
     log_ratio = np.where(use, odds[:, 0] - odds[:, 1], silence[:, 0] - silence[:, 1])
     limited = np.clip(log_ratio * scale[voices.source], -MAX_LOG_ODDS, MAX_LOG_ODDS)
-    total = np.log(prior / (1 - prior)) + np.bincount(voices.item, weights=limited, minlength=items)
-    return np.asarray(1 / (1 + np.exp(-np.clip(total, -500, 500))))
+    return np.asarray(np.bincount(voices.item, weights=limited, minlength=items), dtype=np.float64)
+
+
+def _log_odds(share: float) -> float:
+    return float(np.log(share / (1 - share)))
+
+
+def _sigmoid(log_odds: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -500, 500))))
 
 
 def _rates(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.events import VERDICTS
+from schemas.events import IMPLICIT, VERDICTS
 
 MAX_NAME = 64
 """Characters of a label, source or error that enter a reason: reasons are counted, not read as text."""
@@ -54,6 +54,10 @@ SIGNALS: dict[str, Signal] = {
     "found": Signal("bad", 0.30, 0.003),  # our own rules (`rules.py`): odds of 100
 }
 """Ratios, not promises: each is the starting point that data of the installation then moves."""
+
+INFERRED = IMPLICIT | {"guardrail", "judge"}
+"""Kinds that are signs of how an interaction was; all others state it. Signs alone are weighed against how rare
+failures are."""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,28 @@ def test_our_own_rules_find_failures(world: Any, make: Any, fields: dict[str, An
     assert outcome(world, row)["reasons"] == (reason,)
 
 
+@pytest.mark.parametrize("down", [1, 5, 50, 83, 95, 99])
+def test_a_thumb_counts_whatever_all_others_say(world: Any, make: Any, down: int) -> None:
+    """Of a hundred people with nobody else to ask, each one is heard: thumbs up are ok, thumbs down failed."""
+    rows = [make.asked(i) for i in range(100)]
+    world.happened(*rows, *[make.said(row, value=float(i >= down)) for i, row in enumerate(rows)])
+
+    outcomes = [outcome.outcome for outcome in judged_of(world.lake, world.settings).outcomes]
+
+    assert outcomes == ["failed"] * down + ["ok"] * (100 - down)
+
+
+def test_many_voters_do_not_decide_of_what_others_spoke(world: Any, make: Any) -> None:
+    """Thumbs down without end on other interactions leave a thumb up, and the odds of it, as they were."""
+    row = make.asked(0)
+    world.happened(row, make.said(row, value=1.0))
+    before = outcome(world, row)
+    crowd = [make.asked(i) for i in range(1, 400)]
+    world.happened(*crowd, *[make.said(other) for other in crowd])
+
+    assert outcome(world, row) == before
+
+
 def test_a_comment_alone_says_nothing(world: Any, make: Any) -> None:
     """Words are kept, not judged: an interaction with only a comment is unknown."""
     row = make.asked(1)

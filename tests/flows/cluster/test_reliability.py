@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.cluster.reliability import Source, estimate
-from flows.cluster.signals import BAD, OK, Voices
+from flows.cluster.signals import BAD, OK, SIGNALS, Voices
 
 RATES = {"judge:good": (0.92, 0.06), "judge:poor": (0.6, 0.35), "reviewer": (0.98, 0.02), "retry": (0.4, 0.02)}
 
@@ -67,6 +69,46 @@ def test_a_source_that_is_worse_than_chance_is_not_turned_around() -> None:
     mad = next(source for source in estimate(voices, 2000, {}).sources if source.source == "judge:mad")
 
     assert mad.bad == mad.good
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(0, 29), st.integers(0, 5), st.sampled_from([BAD, OK])), max_size=300),
+    st.permutations(sorted(set(SIGNALS) - {"comment"})),
+)
+def test_nothing_outweighs_all_that_was_said(count: int, said: list[tuple[int, int, int]], kinds: list[str]) -> None:
+    """Where every voice says bad the odds are never for good, nor against it where every voice says ok."""
+    names = tuple(sorted(kinds[:count]))
+    only = {"bad": BAD, "ok": OK}
+    rows = [(item, s % count, only.get(SIGNALS[names[s % count]].says, says)) for item, s, says in said]
+    item, source, says = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    voices = Voices(item, source, says.astype(np.int8), names, tuple("" for _ in rows))
+
+    bad = estimate(voices, 30, {}).probability_bad
+
+    for i in range(30):
+        heard = set(says[item == i].tolist())
+        assert heard != {BAD} or bad[i] >= 0.5
+        assert heard != {OK} or bad[i] <= 0.5
+        assert heard or bad[i] == 0.5
+
+
+def test_a_weak_sign_is_weighed_against_how_rare_failures_are() -> None:
+    """Where overlap shows that one in twenty fails, a retry alone tells nothing; a thumb down still does."""
+    rates = {"thumb": (0.92, 0.08), "judge:a": (0.8, 0.15), "retry": (0.3, 0.05)}
+    voices, _ = simulated(4000, 0.05, rates, 0)
+    alone = np.flatnonzero(np.bincount(voices.item) == 1)
+    said = {
+        (voices.sources[s], v): i for i, s, v in zip(voices.item, voices.source, voices.says, strict=True) if i in alone
+    }
+
+    found = estimate(voices, 4000, {})
+
+    bad = found.probability_bad
+    assert abs(found.prior_bad - 0.05) < 0.03
+    assert bad[said["retry", BAD]] == 0.5
+    assert bad[said["thumb", BAD]] > 0.9
+    assert bad[said["thumb", OK]] < 0.2
 
 
 def test_a_weight_scales_a_voice() -> None:
