@@ -90,7 +90,7 @@ class Example(Struct, frozen=True, gc=False):
     text: str
     """What the person asked: all user messages, for duplicates and leaks."""
     origin: str
-    """Which signal made it an example: `accepted`, `correction`, `regenerate`, `ab`, `rejected`, `guardrail`."""
+    """Which signal made it an example: an `Origin` of the settings."""
     rejected: str | None = None
     """The answer that was corrected or regenerated, where there is one: chat messages as canonical JSON."""
     other_id: str | None = None

@@ -6,18 +6,22 @@ Nothing else in the package reads the environment; `flows/cli.py` and `streams/_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 from schemas.errors import SettingsError
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 PositiveInt = Annotated[int, Meta(ge=1)]
+Origin = Literal["accepted", "correction", "regenerate", "ab", "rejected", "guardrail"]
+"""What made an interaction an example: its outcome, or what a person did."""
+T = TypeVar("T", bound=Struct)
 
 
 NO_BROKER = "no Kafka broker is named: start `flywheel up` and wait for its table, or set KAFKA_BOOTSTRAP_SERVERS"
@@ -106,13 +110,13 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     """Its bearer token."""
 
 
-class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recipe(Struct, frozen=True, kw_only=True):
     """Which examples a dataset takes: `[curate.recipes.NAME]` in the settings file. Everything, unless it says less."""
 
     clusters: tuple[str, ...] = ()
     """Only these cluster ids; empty: any, and those in none."""
-    origins: tuple[str, ...] = ()
-    """Only these signals: accepted, correction, regenerate, ab; empty: any."""
+    origins: tuple[Origin, ...] = ()
+    """Only these signals; empty: any."""
     models: tuple[str, ...] = ()
     """Only answers of these request models; empty: any."""
     prompt_versions: tuple[str, ...] = ()
@@ -339,10 +343,9 @@ def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     if servers := environment.get("KAFKA_BOOTSTRAP_SERVERS"):
         merged.setdefault("kafka", {})["bootstrap_servers"] = servers
     _refuse_unknown(merged)
-    try:
-        return msgspec.convert(merged, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{error}. docs/settings.md lists every setting.") from error
+    for name, recipe in _recipes(merged).items():
+        _convert(recipe, Recipe, f"curate.recipes.{name}")
+    return _convert(merged, Settings)
 
 
 def _place(merged: dict[str, Any], name: str, text: str) -> None:
@@ -355,13 +358,40 @@ def _place(merged: dict[str, Any], name: str, text: str) -> None:
 
 
 def _refuse_unknown(merged: Mapping[str, Any]) -> None:
-    _known(merged.keys(), Settings, "")
+    _known(merged, Settings, "")
     for section, cls in SECTIONS.items():
-        _known(merged.get(section, {}).keys(), cls, section + ".")
+        _known(merged.get(section), cls, section + ".")
+    for name, recipe in _recipes(merged).items():
+        _known(recipe, Recipe, f"curate.recipes.{name}.")
 
 
-def _known(names: Any, cls: type[Struct], prefix: str) -> None:
+def _recipes(merged: Mapping[str, Any]) -> Mapping[str, Any]:
+    curate = merged.get("curate")
+    recipes = curate.get("recipes") if isinstance(curate, Mapping) else None
+    return recipes if isinstance(recipes, Mapping) else {}
+
+
+def _known(values: Any, cls: type[Struct], prefix: str) -> None:
     known = {field.name for field in msgspec.structs.fields(cls)}
-    for name in names:
+    for name in values if isinstance(values, Mapping) else ():
         if name not in known:
             raise SettingsError(f"unknown setting {prefix}{name!r}; known are {', '.join(sorted(known))}")
+
+
+def _convert(values: Any, cls: type[T], place: str = "") -> T:
+    """The values as `cls`, which lies at `place`: msgspec names no key of a table, and not what a word may be."""
+    try:
+        return msgspec.convert(values, cls, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        where = (place + path.removesuffix("`")).removeprefix(".")
+        raise SettingsError(f"{where}: {what}{_allowed(cls, path)}. docs/settings.md lists every setting.") from error
+
+
+def _allowed(cls: type[Struct], path: str) -> str:
+    """The words that the setting at `path` may be, where it has such a list."""
+    found: Any = inspect.type_info(cls)
+    for name in re.findall(r"\.(\w+)", path):
+        found = next(field.type for field in found.fields if field.encode_name == name)
+    found = getattr(found, "item_type", found)
+    return f"; it may be {', '.join(map(str, found.values))}" if isinstance(found, inspect.LiteralType) else ""

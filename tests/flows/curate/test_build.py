@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.curate.build import Build, build
+from flows.curate.build import BEST_FIRST, Build, build
 from flows.curate.dedup import normalise
 from flows.curate.examples import Dropped, Found
 from flows.curate.split import unit_of
 from schemas.records import Example
-from schemas.settings import CurateSettings, Recipe
+from schemas.settings import CurateSettings, Origin, Recipe
 from tests.conftest import START
 from tests.flows.curate.makers import example
 
@@ -118,3 +119,8 @@ def test_a_recipe_takes_what_it_names() -> None:
 
     assert [e.interaction_id for e in result.taught] == ["i-0002"]
     assert result.reasons() == {"not_in_recipe": 3, "cluster_full": 1}
+
+
+def test_a_recipe_may_name_what_there_is() -> None:
+    """The words that settings allow as an origin are those that examples have."""
+    assert set(get_args(Origin)) == set(BEST_FIRST)
