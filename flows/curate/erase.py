@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from flows.curate.folder import pretty
 from flows.curate.split import unit_of
 from flows.curate.versions import record, versions
-from flows.curate.withdraw import Holding, clear, forget, holding
+from flows.curate.withdraw import Holding, clear, discard_unlisted, forget, holding
 from flows.evalset import answers_folder
 from flows.run import begin, finish
 from schemas.records import content_hash
@@ -105,7 +105,9 @@ def carry_out(
     )  # fmt: skip
     record(lake, run, found)
     finish(lake, run, planned.receipt())
-    clear(versions(lake), settings)
+    known = versions(lake)
+    clear(known, settings)
+    unlisted = discard_unlisted(known, settings, planned.application, units, ids)
     for held in planned.held:
         shutil.rmtree(answers_folder(settings.home_path, held.version.version), ignore_errors=True)
     shutil.rmtree(settings.home_path / REPORTS, ignore_errors=True)
@@ -116,6 +118,7 @@ def carry_out(
         "run_id": run.run_id,
         "rows": rows,
         "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
+        "unlisted": unlisted,
         "kafka": forget_archived(lake, settings.kafka) if purge_kafka else {},
         "remaining": _remaining(settings.home_path, planned.subject),
     }

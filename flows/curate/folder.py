@@ -12,11 +12,11 @@ Go on to `card.py`.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +37,10 @@ GROUP = 10_000
 """Rows a row group, and rows in memory at a time: smaller groups compress worse."""
 SHARD = 500_000
 """Rows a file: about 100 MB of chats, what the Hub's viewer and readers in parallel like."""
-ABANDONED_S = 86_400.0
-"""A hidden folder this old belongs to a build that was killed."""
+HIDDEN = ".building-"
+"""Begins the name of a folder that no reader sees."""
+LOCK = ".lock"
+"""Held by every build while its hidden folder is there: the system lets go of it when the process ends, however."""
 
 Part = tuple[str, str]
 """A config (kind) and its split."""
@@ -72,33 +74,55 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
     """
     first = next(iter(parts))
     parts = {part: examples for part, examples in parts.items() if examples or part == first}
-    root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    hidden = root / f".building-{os.getpid()}-{content_hash([name, facts])[:16]}"
-    shutil.rmtree(hidden, ignore_errors=True)
-    (hidden / "data").mkdir(parents=True)
-    digest = hashlib.sha256(to_json({"name": name}).encode())
-    schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
-    with _no_collection():
-        counts = {
-            f"{kind}/{split}": _write_part(hidden / "data", (kind, split), examples, schemas[kind], digest)
-            for (kind, split), examples in parts.items()
+    with hidden_folder(root, content_hash([name, facts])[:16]) as hidden:
+        digest = hashlib.sha256(to_json({"name": name}).encode())
+        schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
+        with _no_collection():
+            counts = {
+                f"{kind}/{split}": _write_part(hidden / "data", (kind, split), examples, schemas[kind], digest)
+                for (kind, split), examples in parts.items()
+            }
+        sha256 = digest.hexdigest()
+        manifest = {
+            "name": name,
+            "version": sha256[:16],
+            "sha256": sha256,
+            "rows": counts,
+            "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in sorted(hidden.rglob("*.parquet"))},
+            **facts,
         }
-    sha256 = digest.hexdigest()
-    manifest = {
-        "name": name,
-        "version": sha256[:16],
-        "sha256": sha256,
-        "rows": counts,
-        "files": {path.relative_to(hidden).as_posix(): file_sha256(path) for path in sorted(hidden.rglob("*.parquet"))},
-        **facts,
-    }
-    (hidden / "manifest.json").write_bytes(pretty(manifest))
-    (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
-    (hidden / "README.md").write_text(card(manifest))
-    if not reveal(hidden, root / manifest["version"]):
-        manifest["files"] = check(root / manifest["version"])["files"]
+        (hidden / "manifest.json").write_bytes(pretty(manifest))
+        (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
+        (hidden / "README.md").write_text(card(manifest))
+        if not reveal(hidden, root / manifest["version"]):
+            manifest["files"] = check(root / manifest["version"])["files"]
     return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
+
+
+@contextmanager
+def hidden_folder(root: Path, name: str) -> Iterator[Path]:
+    """A folder below `root` that no reader sees, with an empty `data`; gone at the end unless it was revealed."""
+    root.mkdir(parents=True, exist_ok=True)
+    hidden = root / f"{HIDDEN}{os.getpid()}-{name}"
+    with (root / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        shutil.rmtree(hidden, ignore_errors=True)
+        (hidden / "data").mkdir(parents=True)
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Remove what killed builds left below `root`, unless a build is at work there: the next one then does it."""
+    with (root / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        for path in root.glob(f"{HIDDEN}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -185,12 +209,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sweep(root: Path) -> None:
-    for path in root.glob(".building-*"):
-        if time.time() - path.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def file_sha256(path: Path) -> str:

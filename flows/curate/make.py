@@ -23,7 +23,7 @@ from flows.curate.redact import Redactor
 from flows.curate.split import NORMALISER, unit_of
 from flows.curate.staleness import stale
 from flows.curate.versions import Version, record, versions
-from flows.curate.withdraw import clear, forget
+from flows.curate.withdraw import clear, discard_unlisted, forget
 from flows.embed import load
 from flows.run import Run, begin, finish, finished, latest
 from schemas.errors import NotEnoughData, UsageError
@@ -71,7 +71,9 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
         left_out = made.reasons()
         hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
         raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
-    gone = forget(known, settings, _forgotten(lake, run, settings.curate.salt), (), as_of)
+    units = _forgotten(lake, run, settings.curate.salt)
+    discard_unlisted(known, settings, settings.application, units)
+    gone = forget(known, settings, units, (), as_of)
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
     return _publish(lake, settings, run, name, made, marked, {**inputs, "redacted": redacted, "guards": len(guards)})

@@ -7,7 +7,6 @@ must keep binding later builds. Go on to `erase.py`.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from flows.curate.card import card
 from flows.curate.describe import croissant
-from flows.curate.folder import file_sha256, pretty, reveal
+from flows.curate.folder import HIDDEN, application_folder, file_sha256, hidden_folder, pretty, reveal, sweep
 from flows.curate.versions import Version
 from schemas.settings import Settings
 
@@ -75,31 +74,29 @@ def without(
 ) -> Version:
     """A new version of a (frozen) dataset without the rows, on disk; the old folder stays until `clear`."""
     folder = version.folder(settings)
-    hidden = folder.parent / f".building-{os.getpid()}-{version.version}"
-    shutil.rmtree(hidden, ignore_errors=True)
-    (hidden / "data").mkdir(parents=True)
-    digest = hashlib.sha256(f"{version.sha256} without some rows".encode())
-    rows: dict[str, int] = {}
-    for path in _files(folder):
-        table = pq.read_table(path)
-        kept = table.filter(pc.invert(_which(table, units, interactions)))
-        pq.write_table(kept, hidden / "data" / path.name, compression="zstd", compression_level=1)
-        digest.update("\n".join(kept["row_id"].to_pylist()).encode())
-        part = "/".join(path.name.split("-")[:2])
-        rows[part] = rows.get(part, 0) + len(kept)
-    manifest: dict[str, Any] = {
-        **version.manifest,
-        "sha256": digest.hexdigest(),
-        "version": digest.hexdigest()[:16],
-        "rows": rows,
-        "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in _files(hidden)},
-        "replaces": version.version,
-    }
-    (hidden / "manifest.json").write_bytes(pretty(manifest))
-    schemas = {path.name.split("-")[0]: pq.read_schema(path) for path in _files(hidden)}
-    (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
-    (hidden / "README.md").write_text(card(manifest))
-    reveal(hidden, folder.parent / manifest["version"])
+    with hidden_folder(folder.parent, version.version) as hidden:
+        digest = hashlib.sha256(f"{version.sha256} without some rows".encode())
+        rows: dict[str, int] = {}
+        for path in _files(folder):
+            table = pq.read_table(path)
+            kept = table.filter(pc.invert(_which(table, units, interactions)))
+            pq.write_table(kept, hidden / "data" / path.name, compression="zstd", compression_level=1)
+            digest.update("\n".join(kept["row_id"].to_pylist()).encode())
+            part = "/".join(path.name.split("-")[:2])
+            rows[part] = rows.get(part, 0) + len(kept)
+        manifest: dict[str, Any] = {
+            **version.manifest,
+            "sha256": digest.hexdigest(),
+            "version": digest.hexdigest()[:16],
+            "rows": rows,
+            "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in _files(hidden)},
+            "replaces": version.version,
+        }
+        (hidden / "manifest.json").write_bytes(pretty(manifest))
+        schemas = {path.name.split("-")[0]: pq.read_schema(path) for path in _files(hidden)}
+        (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
+        (hidden / "README.md").write_text(card(manifest))
+        reveal(hidden, folder.parent / manifest["version"])
     return msgspec.structs.replace(
         version,
         version=manifest["version"],
@@ -114,15 +111,42 @@ def without(
 
 
 def clear(known: Sequence[Version], settings: Settings) -> int:
-    """Remove the folders of withdrawn versions, but for those that another, living version shares; how many went."""
+    """Remove the folders of withdrawn versions, but for those that another, living version shares; how many went.
+
+    What killed builds left half written goes too.
+    """
     living = {version.path for version in known if version.status != "withdrawn"}
     gone = {version.path for version in known if version.status == "withdrawn"} - living
     folders = [settings.datasets_path / path for path in sorted(gone)]
     for folder in (present := [folder for folder in folders if folder.is_dir()]):
-        doomed = folder.with_name(f".building-withdrawn-{folder.name}")  # invisible at once, whole or not at all
+        doomed = folder.with_name(f"{HIDDEN}withdrawn-{folder.name}")  # invisible at once, whole or not at all
         folder.rename(doomed)
-        shutil.rmtree(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    for root in settings.datasets_path.glob("*/"):
+        sweep(root)
     return len(present)
+
+
+def discard_unlisted(
+    known: Sequence[Version],
+    settings: Settings,
+    application: str,
+    units: Collection[str],
+    interactions: Collection[str] = (),
+) -> list[str]:
+    """Remove the folders that hold the people's rows and that no version names; their names.
+
+    A build that was killed after it revealed a folder and before it recorded the version leaves one. An `application`
+    that is empty means all.
+    """
+    named = {version.folder(settings) for version in known}
+    root = settings.datasets_path
+    places = [application_folder(root, application)] if application else root.glob("*/")
+    folders = sorted({path.parent for place in places for path in place.glob("[!.]*/manifest.json")} - named)
+    doomed = [f for f in folders if any(len(_theirs(path, units, interactions)) for path in _files(f))]
+    for folder in doomed:
+        shutil.rmtree(folder)
+    return [folder.name for folder in doomed]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -115,7 +115,7 @@ def test_the_same_rows_are_the_same_bytes_whatever_the_workers(tmp_path: Path) -
             command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": workers}
         )
         found.add(done.stdout.strip())
-        (version,) = home.iterdir()
+        (version,) = home.glob("[!.]*")
         files.append({path.relative_to(version): path.read_bytes() for path in version.rglob("*") if path.is_file()})
 
     assert len(found) == 1

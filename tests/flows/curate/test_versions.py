@@ -15,10 +15,11 @@ import pytest
 from flows.curate.describe import open_lineage
 from flows.curate.erase import carry_out, plan
 from flows.curate.export import openai_lines
-from flows.curate.folder import check
+from flows.curate.folder import application_folder, check, write
 from flows.curate.freeze import freeze
 from flows.curate.make import curate
 from flows.curate.push import push
+from flows.curate.split import unit_of
 from flows.curate.trace import trace
 from flows.curate.versions import Version, find, versions
 from schemas.errors import FlywheelError, InputFileError, NotEnoughData, UsageError
@@ -27,8 +28,11 @@ from schemas.records import make_candidate
 from schemas.settings import CurateSettings
 from tests.conftest import event_id, feedback, interaction
 from tests.flows.curate.conftest import AS_OF, World
+from tests.flows.curate.makers import example
+from tests.flows.curate.test_folder import FACTS
 
 LATER = AS_OF + timedelta(days=1)
+SALT = CurateSettings().salt
 TOPICS = [
     "refund",
     "login",
@@ -306,6 +310,22 @@ def test_a_wish_to_be_forgotten_that_arrives_as_an_event_is_done_by_the_next_bui
     assert not Path(first["training"]["path"]).exists()
     assert events[n].id not in {row["interaction_id"] for row in rows(second["training"]["path"], "sft")}
     assert Path(first["eval"]["path"]).exists()
+
+
+def test_an_erasure_finds_what_no_version_names(world: World) -> None:
+    """A build that was killed before it recorded its folder left a row of theirs there; a stranger's stays."""
+    built(world)
+    root = application_folder(world.settings.datasets_path, "support-bot")
+    theirs, strangers = (
+        write(root, "all-training", {("sft", "train"): [example(n, said(n), unit=unit_of(who, "", SALT))]}, FACTS).path
+        for n, who in enumerate(("person-003", "somebody else"))
+    )
+
+    receipt = carry_out(world.lake, world.settings, plan(world.lake, world.settings, "person-003"), LATER)
+
+    assert receipt["unlisted"] == [theirs.name]
+    assert not theirs.exists()
+    assert strangers.exists()
 
 
 def test_an_erasure_can_be_begun_again(world: World) -> None:
