@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -151,6 +153,22 @@ def test_a_turn_leaves_its_artifacts_and_a_second_start_does_nothing(stack: Stac
     assert json.loads(shown["clusters"][0]["data"])
     assert stack.lake.versions(tables) == written
     assert {key: len(each) for key, each in artifacts(stack).items()} == {key: len(each) for key, each in shown.items()}
+
+
+def test_prefects_books_quote_nobody(stack: Stack) -> None:
+    """Flows ran over forty failures; no file and no row of Prefect's has a sentence or a conversation of theirs.
+
+    So an erasure has nothing to look for there.
+    """
+    turn(stack, "2026-01-06T00:00:00+00:00", "for the books")
+    books = stack.settings.home_path / "prefect"
+    files = b"\n".join(path.read_bytes() for path in books.rglob("*") if path.is_file()).decode("latin-1")
+    with closing(sqlite3.connect(f"file:{books / 'prefect.db'}?mode=ro", uri=True)) as database:
+        rows = "\n".join(database.iterdump())
+
+    assert "dataset-training" in rows
+    said = (*COMPLAINTS, "ask the branch about", "no idea", "conversation-")
+    assert [words for words in said if words in files or words in rows] == []
 
 
 def test_registering_a_candidate_starts_its_evaluation_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
