@@ -45,7 +45,7 @@ class Outcome(Struct, frozen=True):
     interaction_id: str
     outcome: Literal["ok", "failed", "unknown"]
     score: float | None
-    """Probability that the interaction was good; None where nothing was said."""
+    """How far the signals speak for good, 0 to 1 (docs/clusters.md); None where nothing was said."""
     reasons: tuple[str, ...] = ()
     """Countable names such as `thumb_down`, `error:timeout`, `correction`, sorted."""
     signals: int = 0
@@ -99,7 +99,7 @@ class Example(Struct, frozen=True, gc=False):
     """The feedback event that made it an example, where one alone did."""
     cluster_id: str = ""
     score: float | None = None
-    """Probability that the interaction was good."""
+    """Of its outcome: how far the signals speak for good, 0 to 1."""
     model: str = ""
     time: datetime | None = None
     tools: str | None = None

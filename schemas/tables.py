@@ -173,7 +173,7 @@ OUTCOMES = Table(
         pa.field("prompt_version", pa.string()),
         pa.field("variant", pa.string()),
         pa.field("outcome", pa.string(), nullable=False),  # ok, failed, unknown
-        pa.field("score", pa.float64()),  # probability that the interaction was good; null where unknown
+        pa.field("score", pa.float64()),  # how far the signals speak for good, 0 to 1; null where nothing was said
         pa.field("reasons", TEXTS),
         pa.field("signals", pa.int32()),
         pa.field("text", pa.string()),  # what the person asked: the last user message
