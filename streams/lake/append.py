@@ -6,6 +6,7 @@ Go on to `query.py`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,16 +57,29 @@ def start_id(topic: str, topic_id: str, partition: int) -> str:
     return f"start:{topic}:{topic_id}:{partition}"
 
 
+CREATE_PAUSES_S = (0.05, 0.2, 0.5, 1.0)
+"""Before a table is asked for again that several processes make at once."""
+
+
 def create(lake: Lake, name: str) -> DeltaTable:
     """The table's handle; made empty where it does not exist yet, grown where this version knows more columns.
 
     Growing rewrites no file. Raises SchemaMismatch, with the differences, where a column's type has changed.
     """
     schema = pa.schema([field.with_nullable(True) for field in TABLES[name].schema])
+    for pause in CREATE_PAUSES_S:
+        try:
+            return _grown(_found_or_made(lake, name, schema), name, schema)
+        except TableNotFoundError:  # another is making it at this moment: its folder is there, its first commit is not
+            time.sleep(pause)
+    return _grown(_found_or_made(lake, name, schema), name, schema)
+
+
+def _found_or_made(lake: Lake, name: str, schema: pa.Schema) -> DeltaTable:
     try:
-        handle = lake.handle(name)
+        return lake.handle(name)
     except TableNotFoundError:
-        handle = DeltaTable.create(
+        return DeltaTable.create(
             lake.uri(name),
             schema,
             mode="ignore",
@@ -73,7 +87,6 @@ def create(lake: Lake, name: str) -> DeltaTable:
             configuration={**PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(indexed(name))},
             storage_options=lake.storage_options or None,
         )
-    return _grown(handle, name, schema)
 
 
 def append(handle: DeltaTable, name: str, rows: pa.Table, marks: Mapping[str, int]) -> None:

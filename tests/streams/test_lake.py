@@ -322,3 +322,12 @@ def test_names_and_absences_are_errors_with_names(lake: Lake) -> None:
         lake.open("interactions")
     assert lake.version("interactions") == -1
     assert read(lake, "interactions").num_rows == 0
+
+
+def test_a_table_that_many_make_at_once_is_made_once(tmp_path: Path) -> None:
+    """Whoever comes while another makes the table waits for it."""
+    with ThreadPoolExecutor(6) as pool:
+        for n in range(20):
+            root = str(tmp_path / str(n))
+            versions = pool.map(lambda _, root=root: create(Lake(root), "ledger").version(), range(6))
+            assert set(versions) == {0}
