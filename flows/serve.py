@@ -12,7 +12,6 @@ edits them in the UI: the ones below are only where a deployment begins.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -157,8 +156,7 @@ async def _sweep(client: PrefectClient, names: Sequence[str]) -> None:
     )
     for run in cut_off:
         _log.warning("run %s was cut off by a stop or a crash; it is marked as crashed", run.name)
-        with contextlib.suppress(ObjectNotFound):  # deleted meanwhile
-            await client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
+        await client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
 
 
 async def _find(client: PrefectClient, name: str) -> Any:

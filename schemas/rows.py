@@ -9,7 +9,7 @@ property test). Go on to `streams/batch.py`.
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -114,10 +114,10 @@ class _Check:
     """Whether JSON texts are of a type, known to their last field, and not too deep."""
 
     def __init__(self, hint: Any) -> None:
-        self._endless = _is_endless(hint)
         self._strict = msgspec.json.Decoder(list[_strict(hint)]).decode  # type: ignore[misc]
-        flat = _strict(hint, flat=not self._endless)
-        self._flat = msgspec.json.Decoder(list[flat]).decode  # type: ignore[valid-type]
+        self._flat: Callable[[bytes], Any] | None = None
+        if not _is_endless(hint):
+            self._flat = msgspec.json.Decoder(list[_strict(hint, flat=True)]).decode  # type: ignore[misc]
 
     def failing(self, texts: Sequence[Raw]) -> list[int]:
         """The places of the texts that are not; absent ones (empty) are."""
@@ -130,7 +130,7 @@ class _Check:
     def _holds(self, texts: list[Raw]) -> bool:
         joined = b"".join((b"[", b",".join(texts), b"]"))
         try:
-            if not self._endless and self._is_flat(joined):
+            if self._is_flat(joined):
                 return True
             self._strict(joined)
             for text in texts:
@@ -142,6 +142,8 @@ class _Check:
 
     def _is_flat(self, joined: bytes) -> bool:
         """Whether these are plain text messages, as nearly all are: they cannot be deep."""
+        if self._flat is None:
+            return False
         try:
             self._flat(joined)
         except msgspec.ValidationError:

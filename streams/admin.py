@@ -81,7 +81,8 @@ class Admin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise BrokerError(f"topic {name} cannot be created: {error}") from error
-        self._await([topic.name for topic in missing])
+        if missing:
+            self._await([topic.name for topic in missing])
         counts = {name: existing[name] for name in (INTERACTIONS.name, FEEDBACK.name) if name in existing}
         if len(set(counts.values())) > 1:
             raise UsageError(f"topics that are joined must have the same number of partitions, but have {counts}")

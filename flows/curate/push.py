@@ -102,11 +102,8 @@ def _send(store: fs.FileSystem, path: Path, name: str) -> None:
 
 
 def _sha256(store: fs.FileSystem, name: str) -> str:
-    digest = hashlib.sha256()
     with store.open_input_stream(name) as source:
-        while chunk := source.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _store(place: str, options: Mapping[str, str]) -> tuple[fs.FileSystem, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from streams.lake.layout import Lake
 
 PUBLISH_TRIES = 10
 """Concurrent publishers of one table are few; each retry reloads the table and looks for its own mark first."""
+CREATE_PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
+"""Before each try to have a table that several processes make at once."""
 REBASE_TRIES = 30
 """Tries of one commit beside writers of other marks; each costs one listing of the log, not a new file."""
 PROPERTIES = {
@@ -57,22 +60,18 @@ def start_id(topic: str, topic_id: str, partition: int) -> str:
     return f"start:{topic}:{topic_id}:{partition}"
 
 
-CREATE_PAUSES_S = (0.05, 0.2, 0.5, 1.0)
-"""Before a table is asked for again that several processes make at once."""
-
-
 def create(lake: Lake, name: str) -> DeltaTable:
     """The table's handle; made empty where it does not exist yet, grown where this version knows more columns.
 
-    Growing rewrites no file. Raises SchemaMismatch, with the differences, where a column's type has changed.
+    Growing rewrites no file. Raises SchemaMismatch, with the differences, where a column's type has changed, and
+    LakeError where others have not made the table in two seconds.
     """
     schema = pa.schema([field.with_nullable(True) for field in TABLES[name].schema])
     for pause in CREATE_PAUSES_S:
-        try:
+        time.sleep(pause)
+        with suppress(TableNotFoundError):  # another is making it: its folder is there, its first commit is not yet
             return _grown(_found_or_made(lake, name, schema), name, schema)
-        except TableNotFoundError:  # another is making it at this moment: its folder is there, its first commit is not
-            time.sleep(pause)
-    return _grown(_found_or_made(lake, name, schema), name, schema)
+    raise LakeError(f"table {name!r} under {lake.root} is being made by others, and not there yet: try again")
 
 
 def _found_or_made(lake: Lake, name: str, schema: pa.Schema) -> DeltaTable:
