@@ -64,14 +64,15 @@ def create(lake: Lake, name: str) -> DeltaTable:
     """The table's handle; made empty where it does not exist yet, grown where this version knows more columns.
 
     Growing rewrites no file. Raises SchemaMismatch, with the differences, where a column's type has changed, and
-    LakeError where others have not made the table in two seconds.
+    LakeError where others make or change the table for seconds.
     """
     schema = pa.schema([field.with_nullable(True) for field in TABLES[name].schema])
     for pause in CREATE_PAUSES_S:
         time.sleep(pause)
-        with suppress(TableNotFoundError):  # another is making it: its folder is there, its first commit is not yet
+        # Another makes or grows it: its folder is there and its first commit is not yet, or its commit was first.
+        with suppress(TableNotFoundError, CommitFailedError):
             return _grown(_found_or_made(lake, name, schema), name, schema)
-    raise LakeError(f"table {name!r} under {lake.root} is being made by others, and not there yet: try again")
+    raise LakeError(f"table {name!r} under {lake.root} is being made or changed by others: try again")
 
 
 def _found_or_made(lake: Lake, name: str, schema: pa.Schema) -> DeltaTable:
