@@ -11,6 +11,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -22,7 +23,11 @@ from schemas.events import EVENT_TYPES, YEARS, Headed, Id
 
 Row = tuple[Any, ...]
 """Values in the order of `fields_of`: scalars as Python values, nested ones as JSON text (empty where absent)."""
+Columns = list[Sequence[Any]]
+"""Rows, turned: for each of `fields_of` the values of all rows."""
 
+BLOCK = 250
+"""Events that are read and checked together, while a core's cache still holds them."""
 GROUP_BYTES = 64 * 2**10
 """Of JSON text that is checked at once: enough to forget the call's own cost, and small enough for a core's cache."""
 _FIRST, _BEYOND = datetime(YEARS.start, 1, 1, tzinfo=UTC), datetime(YEARS.stop, 1, 1, tzinfo=UTC)
@@ -37,20 +42,24 @@ def fields_of(type_name: str) -> tuple[str, ...]:
     return (*EVENT_TYPES[type_name].__struct_fields__, "extra", "event_version")
 
 
+@cache
 def nested_of(type_name: str) -> frozenset[str]:
     """The fields whose value is kept as JSON text."""
     return frozenset(name for name, hint in _hints(EVENT_TYPES[type_name]).items() if _is_nested(hint))
 
 
-def rows(values: Sequence[bytes | None], type_name: str) -> list[Row | None]:
-    """Kafka values as rows, in their order; None for each that `slow_row` has to look at."""
-    return _READERS[type_name].rows(values)
+def read(values: Sequence[bytes], type_name: str) -> tuple[Columns, list[int]]:
+    """Kafka values as columns, and the places of those that are not in them: `slow_row` has to look at each."""
+    return _READERS[type_name].read(values)
 
 
 def row(value: bytes | None, type_name: str) -> Row:
     """One event from Kafka value bytes, as a row. Raises EventError exactly where `codec.decode` does."""
-    found = rows([value], type_name)[0] if type_name in _READERS else None
-    return found or slow_row(value, type_name)
+    if type_name in _READERS:
+        columns, unsure = read([value or b""], type_name)
+        if not unsure:
+            return tuple(column[0] for column in columns)
+    return slow_row(value, type_name)
 
 
 def slow_row(value: bytes | None, type_name: str) -> Row:
@@ -71,43 +80,54 @@ class _Reader:
         cls = EVENT_TYPES[type_name]
         hints, nested = _hints(cls), _NESTED[cls]
         self._decode = msgspec.json.Decoder(_twin(cls, {n: Raw if n in nested else h for n, h in hints.items()})).decode
-        names = cls.__struct_fields__
-        self._time = names.index("time")
-        self._ids = [at for at, name in enumerate(names) if hints[name] == Id]
-        self._checks = [(at, _Check(hints[name])) for at, name in enumerate(names) if name in nested]
-        self._tail = (None, int(type_name.rpartition(".v")[2]))
+        self._fields = cls.__struct_fields__
+        self._time = self._fields.index("time")
+        self._ids = [at for at, name in enumerate(self._fields) if hints[name] == Id]
+        self._checks = [(at, _Check(hints[name])) for at, name in enumerate(self._fields) if name in nested]
+        self._version = int(type_name.rpartition(".v")[2])
 
-    def rows(self, values: Sequence[bytes | None]) -> list[Row | None]:
-        """See `rows` of this file."""
-        read, tail, as_tuple = self._decode, self._tail, msgspec.structs.astuple
-        found: list[Row | None] = [None] * len(values)
-        places, sound = [], []
-        for place, value in enumerate(values):
-            if value:
-                try:
-                    sound.append(as_tuple(read(value)) + tail)
-                except _UNSURE:
-                    continue
-                places.append(place)
-        unsure = self._unsure(sound) if sound else frozenset()
-        for at, place in enumerate(places):
-            if at not in unsure:
-                found[place] = sound[at]
-        return found
+    def read(self, values: Sequence[bytes]) -> tuple[Columns, list[int]]:
+        """See `read` of this file."""
+        columns: list[list[Any]] = [[] for _ in self._fields]
+        unsure: list[int] = []
+        for first in range(0, len(values), BLOCK):
+            block, places = self._read_block(values[first : first + BLOCK])
+            for column, more in zip(columns, block, strict=bool(block)):
+                column.extend(more)
+            unsure.extend(first + place for place in places)
+        count = len(values) - len(unsure)
+        return [*columns, [None] * count, [self._version] * count], unsure
 
-    def _unsure(self, sound: list[Row]) -> set[int]:
+    def _read_block(self, values: Sequence[bytes]) -> tuple[Columns, list[int]]:
+        """As `read`, without `extra` and `event_version`; no columns at all where nothing is sound."""
+        sound: list[Row] = []
+        unsure: list[int] = []
+        each = map(msgspec.structs.astuple, map(self._decode, values))
+        while True:
+            try:
+                sound.extend(each)
+                break
+            except _UNSURE:  # what came before it is in the list, and the next try goes on behind it
+                unsure.append(len(sound) + len(unsure))
+        columns: Columns = list(zip(*sound, strict=True))
+        if sound and (breaking := self._breaking(columns)):
+            places = sorted(set(range(len(values))).difference(unsure))
+            unsure = sorted([*unsure, *(places[at] for at in breaking)])
+            columns = [[value for at, value in enumerate(column) if at not in breaking] for column in columns]
+        return columns, unsure
+
+    def _breaking(self, columns: Columns) -> set[int]:
         """Places of the rows that break a rule which types do not say, or whose nested values are unusual."""
-        unsure: set[int] = set()
-        times = [values[self._time] for values in sound]
+        breaking: set[int] = set()
+        times = columns[self._time]
         if min(times) < _FIRST or max(times) >= _BEYOND:
-            unsure.update(place for place, time in enumerate(times) if not _FIRST <= time < _BEYOND)
+            breaking.update(place for place, time in enumerate(times) if not _FIRST <= time < _BEYOND)
         for at in self._ids:
-            ids = [values[at] for values in sound]
-            if not _are_uuids(ids):
-                unsure.update(place for place, value in enumerate(ids) if not _are_uuids([value]))
+            if not _are_uuids(columns[at]):
+                breaking.update(place for place, value in enumerate(columns[at]) if not _are_uuids([value]))
         for at, check in self._checks:
-            unsure.update(check.failing([values[at] for values in sound]))
-        return unsure
+            breaking.update(check.failing(columns[at]))
+        return breaking
 
 
 class _Check:
@@ -121,11 +141,13 @@ class _Check:
 
     def failing(self, texts: Sequence[Raw]) -> list[int]:
         """The places of the texts that are not; absent ones (empty) are."""
-        there = [place for place, text in enumerate(texts) if text]
-        step = max(1, GROUP_BYTES * len(there) // (sum(map(len, texts)) or 1))
-        groups = (there[first : first + step] for first in range(0, len(there), step))
-        suspects = [place for group in groups if not self._holds([texts[at] for at in group]) for place in group]
-        return [place for place in suspects if not self._holds([texts[place]])]
+        there = list(filter(None, texts))
+        step = max(1, GROUP_BYTES * len(there) // (sum(map(len, there)) or 1))
+        bad = [first for first in range(0, len(there), step) if not self._holds(there[first : first + step])]
+        if not bad:
+            return []
+        places = [place for place, text in enumerate(texts) if text]
+        return [at for first in bad for at in places[first : first + step] if not self._holds([texts[at]])]
 
     def _holds(self, texts: list[Raw]) -> bool:
         joined = b"".join((b"[", b",".join(texts), b"]"))
@@ -151,7 +173,7 @@ class _Check:
         return True
 
 
-def _are_uuids(values: list[str]) -> bool:
+def _are_uuids(values: Sequence[str]) -> bool:
     """Whether all are what `events.check_id` accepts: the joined text is looked at, not each."""
     text = "".join(values)
     return (

@@ -12,6 +12,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+import pyarrow as pa
+
 from schemas.errors import FlywheelError, UsageError
 from schemas.settings import Settings, load
 from streams import metrics, triage
@@ -32,6 +34,8 @@ def tune() -> None:
     """Set the interpreter to the archiver's ways; once per process, before it starts."""
     # A batch is 100,000s of small objects without cycles: scanning them again and again costs a third of decoding.
     gc.set_threshold(200_000, 20, 100)
+    # mimalloc, pyarrow's own choice, gives a file's memory back to the kernel and has it cleared again for the next.
+    pa.set_memory_pool(pa.system_memory_pool())
     sys.meta_path.insert(0, _WithoutPandas())
 
 

@@ -1,8 +1,8 @@
 """Kafka to lake, exactly once: the hot path.
 
-    consume ──▶ buffer per topic ──▶ decode into a batch ──▶ landing thread: files, dead letters, rows + marks
-       ▲                                                              │
-       └────────── seek to the table's marks ◀── another was first ───┘
+    consume ──▶ decode ──▶ buffer per topic ──▶ landing thread: files, dead letters, rows + marks
+       ▲                                                     │
+       └────── seek to the table's marks ◀── another was first
 
 Where to go on is what the table says, never what Kafka remembers; Kafka's committed offsets are a lag gauge. A kill at
 any moment costs the work since the last commit, nothing else. Several archivers share the partitions by consumer
@@ -15,7 +15,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ from schemas.settings import Settings
 from schemas.topics import ARCHIVED, BY_NAME, Topic
 from streams import metrics
 from streams.admin import Admin, Offsets, client_options
-from streams.batch import lost, make_batch, unreadable
+from streams.batch import Batch, join, lost, make_batch, unreadable
 from streams.lake import Lake
 from streams.landing import Landing
 from streams.unreadable import end
@@ -46,22 +46,29 @@ STOP_S = 4.0
 
 
 class Buffer:
-    """What was consumed of one topic and is not in a batch yet."""
+    """What was consumed of one topic and was not handed to the lake yet."""
 
     def __init__(self) -> None:
-        self.records: list[Message] = []
+        self.parts: list[Batch] = []
+        self.records = 0
         self.bytes = 0
         self.since = 0.0
         """Monotonic time of the oldest record."""
         self.dead: list[dict[str, Any]] = []
         """Losses found at a seek, to be landed with the next batch."""
 
-    def add(self, records: list[Message], now: float) -> None:
-        """Take records."""
-        if not self.records:
+    def add(self, part: Batch, records: list[Message], now: float) -> None:
+        """Take what was made of records."""
+        if not self.parts:
             self.since = now
-        self.records += records
+        self.parts.append(part)
+        self.records += len(records)
         self.bytes += sum(map(len, records))  # a message's length is its value's
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Forget what came from some partitions."""
+        self.parts = [part.without(partitions) for part in self.parts]
+        self.dead = [letter for letter in self.dead if letter["kafka_partition"] not in partitions]
 
 
 class Partition(msgspec.Struct):
@@ -70,7 +77,7 @@ class Partition(msgspec.Struct):
     mark: int | None
     """What the table's mark will be when all submitted batches have landed."""
     position: int
-    """The next offset that no batch has covered."""
+    """The next offset to decode."""
     refused: frozenset[int] = frozenset()
 
 
@@ -145,15 +152,37 @@ class Archiver:
 
     def _take(self, records: list[Message]) -> int:
         by_topic: dict[str, list[Message]] = {name: [] for name in self._buffers}
+        errors = []
         for record in records:
             if error := record.error():
-                self._kafka_error(record, error)
+                errors.append((record, error))
             else:
                 by_topic[record.topic() or ""].append(record)
         for name, mine in by_topic.items():
             if mine:
-                self._buffers[name].add(mine, time.monotonic())
+                self._decode(BY_NAME[name], mine)
+        for record, error in errors:
+            self._kafka_error(record, error)
         return len(records)
+
+    def _decode(self, topic: Topic, records: list[Message]) -> None:
+        """Decode at once, while a core's cache still holds what librdkafka unpacked."""
+        mine = self._mine(topic)
+        part = make_batch(
+            topic,
+            self._ids[topic.name],
+            [record for record in records if record.partition() in mine],
+            {number: at.position for number, at in mine.items()},
+            self._clock(),
+            self._limits,
+            frozenset((number, offset) for number, at in mine.items() for offset in at.refused),
+        )
+        self._buffers[topic.name].add(part, records, time.monotonic())
+        for number, after in part.next.items():
+            mine[number].position = after
+
+    def _mine(self, topic: Topic) -> dict[int, Partition]:
+        return {number: at for (name, number), at in self._partitions.items() if name == topic.name}
 
     def _kafka_error(self, record: Message, error: KafkaError) -> None:
         if error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001 - its API
@@ -185,46 +214,37 @@ class Archiver:
         self._consumer.seek(TopicPartition(topic.name, number, after))
 
     def _busy(self) -> bool:
-        return self._under_way is not None or any(buffer.records for buffer in self._buffers.values())
+        return self._under_way is not None or any(buffer.parts for buffer in self._buffers.values())
 
     def _due(self, topic: Topic, now: float) -> bool:
         buffer, limits = self._buffers[topic.name], self._limits
         return bool(buffer.dead) or (
-            bool(buffer.records)
+            bool(buffer.parts)
             and (
-                len(buffer.records) >= limits.batch_rows
+                buffer.records >= limits.batch_rows
                 or buffer.bytes >= limits.batch_bytes
                 or now - buffer.since >= limits.batch_seconds
             )
         )
 
     def _flush(self, topic: Topic) -> None:
-        """Decode the buffer while the last batch lands; then hand it to the landing thread."""
+        """Hand what is buffered to the landing thread, once the last batch has landed."""
         buffer = self._buffers[topic.name]
-        if not (buffer.records or buffer.dead):
+        if not (buffer.parts or buffer.dead):
             return
         self._buffers[topic.name] = Buffer()
-        mine = {number: at for (name, number), at in self._partitions.items() if name == topic.name}
-        batch = make_batch(
-            topic,
-            self._ids[topic.name],
-            [record for record in buffer.records if record.partition() in mine],
-            {number: at.position for number, at in mine.items()},
-            self._clock(),
-            self._limits,
-            frozenset((number, offset) for number, at in mine.items() for offset in at.refused),
-        )
-        batch.dead[:0] = buffer.dead
+        mine = self._mine(topic)
+        batch = join(topic, buffer.parts, buffer.dead, {number: at.position for number, at in mine.items()})
         self._collect(block=True)
         if any(self._partitions.get((topic.name, number)) is not at for number, at in mine.items()):
             self._seek(topic)  # rebalanced or overtaken while the last batch landed
             return
         marks = {number: at.mark for number, at in mine.items()}
-        moved = {number: after for number, after in batch.next.items() if marks[number] != after}
         future = self._landing.submit(topic, self._ids[topic.name], batch, marks)
-        for number, after in moved.items():
-            mine[number].mark = mine[number].position = after
-            mine[number].refused = frozenset(offset for offset in mine[number].refused if offset >= after)
+        for number, after in batch.next.items():
+            if marks[number] != after:
+                mine[number].mark = after
+                mine[number].refused = frozenset(offset for offset in mine[number].refused if offset >= after)
         self._under_way = (topic, future, batch.rows.num_rows)
         metrics.batched(topic.table, batch, buffer.bytes)
 
@@ -282,6 +302,7 @@ class Archiver:
             wait([self._under_way[1]], STOP_S)
         for at in revoked:
             self._partitions.pop((at.topic, at.partition), None)
+            self._buffers[at.topic].drop({at.partition})
         consumer.incremental_unassign(revoked)
 
     def _seek(self, topic: Topic) -> None:

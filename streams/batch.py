@@ -7,23 +7,22 @@ of a gap that Kafka itself left. Go on to `streams/archive.py`, which fills batc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.codec import Headers, known_type, type_of
 from schemas.errors import EventError
-from schemas.rows import Row, fields_of, nested_of, rows, slow_row
+from schemas.rows import Columns, Row, fields_of, nested_of, read, slow_row
 from schemas.settings import ArchiveSettings
 from schemas.tables import DEAD_LETTERS, TABLES
 from schemas.topics import Topic
 
-CHUNK = 1_000
-"""Records that are decoded and made into columns together, while a core's cache still holds them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -61,6 +60,18 @@ class Batch(msgspec.Struct, frozen=True):
     next: dict[int, int]
     """Per partition, one beyond the last offset that the batch accounts for."""
 
+    def without(self, partitions: Collection[int]) -> Batch:
+        """The same but for some partitions."""
+        if not partitions & self.next.keys():
+            return self
+        theirs = pc.is_in(self.rows["kafka_partition"], pa.array(partitions, pa.int32()))
+        return Batch(
+            self.rows.filter(pc.invert(theirs)),
+            [letter for letter in self.dead if letter["kafka_partition"] not in partitions],
+            {number: offset for number, offset in self.first.items() if number not in partitions},
+            {number: offset for number, offset in self.next.items() if number not in partitions},
+        )
+
 
 def make_batch(
     topic: Topic,
@@ -90,18 +101,22 @@ def make_batch(
         expected[partition] = offset + 1
         if not refused or (partition, offset) not in refused:
             wanted.append(record)
-    parts = [TABLES[topic.table].schema.empty_table()]
-    for first in range(0, len(wanted), CHUNK):
-        chunk = wanted[first : first + CHUNK]
-        found = rows([_value(topic, record, limits.max_event_bytes) for record in chunk], topic.event_type)
-        for place in [place for place, row in enumerate(found) if row is None]:
-            try:
-                found[place] = _slow(topic, chunk[place], limits.max_event_bytes)
-            except EventError as error:
-                dead.append(make_dead.refused(chunk[place], error))
-        parts.append(_to_arrow(topic, topic_id, chunk, found, ingested_at))
-    dead.sort(key=lambda letter: (letter["kafka_partition"], letter["kafka_offset"]))
-    return Batch(pa.concat_tables(parts), dead, dict(start), expected)
+    columns, unsure = read([_value(topic, record, limits.max_event_bytes) for record in wanted], topic.event_type)
+    if unsure:
+        wanted, columns, bad = _look_again(topic, wanted, columns, frozenset(unsure), limits.max_event_bytes)
+        dead += [make_dead.refused(record, error) for record, error in bad]
+    dead.sort(key=_place)
+    return Batch(_to_arrow(topic, topic_id, wanted, columns, ingested_at), dead, dict(start), expected)
+
+
+def join(topic: Topic, parts: Sequence[Batch], dead: list[dict[str, Any]], next_: dict[int, int]) -> Batch:
+    """Batches that follow one another as one, up to `next_`; with dead letters of offsets that lie before them."""
+    first = dict(next_)
+    for part in reversed(parts):
+        first |= part.first
+    letters = sorted((letter for part in parts for letter in part.dead), key=_place)
+    empty = TABLES[topic.table].schema.empty_table()
+    return Batch(pa.concat_tables([empty, *(part.rows for part in parts)]), dead + letters, first, next_)
 
 
 def lost(topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime) -> dict[str, Any]:
@@ -122,12 +137,32 @@ def dead_table(letters: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(letters), schema=DEAD_LETTERS.schema)
 
 
-def _value(topic: Topic, record: Record, limit: int) -> bytes | None:
-    """The bytes of a record of the topic's own type; None for any other."""
+def _place(letter: Mapping[str, Any]) -> tuple[int, int]:
+    return letter["kafka_partition"], letter["kafka_offset"]
+
+
+def _value(topic: Topic, record: Record, limit: int) -> bytes:
+    """The bytes of a record of the topic's own type; none for any other."""
     value = record.value()
     if value and len(value) <= limit and type_of(record.headers(), topic.event_type) == topic.event_type:
         return value
-    return None
+    return b""
+
+
+def _look_again(
+    topic: Topic, records: list[Record], columns: Columns, unsure: frozenset[int], limit: int
+) -> tuple[list[Record], Columns, list[tuple[Record, EventError]]]:
+    """The records that are rows, all rows as columns, and the records that are none, with the reason."""
+    sound = zip(*columns, strict=True)
+    kept, found, bad = [], [], []
+    for place, record in enumerate(records):
+        try:
+            found.append(_slow(topic, record, limit) if place in unsure else next(sound))
+        except EventError as error:
+            bad.append((record, error))
+        else:
+            kept.append(record)
+    return kept, list(zip(*found, strict=True)), bad
 
 
 def _slow(topic: Topic, record: Record, limit: int) -> Row:
@@ -185,32 +220,34 @@ def _headers_text(headers: Headers | None) -> str | None:
     ).decode()
 
 
-def _to_arrow(
-    topic: Topic, topic_id: str, records: list[Record], found: list[Row | None], ingested_at: datetime
-) -> pa.Table:
-    """Records as rows of the topic's table, but for those of which none was found."""
+def _to_arrow(topic: Topic, topic_id: str, records: list[Record], columns: Columns, ingested_at: datetime) -> pa.Table:
+    """Records and what was read of them as rows of the topic's table."""
     schema, nested = TABLES[topic.table].schema, nested_of(topic.event_type)
-    good = [row for row in found if row is not None]
-    if len(good) < len(records):
-        records = [record for record, row in zip(records, found, strict=True) if row is not None]
-    if not good:
+    if not records:
         return schema.empty_table()
-    values: dict[str, Sequence[Any]] = dict(zip(fields_of(topic.event_type), zip(*good, strict=True), strict=True))
+    values = dict(zip(fields_of(topic.event_type), columns, strict=True))
     values["kafka_partition"] = [record.partition() or 0 for record in records]
     values["kafka_offset"] = [record.offset() or 0 for record in records]
     constant = {"ingested_at": ingested_at, "ingest_date": ingested_at.date(), "kafka_topic_id": topic_id}
-    columns = []
+    arrays = []
     for field in schema:
         if field.name in constant:
-            columns.append(pa.repeat(pa.scalar(constant[field.name], field.type), len(good)))
+            arrays.append(pa.repeat(pa.scalar(constant[field.name], field.type), len(records)))
         elif field.name == "kafka_time":
             times = [record.timestamp()[1] for record in records]
-            columns.append(pa.array(times, pa.timestamp("ms", tz="UTC")).cast(field.type))
+            arrays.append(pa.array(times, pa.timestamp("ms", tz="UTC")).cast(field.type))
         elif field.name in nested:
-            columns.append(_json(values[field.name]))
+            arrays.append(_json(values[field.name]))
+        elif field.name == "time":
+            arrays.append(_times(values[field.name], field.type))
         else:
-            columns.append(pa.array(values[field.name], field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
+            arrays.append(pa.array(values[field.name], field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _times(times: Sequence[datetime], type_: pa.DataType) -> pa.Array:
+    """Times as a column: a third of the time of handing them to pyarrow, which asks each for its zone."""
+    return pa.array([time - _EPOCH for time in times], pa.duration("us")).cast(pa.int64()).cast(type_)
 
 
 def _json(texts: Any) -> pa.Array:

@@ -14,7 +14,7 @@ from schemas.codec import encode
 from schemas.settings import ArchiveSettings
 from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, INTERACTIONS
-from streams.batch import dead_table, lost, make_batch
+from streams.batch import dead_table, join, lost, make_batch
 from streams.lake.files import to_parquet
 from tests.conftest import interaction
 
@@ -23,13 +23,15 @@ GOOD = encode(interaction(1))
 
 
 class Record:
-    """One record of partition 0."""
+    """One record, of partition 0 unless it says otherwise."""
 
-    def __init__(self, offset: int, value: bytes | None, headers: Any = None, key: bytes | None = b"key") -> None:
-        self._offset, self._value, self._headers, self._key = offset, value, headers, key
+    def __init__(
+        self, offset: int, value: bytes | None, headers: Any = None, key: bytes | None = b"key", partition: int = 0
+    ) -> None:
+        self._offset, self._value, self._headers, self._key, self._partition = offset, value, headers, key, partition
 
     def partition(self) -> int:
-        return 0
+        return self._partition
 
     def offset(self) -> int:
         return self._offset
@@ -120,3 +122,32 @@ def test_an_empty_batch_has_the_schema_of_its_table() -> None:
         batch = make_batch(topic, "t", [], {0: 5}, NOW, ArchiveSettings())
         assert batch.rows.schema.equals(TABLES[topic.table].schema)
         assert batch.next == {0: 5}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    records=st.lists(st.tuples(st.integers(0, 1), damaged()), max_size=12),
+    cuts=st.lists(st.integers(0, 12), max_size=3).map(sorted),
+    dropped=st.sets(st.integers(0, 1), max_size=1),
+)
+def test_a_batch_in_parts_is_the_batch_as_a_whole(
+    records: list[tuple[int, bytes | None]], cuts: list[int], dropped: set[int]
+) -> None:
+    """It does not matter in how many goes records were consumed, nor what came from a partition that was taken away."""
+    ends = dict.fromkeys((0, 1), 0)
+    log = []
+    for partition, value in records:
+        log.append(Record(ends[partition], value, partition=partition))
+        ends[partition] += 1
+    parts, at = [], dict.fromkeys((0, 1), 0)
+    for first, last in zip([0, *cuts], [*cuts, len(log)], strict=True):
+        part = make_batch(INTERACTIONS, "t", log[first:last], at, NOW, ArchiveSettings())
+        at = dict(part.next)
+        parts.append(part.without(dropped))
+    kept = {number: offset for number, offset in at.items() if number not in dropped}
+
+    batch = join(INTERACTIONS, parts, [], kept)
+
+    mine = [record for record in log if record.partition() not in dropped]
+    whole = make_batch(INTERACTIONS, "t", mine, dict.fromkeys(kept, 0), NOW, ArchiveSettings())
+    assert (batch.rows, batch.dead, batch.first, batch.next) == (whole.rows, whole.dead, whole.first, whole.next)
