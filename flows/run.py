@@ -7,9 +7,12 @@ often: its id is their hash, and every table takes a run's rows once. Each `flow
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,10 @@ from schemas.records import content_hash
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 from streams.lake.query import read
+
+_log = logging.getLogger(__name__)
+LOCK = ".under-way"
+"""Below the home: see `under_way`."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -88,6 +95,23 @@ def runs(lake: Lake, stage: str, application: str) -> list[dict[str, Any]]:
 def latest(lake: Lake, stage: str, application: str) -> dict[str, Any] | None:
     """The newest finished run of a stage, or None."""
     return next(reversed(runs(lake, stage, application)), None)
+
+
+@contextmanager
+def under_way(home: Path, *, alone: bool = False) -> Iterator[None]:
+    """Held by a run that makes something lasting of what people said, beside others.
+
+    `alone`: held by an erasure, which waits until no run is under way. A run that began before it would publish
+    afterwards what it read before.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.warning("waiting until %s is over", "every run under way" if alone else "an erasure")
+            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 def plain(moment: datetime) -> datetime:

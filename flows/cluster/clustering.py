@@ -27,7 +27,7 @@ from flows.cluster.namer import Namer
 from flows.cluster.outcomes import Judged, judge
 from flows.cluster.placing import Placed, place_failures
 from flows.cluster.population import Population
-from flows.run import Run, begin, finish, runs
+from flows.run import Run, begin, finish, runs, under_way
 from schemas.errors import NotEnoughData
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
@@ -44,6 +44,11 @@ def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
 
     The same call twice is one run. Raises NotEnoughData where the application has no interactions yet.
     """
+    with under_way(settings.home_path):
+        return _cluster(lake, settings, as_of)
+
+
+def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     run, summary = _start(lake, settings, as_of)
     if summary is not None:
         return summary

@@ -38,13 +38,14 @@ def erase_command(
     if not subject.strip():
         raise UsageError("name the person: the `user_id` that their events carry")
     lake = lake_of(settings)
-    planned = plan(lake, settings, subject, application)
     moment = datetime.now(UTC)
     if purge_kafka:
         client_options(settings.kafka)  # no broker named: say so before anything is done
-    result = planned.receipt() if dry_run else carry_out(lake, settings, planned, moment, purge_kafka=purge_kafka)
-    if not dry_run:
-        result["rebuilt"] = [_rebuilt(settings, app, recipe, moment) for app, recipe in recipes_of(planned)]
+    if dry_run:
+        result = plan(lake, settings, subject, application).receipt()
+    else:
+        result = carry_out(lake, settings, subject, moment, application=application, purge_kafka=purge_kafka)
+        result["rebuilt"] = [_rebuilt(settings, app, recipe, moment) for app, recipe in recipes_of(result)]
     if as_json:
         print_json(result)
     else:

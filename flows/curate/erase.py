@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from flows.curate.split import unit_of
 from flows.curate.versions import record, versions
 from flows.curate.withdraw import Holding, clear, discard_unlisted, forget, holding
 from flows.evalset import answers_folder
-from flows.run import begin, finish
+from flows.run import begin, finish, under_way
 from schemas.records import content_hash
 from schemas.settings import Settings
 from schemas.topics import FEEDBACK, INTERACTIONS
@@ -89,13 +89,24 @@ def plan(lake: Lake, settings: Settings, subject: str, application: str = "") ->
 
 
 def carry_out(
-    lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *, purge_kafka: bool = False
+    lake: Lake,
+    settings: Settings,
+    subject: str,
+    as_of: datetime,
+    *,
+    application: str = "",
+    purge_kafka: bool = False,
 ) -> dict[str, Any]:
-    """Do what a plan says; returns the receipt, which also lies at `receipt` as a file.
+    """Do what `plan` says; returns the receipt, which also lies at `receipt` as a file.
 
-    `purge_kafka` deletes all that is archived from Kafka's own log too. Doing it again, after a kill or for nobody,
-    changes nothing more.
+    Waits until no build and no clustering is under way. `purge_kafka` deletes all that is archived from Kafka's own log
+    too. Doing it again, after a kill or for nobody, changes nothing more.
     """
+    with under_way(settings.home_path, alone=True):
+        return _carry_out(lake, settings, plan(lake, settings, subject, application), as_of, purge_kafka=purge_kafka)
+
+
+def _carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *, purge_kafka: bool) -> dict[str, Any]:
     units = {unit_of(planned.subject, "", settings.curate.salt)}
     ids = set(planned.interactions)
     found = forget([held.version for held in planned.held], settings, units, ids, as_of)
@@ -228,6 +239,6 @@ def _says(path: Path, name: bytes) -> bool:
     return False
 
 
-def recipes_of(planned: Plan) -> Iterable[tuple[str, str]]:
+def recipes_of(receipt: dict[str, Any]) -> list[tuple[str, str]]:
     """(application, recipe) of the datasets to build again."""
-    return sorted({(h.version.application, h.version.dataset) for h in planned.held if h.version.kind != "frozen"})
+    return sorted({(held["application"], held["dataset"]) for held in receipt["datasets"] if held["kind"] != "frozen"})

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from flows.curate.versions import Version, record, versions
-from flows.run import begin, finish, finished
+from flows.run import begin, finish, finished, under_way
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -24,6 +24,11 @@ def freeze(lake: Lake, settings: Settings, as_of: datetime, name: str, dataset: 
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for an eval set: use small letters, digits and dashes")
+    with under_way(settings.home_path):
+        return _freeze(lake, settings, as_of, name, dataset)
+
+
+def _freeze(lake: Lake, settings: Settings, as_of: datetime, name: str, dataset: str) -> Version:
     known = [v for v in versions(lake, settings.application) if v.kind == "eval" and v.dataset == dataset]
     usable = [v for v in known if v.status != "withdrawn" and any(v.rows.values())]
     if not usable:

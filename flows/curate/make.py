@@ -25,7 +25,7 @@ from flows.curate.staleness import stale
 from flows.curate.versions import Version, record, versions
 from flows.curate.withdraw import clear, discard_unlisted, forget
 from flows.embed import load
-from flows.run import Run, begin, finish, finished, latest
+from flows.run import Run, begin, finish, finished, latest, under_way
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe, Settings
@@ -46,6 +46,11 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT)
     Raises NotEnoughData where no cluster run has finished or no interaction gives an example; UsageError for an unknown
     recipe; FileDamaged, before anything is read, where a file of the tables changed since it was written.
     """
+    with under_way(settings.home_path):
+        return _curate(lake, settings, as_of, name)
+
+
+def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[str, Any]:
     recipe = _recipe(settings.curate, name)
     judged = latest(lake, "cluster", settings.application)
     if judged is None:

@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from flows.cluster.clustering import cluster
 from flows.cluster.report import write
-from flows.curate.erase import carry_out, plan
+from flows.curate.erase import carry_out
 from flows.curate.freeze import freeze
 from flows.curate.make import curate
 from flows.evalset import answers_folder
@@ -128,7 +128,7 @@ def test_no_file_below_the_data_root_knows_an_erased_person(house: tuple[Setting
     words = (person(n), asked(n), answered(n))
     assert all(word in everything(home) and word in in_kafka(settings) for word in words)
 
-    receipt = carry_out(lake, settings, plan(lake, settings, person(n)), datetime.now(UTC), purge_kafka=True)
+    receipt = carry_out(lake, settings, person(n), datetime.now(UTC), purge_kafka=True)
 
     left, said = everything(home), in_kafka(settings)
     assert [word for word in words if word in left or word in said] == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from flows.curate import make
 from flows.curate.describe import open_lineage
 from flows.curate.erase import carry_out, plan
 from flows.curate.export import openai_lines
@@ -273,9 +276,9 @@ def test_after_an_erasure_no_file_knows_the_person(world: World) -> None:
     assert secret in strings_in(world)
 
     before = everything_under(world.settings.home_path)
-    planned = plan(world.lake, world.settings, person)
+    plan(world.lake, world.settings, person)
     assert before == everything_under(world.settings.home_path), "a plan changes nothing"
-    receipt = carry_out(world.lake, world.settings, planned, LATER)
+    receipt = carry_out(world.lake, world.settings, person, LATER)
 
     after = strings_in(world)
     assert person not in after
@@ -321,7 +324,7 @@ def test_an_erasure_finds_what_no_version_names(world: World) -> None:
         for n, who in enumerate(("person-003", "somebody else"))
     )
 
-    receipt = carry_out(world.lake, world.settings, plan(world.lake, world.settings, "person-003"), LATER)
+    receipt = carry_out(world.lake, world.settings, "person-003", LATER)
 
     assert receipt["unlisted"] == [theirs.name]
     assert not theirs.exists()
@@ -331,11 +334,39 @@ def test_an_erasure_finds_what_no_version_names(world: World) -> None:
 def test_an_erasure_can_be_begun_again(world: World) -> None:
     """The second time there is nothing left to do, and it says so."""
     built(world)
-    carry_out(world.lake, world.settings, plan(world.lake, world.settings, "person-003"), LATER)
+    carry_out(world.lake, world.settings, "person-003", LATER)
 
-    again = carry_out(world.lake, world.settings, plan(world.lake, world.settings, "person-003"), LATER)
+    again = carry_out(world.lake, world.settings, "person-003", LATER)
 
     assert (again["interactions"], again["datasets"]) == (0, [])
+
+
+def test_an_erasure_waits_for_a_build_that_has_read_their_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build under way publishes what it read; the erasure comes after it and finds that."""
+    events = traffic(world)
+    world.judged({event.id: "ok" for event in events})
+    has_read, may_publish = threading.Event(), threading.Event()
+    publish = make._publish
+
+    def late(*arguments: Any) -> dict[str, Any]:
+        has_read.set()
+        assert may_publish.wait(60)
+        return publish(*arguments)
+
+    monkeypatch.setattr(make, "_publish", late)
+    with ThreadPoolExecutor() as pool:
+        building = pool.submit(curate, world.lake, world.settings, AS_OF)
+        assert has_read.wait(60)
+        erasing = pool.submit(carry_out, world.lake, world.settings, "person-003", LATER)
+        with pytest.raises(TimeoutError):
+            erasing.result(timeout=1)
+        may_publish.set()
+        summary, receipt = building.result(60), erasing.result(60)
+
+    published = {summary[kind]["version"] for kind in ("training", "eval")}
+    assert {held["version"] for held in receipt["datasets"]} & published
+    assert "person-003" not in strings_in(world)
+    assert said(3) not in strings_in(world)
 
 
 def test_the_receipt_lists_decisions_and_models(world: World) -> None:
