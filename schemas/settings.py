@@ -76,8 +76,8 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     """Failures into named issues."""
 
     failed_below: Share = 0.3
-    """An interaction whose probability of being good is below this is failed: with the documented guesses a retry alone
-    (4 to 1) is enough, an abandoned conversation alone (2 to 1) is not."""
+    """An interaction whose score (0 to 1: how far what was said speaks for it) is below this is failed. With the
+    documented guesses a retry alone (4 to 1) is enough, an abandoned conversation alone (2 to 1) is not."""
     ok_from: Share = 0.65
     """At or above this it is ok. Between the two it is unknown: one weak signal, or signals that disagree."""
     signals_off: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     days: PositiveInt | None = None
     """Only interactions of so many days before the build."""
     min_score: Share = 0.0
-    """Only accepted answers with at least this probability of being good."""
+    """Only accepted answers with at least this score."""
     per_cluster: PositiveInt | None = None
     """At most so many rows of one cluster: the best rated; no cluster can drown the others."""
 

@@ -317,10 +317,16 @@ def _show(console: Console, report: Report, settings: Settings, prefect_url: str
         shown = [str(turn.turn), turn.champion, f"{turn.failure_rate_live:.1%}", *counts]
         table.add_row(*shown, turn.candidate, turn.verdict, f"{turn.accuracy_untouched:.1%}")
     console.print(table)
+    console.print(
+        "served: who answered, and what share of the answers failed; sft, pairs, eval: rows of the datasets; accuracy: "
+        "of the champion after the turn, on utterances that no turn has seen",
+        style="dim",
+        highlight=False,
+    )
     whole = report.events_in_lake + report.dead_letters == report.events_produced
     console.print(
         f"{report.events_produced} events produced = {report.events_in_lake} in the lake + {report.dead_letters} dead "
-        f"letters: {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
+        f"letters (sent broken on purpose): {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
         highlight=False,
     )
     console.print(f"Prefect UI: {prefect_url} (while it runs: --keep-running)", highlight=False)
