@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="wordllama", help="as the setting cluster.embedder")
     parser.add_argument("--identity", action="store_true", help="two days: new, gone, kept; splits and merges")
     parser.add_argument("--scale", type=int, metavar="N", help="cost at 10k, 100k, … up to N texts")
-    parser.add_argument("--seeds", type=int, default=3, help="repetitions of --identity")
+    parser.add_argument("--seeds", type=int, default=10, help="repetitions of --identity")
     parser.add_argument("--rivals", action="store_true", help="also HDBSCAN and KMeans")
     parser.add_argument("--bertopic", default="", metavar="PYTHON", help="also BERTopic, which that Python has")
     args = parser.parse_args()
