@@ -17,6 +17,10 @@ Ints = NDArray[np.int64]
 BLOCK_CELLS = 8_000_000
 """Similarities held at once: 32 MB of float32, whatever the number of rows."""
 
+BLOCK_PAIRS = 100_000
+"""Pairs of neighbours looked at together. All at once would be a product of the whole matrix with itself, which is
+dense where many rows have the same few neighbours: one text a million times took 8 GB."""
+
 
 def neighbours(rows: Vectors, reference: Vectors, k: int, *, skip_self: bool = False) -> tuple[Ints, Vectors]:
     """The k most similar reference rows of each row, most similar first, ties by the lower index: (indices, cosines).
@@ -66,10 +70,12 @@ def shared_neighbour_graph(found: Ints) -> Any:
     rows = np.repeat(np.arange(n), k)
     near = sparse.csr_matrix((np.ones(n * k, np.float32), (rows, found.ravel())), shape=(n, n))
     near = near + sparse.identity(n, dtype=np.float32, format="csr")
-    edges = near.maximum(near.T).tolil() if n < 3 else near.maximum(near.T)
-    shared = edges.multiply(near @ near.T).tocsr()
-    shared.data = shared.data / (2 * (k + 1) - shared.data)
-    shared.setdiag(0)
-    shared.eliminate_zeros()
-    shared.sort_indices()
-    return shared
+    pairs = sparse.triu(near.maximum(near.T), k=1).tocoo()
+    shared = np.empty(pairs.nnz, np.float32)
+    for start in range(0, pairs.nnz, BLOCK_PAIRS):
+        part = slice(start, start + BLOCK_PAIRS)
+        shared[part] = near[pairs.row[part]].multiply(near[pairs.col[part]]).sum(axis=1).A1
+    half = sparse.csr_matrix((shared / (2 * (k + 1) - shared), (pairs.row, pairs.col)), shape=(n, n))
+    graph = (half + half.T).tocsr()
+    graph.sort_indices()
+    return graph
