@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -34,6 +35,7 @@ _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _NEWEST: dict[str, str] = {name.rpartition(".v")[0]: name for name in EVENT_TYPES}
 _TYPE = re.compile(r"(llm\.[a-z]+)\.v([1-9][0-9]{0,3})")
+_NO_CHOICE = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -86,7 +88,7 @@ def decode(value: bytes | None, type_name: str) -> Decoded:
         _ANY.decode(value)  # what no type describes must be readable too: bad UTF-8, surrogates, numbers beyond range
         value.decode()
     except msgspec.ValidationError as error:
-        raise EventError("invalid_field", str(error)) from error
+        raise EventError("invalid_field", str(error) + _choices(EVENT_TYPES[known], str(error))) from error
     except msgspec.DecodeError as error:
         raise EventError(*_syntax(value, error)) from error
     except UnicodeDecodeError as error:
@@ -151,6 +153,15 @@ def _lifted(value: bytes, type_name: str, known: str) -> bytes:
         stem, _, version = type_name.rpartition(".v")
         type_name = f"{stem}.v{int(version) + 1}"
     return value
+
+
+@lru_cache
+def _choices(cls: type, error: str) -> str:
+    """What a field with a fixed set of values takes, where the error is that it got another."""
+    field = _NO_CHOICE.search(error)
+    if field is None or field[1] not in (hints := get_type_hints(cls)):
+        return ""
+    return f"; it is one of {', '.join(map(str, get_args(hints[field[1]])))}"
 
 
 def _syntax(value: bytes, error: Exception) -> tuple[str, str]:

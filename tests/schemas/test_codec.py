@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas import codec
 from schemas.codec import decode, encode, headers, type_of
 from schemas.errors import EventError
-from schemas.events import EVENT_TYPES
+from schemas.events import EVENT_TYPES, Kind
 from schemas.rows import fields_of, read, row
 from tests.conftest import event_id, feedback, interaction
 
@@ -98,6 +98,14 @@ def test_a_refusal_names_the_field(changes: dict[str, Any], said: str) -> None:
 def test_broken_bytes_have_a_countable_reason(value: bytes | None, expected: str) -> None:
     """Every kind of breakage has its name, and none gets through unread."""
     assert reason(value).startswith(expected)
+
+
+def test_a_wrong_choice_is_told_the_right_ones() -> None:
+    """Whoever guessed a name reads which there are, and in no other error."""
+    value = json.dumps({**msgspec.to_builtins(feedback(1, interaction(1))), "kind": "thumbs"}).encode()
+
+    assert reason(value, "llm.feedback.v1").endswith("at `$.kind`; it is one of " + ", ".join(get_args(Kind)))
+    assert "one of" not in reason(json.dumps(fields(id=3)).encode())
 
 
 def test_brackets_in_text_are_not_nesting() -> None:
