@@ -117,7 +117,8 @@ class Timed(Archiver):
         self._present.mkdir(parents=True, exist_ok=True)
         self.first: tuple[float, float] | None = None
         self.last = (0.0, 0.0)
-        self.seen = self.left = 0
+        self.seen = 0
+        self.total: int | None = None
         self.resident: list[tuple[int, float]] = []
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
@@ -138,14 +139,14 @@ class Timed(Archiver):
         if self.first is None and len(list(self._present.iterdir())) >= self._members:
             self.first = (time.time(), cpu())
             held = self._admin.offsets([INTERACTIONS.name])
-            self.left = sum(held[place].latest - at.position for place, at in self._partitions.items() if place in held)
+            self.total = sum(held[at].latest - part.position for at, part in self._partitions.items() if at in held)
             self._consumer.resume(self._consumer.assignment())
         self.seen += len(records)
         if records:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             self.resident.append((self.seen, pages * resource.getpagesize() / 2**20))
         taken = super()._take(records)
-        if self.first is not None and self.seen == self.left:
+        if self.seen == self.total:
             self.stop()
         return taken
 

@@ -105,12 +105,13 @@ def under_way(home: Path, *, alone: bool = False) -> Iterator[None]:
     afterwards what it read before.
     """
     home.mkdir(parents=True, exist_ok=True)
+    hold, others = (fcntl.LOCK_EX, "every run under way") if alone else (fcntl.LOCK_SH, "an erasure")
     with (home / LOCK).open("a") as lock:
         try:
-            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(lock, hold | fcntl.LOCK_NB)
         except BlockingIOError:
-            _log.warning("waiting until %s is over", "every run under way" if alone else "an erasure")
-            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            _log.warning("waiting until %s is over", others)
+            fcntl.flock(lock, hold)
         yield
 
 

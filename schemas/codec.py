@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -30,12 +29,20 @@ _FIELDS: dict[str, frozenset[str]] = {
     name: frozenset(field.encode_name for field in msgspec.structs.fields(cls)) for name, cls in EVENT_TYPES.items()
 }
 _DECODERS = {name: msgspec.json.Decoder(cls) for name, cls in EVENT_TYPES.items()}
+_CHOICES: dict[str, dict[str, str]] = {
+    name: {
+        field: ", ".join(map(str, get_args(hint)))
+        for field, hint in get_type_hints(cls).items()
+        if get_origin(hint) is Literal
+    }
+    for name, cls in EVENT_TYPES.items()
+}
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _NEWEST: dict[str, str] = {name.rpartition(".v")[0]: name for name in EVENT_TYPES}
 _TYPE = re.compile(r"(llm\.[a-z]+)\.v([1-9][0-9]{0,3})")
-_NO_CHOICE = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`")
+_NO_CHOICE = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`", re.DOTALL)
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -88,7 +95,7 @@ def decode(value: bytes | None, type_name: str) -> Decoded:
         _ANY.decode(value)  # what no type describes must be readable too: bad UTF-8, surrogates, numbers beyond range
         value.decode()
     except msgspec.ValidationError as error:
-        raise EventError("invalid_field", str(error) + _choices(EVENT_TYPES[known], str(error))) from error
+        raise EventError("invalid_field", _with_choices(str(error), known)) from error
     except msgspec.DecodeError as error:
         raise EventError(*_syntax(value, error)) from error
     except UnicodeDecodeError as error:
@@ -155,13 +162,11 @@ def _lifted(value: bytes, type_name: str, known: str) -> bytes:
     return value
 
 
-@lru_cache
-def _choices(cls: type, error: str) -> str:
-    """What a field with a fixed set of values takes, where the error is that it got another."""
-    field = _NO_CHOICE.search(error)
-    if field is None or field[1] not in (hints := get_type_hints(cls)):
-        return ""
-    return f"; it is one of {', '.join(map(str, get_args(hints[field[1]])))}"
+def _with_choices(error: str, known: str) -> str:
+    """The error, with what the field takes where it has a fixed set of values and got another."""
+    field = _NO_CHOICE.fullmatch(error)
+    choices = _CHOICES[known].get(field[1]) if field else None
+    return f"{error}; it is one of {choices}" if choices else error
 
 
 def _syntax(value: bytes, error: Exception) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from schemas.codec import MAX_DEPTH, check_depth, decode
 from schemas.errors import EventError
-from schemas.events import EVENT_TYPES, YEARS, Headed, Id
+from schemas.events import EVENT_TYPES, YEARS, Headed, Id, event_type
 
 Row = tuple[Any, ...]
 """Values in the order of `fields_of`: scalars as Python values, nested ones as JSON text (empty where absent)."""
@@ -65,7 +65,7 @@ def row(value: bytes | None, type_name: str) -> Row:
 def slow_row(value: bytes | None, type_name: str) -> Row:
     """`row` without its short cut. Raises EventError."""
     decoded = decode(value, type_name)
-    nested = _NESTED[type(decoded.event)]
+    nested = nested_of(event_type(decoded.event))
     values = [
         decoded.raw.get(name, _absent) if name in nested else getattr(decoded.event, name)
         for name in decoded.event.__struct_fields__
@@ -78,7 +78,7 @@ class _Reader:
 
     def __init__(self, type_name: str) -> None:
         cls = EVENT_TYPES[type_name]
-        hints, nested = _hints(cls), _NESTED[cls]
+        hints, nested = _hints(cls), nested_of(type_name)
         self._decode = msgspec.json.Decoder(_twin(cls, {n: Raw if n in nested else h for n, h in hints.items()})).decode
         self._fields = cls.__struct_fields__
         self._time = self._fields.index("time")
@@ -246,5 +246,4 @@ def _twin(cls: type[msgspec.Struct], hints: dict[str, Any]) -> type[msgspec.Stru
     )
 
 
-_NESTED = {cls: nested_of(name) for name, cls in EVENT_TYPES.items()}
 _READERS = {name: _Reader(name) for name in EVENT_TYPES}

@@ -7,7 +7,7 @@ of a gap that Kafka itself left. Go on to `streams/archive.py`, which fills batc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -60,16 +60,13 @@ class Batch(msgspec.Struct, frozen=True):
     next: dict[int, int]
     """Per partition, one beyond the last offset that the batch accounts for."""
 
-    def without(self, partitions: Collection[int]) -> Batch:
-        """The same but for some partitions."""
-        if not partitions & self.next.keys():
-            return self
-        theirs = pc.is_in(self.rows["kafka_partition"], pa.array(partitions, pa.int32()))
+    def without(self, partition: int) -> Batch:
+        """The same but for one partition."""
         return Batch(
-            self.rows.filter(pc.invert(theirs)),
-            [letter for letter in self.dead if letter["kafka_partition"] not in partitions],
-            {number: offset for number, offset in self.first.items() if number not in partitions},
-            {number: offset for number, offset in self.next.items() if number not in partitions},
+            self.rows.filter(pc.not_equal(self.rows["kafka_partition"], partition)),
+            [letter for letter in self.dead if letter["kafka_partition"] != partition],
+            {number: offset for number, offset in self.first.items() if number != partition},
+            {number: offset for number, offset in self.next.items() if number != partition},
         )
 
 

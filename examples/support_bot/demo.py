@@ -326,7 +326,7 @@ def _show(console: Console, report: Report, settings: Settings, prefect_url: str
     whole = report.events_in_lake + report.dead_letters == report.events_produced
     console.print(
         f"{report.events_produced} events produced = {report.events_in_lake} in the lake + {report.dead_letters} dead "
-        f"letters (sent broken on purpose): {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
+        f"letters (it sends broken events too): {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
         highlight=False,
     )
     console.print(f"Prefect UI: {prefect_url} (while it runs: --keep-running)", highlight=False)

@@ -102,7 +102,7 @@ def _send(store: fs.FileSystem, path: Path, name: str) -> None:
 
 
 def _sha256(store: fs.FileSystem, name: str) -> str:
-    with store.open_input_stream(name) as source:
+    with store.open_input_stream(name, buffer_size=CHUNK) as source:  # a request for each, not for each 256 KiB
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 

@@ -74,13 +74,11 @@ def verify(lake: Lake, name: str, path: str) -> bool | None:
     if len(promised) != 64:
         return None
     try:
-        with filesystem(lake, name).open_input_stream(unquote(path)) as stream:
-            digest = hashlib.sha256()
-            while chunk := stream.read(2**20):
-                digest.update(chunk)
+        with filesystem(lake, name).open_input_stream(unquote(path), buffer_size=2**20) as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise FileDamaged(f"{name}/{path} is in the table but cannot be read: {error}") from error
-    return digest.hexdigest() == promised
+    return found == promised
 
 
 def filesystem(lake: Lake, name: str) -> PyFileSystem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from schemas.codec import encode
 from schemas.settings import ArchiveSettings
 from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, INTERACTIONS
-from streams.batch import dead_table, join, lost, make_batch
+from streams.batch import Batch, dead_table, join, lost, make_batch
 from streams.lake.files import to_parquet
 from tests.conftest import interaction
 
@@ -143,7 +144,7 @@ def test_a_batch_in_parts_is_the_batch_as_a_whole(
     for first, last in zip([0, *cuts], [*cuts, len(log)], strict=True):
         part = make_batch(INTERACTIONS, "t", log[first:last], at, NOW, ArchiveSettings())
         at = dict(part.next)
-        parts.append(part.without(dropped))
+        parts.append(reduce(Batch.without, dropped, part))
     kept = {number: offset for number, offset in at.items() if number not in dropped}
 
     batch = join(INTERACTIONS, parts, [], kept)
