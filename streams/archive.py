@@ -141,11 +141,13 @@ class Archiver:
         self._raise_failure()
 
     def _close(self) -> None:
+        self._stop.set()  # from here on partitions may come and go unread
         deadline = time.monotonic() + STOP_S
         if self._under_way:
             wait([self._under_way[1]], STOP_S)
             with contextlib.suppress(FlywheelError):  # read again at the next start
                 self._collect(block=False)
+            self._under_way = None
         if not self._landing.close(max(0.1, deadline - time.monotonic())):
             _log.warning("stopped while a commit was under way; what it did not land is read again at the next start")
         self._consumer.close()
@@ -288,6 +290,8 @@ class Archiver:
             raise CommitConflict(f"topic {topic.name} was deleted or made anew since its events were consumed")
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        if self._stop.is_set():  # the landing thread may have ended: nobody would say where they begin
+            return
         try:
             for name in sorted({at.topic for at in assigned}):
                 self._start(BY_NAME[name], [at.partition for at in assigned if at.topic == name])
@@ -307,6 +311,8 @@ class Archiver:
     def _seek(self, topic: Topic) -> None:
         """Drop what is buffered of a topic and go on from the table's marks."""
         self._buffers[topic.name] = Buffer()
+        if self._stop.is_set():
+            return
         mine = [TopicPartition(name, number) for name, number in self._partitions if name == topic.name]
         if not mine:
             return
@@ -319,7 +325,11 @@ class Archiver:
     def _start(self, topic: Topic, numbers: list[int]) -> None:
         """Read the marks of newly assigned partitions, and compare them with what Kafka still has."""
         self._ids[topic.name], held = self._look_up(topic)
-        starts = self._landing.starts(topic, self._ids[topic.name], numbers).result()
+        found = self._landing.starts(topic, self._ids[topic.name], numbers)
+        while not wait([found], ASK_AGAIN_S).done:
+            if self._stop.is_set():
+                raise LakeError(f"stopped before the marks of {topic.table} could be read")
+        starts = found.result()
         for number in numbers:
             start, kafka = starts[number], held.get((topic.name, number))
             if kafka is None:  # deleted a moment ago: the check before the next commit leads here again

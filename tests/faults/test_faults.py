@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import encode
-from schemas.errors import OffsetsLost
+from schemas.errors import LakeError, OffsetsLost
 from schemas.topics import INTERACTIONS
 from streams.archive import Archiver
 from streams.broker import Broker
 from streams.lake import Lake, files
 from streams.lake.audit import audit
+from streams.landing import Landing
 from streams.producer import EventProducer
 from tests.conftest import interaction
 from tests.integration.conftest import Ingest, eventually, recreate_topics
@@ -109,6 +111,24 @@ def test_a_stop_commits_what_is_there_within_five_seconds(ingest: Ingest) -> Non
     whole(ingest, sent)
 
 
+def test_a_stop_is_heard_while_the_lake_does_not_answer(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archiver that cannot begin, since its store is away, can be ended."""
+    asked = threading.Event()
+
+    def away(*_: object) -> None:
+        asked.set()
+        raise OSError("away")
+
+    monkeypatch.setattr(Landing, "_marks", away)
+    archiver = Archiver(ingest.settings, ingest.lake)
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(archiver.run)
+        assert asked.wait(30)
+        archiver.stop()
+        with pytest.raises(LakeError, match="stopped before the marks"):
+            run.result(5)
+
+
 def test_members_that_come_and_go_share_the_partitions(ingest: Ingest) -> None:
     """A storm of rebalances: archivers of one group join and leave while events come."""
     sent: set[str] = set()
@@ -119,6 +139,27 @@ def test_members_that_come_and_go_share_the_partitions(ingest: Ingest) -> None:
                 eventually(lambda: rows(ingest) >= 1)
         eventually(lambda: rows(ingest) == len(sent))
 
+    whole(ingest, sent)
+
+
+def test_partitions_that_come_while_it_closes_hold_up_nobody(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another member leaves when this one's landing has ended: it is given partitions, and ends all the same."""
+    sent = send(ingest, 0, 50)
+    with ExitStack() as leaving:
+        other = leaving.enter_context(running(ingest))
+        with running(ingest) as archiver:
+            eventually(lambda: bool(other._partitions and archiver._partitions))
+            close = archiver._landing.close
+
+            def others_leave_meanwhile(timeout_s: float) -> bool:
+                closed = close(timeout_s)
+                leaving.close()
+                time.sleep(3.0)  # heartbeats tell of it once a second
+                return closed
+
+            monkeypatch.setattr(archiver._landing, "close", others_leave_meanwhile)
+
+    ingest.archive()
     whole(ingest, sent)
 
 
