@@ -43,7 +43,7 @@ from streams.archive import CONSUME, PREFETCH_KIB, Archiver  # noqa: E402
 from streams.batch import make_batch  # noqa: E402
 from streams.broker import Broker  # noqa: E402
 from streams.lake import Lake  # noqa: E402
-from streams.lake.files import _store, to_parquet  # noqa: E402
+from streams.lake.files import FRESH, _store, to_parquet  # noqa: E402
 from streams.lake.maintain import files  # noqa: E402
 
 VERBS = "lost", "pay", "where is", "cancel", "declined", "change", "my", "verify", "top up", "cannot find", "delayed"
@@ -191,9 +191,10 @@ def write_part(_servers: str, events: int, folder: str, _group: str) -> dict[str
     records = [Fake(number, value(number, chance)) for number in range(limits.batch_rows)]
     rows = make_batch(INTERACTIONS, "t", records, {0: 0}, datetime.now(UTC), limits).rows.drop_columns(["ingest_date"])
     begun, used = time.time(), cpu()
-    for number in range(events // limits.batch_rows):
-        _store(Path(folder) / f"{number}.parquet", to_parquet(INTERACTIONS.table, rows, {}))
-    return {"events": events, "begun": begun, "ended": time.time(), "cpu": cpu() - used}
+    files_ = max(1, events // limits.batch_rows)
+    for number in range(files_):
+        _store(Path(folder) / f"{number}.parquet", to_parquet(INTERACTIONS.table, rows, {}, FRESH))
+    return {"events": files_ * limits.batch_rows, "begun": begun, "ended": time.time(), "cpu": cpu() - used}
 
 
 class Fake:

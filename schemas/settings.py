@@ -63,7 +63,7 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
     metrics_port: int = 0
     """Port on loopback for Prometheus; 0: none."""
     compact_bytes: PositiveInt = 64 * 2**20
-    """Size that the maintain flow joins small files to: some 200,000 interactions, half a GiB in memory."""
+    """Size that the maintain flow joins small files to: some 150,000 interactions, half a GiB in memory."""
     vacuum_hours: PositiveInt = 168
     """How long files that a table no longer needs are kept for readers of its older versions."""
     keep_days: Annotated[int, Meta(ge=0)] = 0

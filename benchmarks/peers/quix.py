@@ -1,4 +1,4 @@
-"""A peer of `benchmarks/ingest.py`: Kafka to zstd Parquet by quixstreams' own file sink. Prints its figures as JSON.
+"""A peer of `benchmarks/ingest.py`: Kafka to Parquet by quixstreams' own file sink. Prints its figures as JSON.
 
 Runs in an environment of its own (quixstreams pins confluent-kafka). Arguments: servers, topic, events, folder.
 """
@@ -37,7 +37,7 @@ def main() -> None:
 
     frame = application.dataframe(application.topic(topic, value_deserializer="json"))
     frame = frame.apply(begun)
-    frame.sink(LocalFileSink(directory=folder, format=ParquetFormat(compression="zstd")))
+    frame.sink(LocalFileSink(directory=folder, format=ParquetFormat(compression="snappy")))
     application.run(count=events, timeout=60, collect=False)
     wall, used = time.monotonic() - first[0][0], cpu() - first[0][1]
     print(json.dumps({"events": events, "wall": wall, "cpu": used}))

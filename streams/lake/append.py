@@ -20,7 +20,7 @@ from deltalake.transaction import AddAction
 
 from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.tables import TABLES
-from streams.lake.files import indexed, write
+from streams.lake.files import FRESH, indexed, write
 from streams.lake.layout import Lake
 
 PUBLISH_TRIES = 10
@@ -112,7 +112,7 @@ def land(lake: Lake, handle: DeltaTable, name: str, rows: pa.Table, spans: Mappi
         if (found := handle.transaction_version(app)) != span.expected:
             raise CommitConflict(f"{name}: {app} is at {found}, not at {span.expected}: another archiver wrote it")
     note = {app: f"{span.expected or 0}-{span.next}" for app, span in spans.items()}
-    _commit(handle, name, write(lake, name, rows, note), {app: span.next for app, span in spans.items()})
+    _commit(handle, name, write(lake, name, rows, note, FRESH), {app: span.next for app, span in spans.items()})
     handle.update_incremental()
 
 

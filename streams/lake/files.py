@@ -27,15 +27,19 @@ from schemas.errors import FileDamaged
 from schemas.tables import TABLES
 from streams.lake.layout import Lake
 
-LEVEL = 3
-"""zstd level: 3 takes the time of 1 for 4 to 21 % fewer bytes; 6 takes three times as long (docs/performance.md)."""
+FRESH = {"compression": "snappy"}
+"""What an archiver writes lives until the next compaction: half of zstd's time, for half again as many bytes."""
+SETTLED = {"compression": "zstd", "compression_level": 3}
+"""What compaction and flows write: 3 takes the time of 1 for 4 to 21 % fewer bytes; 6 takes three times as long."""
 ROW_GROUP = 100_000
 """Rows: below 10,000 files grow; an archiver's batch is one row group."""
 INDEXED = frozenset({"id", "time", "kafka_partition", "kafka_offset", "ingested_at", "run_id", "interaction_id"})
 """Columns by which readers skip files."""
 
 
-def write(lake: Lake, name: str, rows: pa.Table, note: Mapping[str, str]) -> list[AddAction]:
+def write(
+    lake: Lake, name: str, rows: pa.Table, note: Mapping[str, str], codec: Mapping[str, Any] = SETTLED
+) -> list[AddAction]:
     """Write rows as one Parquet file for each partition value; on return the files are durable but not yet visible.
 
     `note` goes into the footers. It makes the bytes of two commits differ even where their rows are the same: a path
@@ -45,12 +49,12 @@ def write(lake: Lake, name: str, rows: pa.Table, note: Mapping[str, str]) -> lis
     if not rows.num_rows:
         return []
     if not table.partition_by:
-        return [_write_one(lake, name, rows, {}, note)]
+        return [_write_one(lake, name, rows, {}, note, codec)]
     (column,) = table.partition_by
     days = pc.unique(rows[column])
     parts = [rows] if len(days) == 1 else [rows.filter(pc.equal(rows[column], day)) for day in days]
     return [
-        _write_one(lake, name, part, {column: day.as_py().isoformat()}, note)
+        _write_one(lake, name, part, {column: day.as_py().isoformat()}, note, codec)
         for day, part in zip(days, parts, strict=True)
     ]
 
@@ -86,7 +90,7 @@ def filesystem(lake: Lake, name: str) -> PyFileSystem:
     return PyFileSystem(DeltaStorageHandler(lake.uri(name), lake.storage_options or None))
 
 
-def to_parquet(name: str, rows: pa.Table, note: Mapping[str, str]) -> pa.Buffer:
+def to_parquet(name: str, rows: pa.Table, note: Mapping[str, str], codec: Mapping[str, Any] = SETTLED) -> pa.Buffer:
     """The bytes of one Parquet file, with the settings that were measured to be best (docs/performance.md)."""
     table = TABLES[name]
     low = set(table.low_cardinality)
@@ -96,8 +100,7 @@ def to_parquet(name: str, rows: pa.Table, note: Mapping[str, str]) -> pa.Buffer:
     pq.write_table(
         rows.replace_schema_metadata(metadata),
         sink,
-        compression="zstd",
-        compression_level=LEVEL,
+        **codec,
         use_dictionary=[column for column in present if column in low],
         write_statistics=indexed(name),
         row_group_size=ROW_GROUP,
@@ -107,9 +110,14 @@ def to_parquet(name: str, rows: pa.Table, note: Mapping[str, str]) -> pa.Buffer:
 
 
 def _write_one(
-    lake: Lake, name: str, rows: pa.Table, partition: dict[str, str | None], note: Mapping[str, str]
+    lake: Lake,
+    name: str,
+    rows: pa.Table,
+    partition: dict[str, str | None],
+    note: Mapping[str, str],
+    codec: Mapping[str, Any],
 ) -> AddAction:
-    content = to_parquet(name, rows.drop_columns(list(partition)), note)
+    content = to_parquet(name, rows.drop_columns(list(partition)), note, codec)
     folder = "".join(f"{column}={value}/" for column, value in partition.items())
     path = f"{folder}{hashlib.sha256(content).hexdigest()}.parquet"
     if lake.is_local:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
@@ -49,6 +50,12 @@ def land_range(lake: Lake, first: int, after: int, **more: Any) -> None:
 
 def offsets(lake: Lake) -> list[int]:
     return sorted(read(lake, "interactions")["kafka_offset"].to_pylist())
+
+
+def codecs(lake: Lake) -> set[str]:
+    """Of all columns of all files."""
+    groups = [pq.ParquetFile(uri).metadata.row_group(0) for uri in lake.open("interactions").file_uris()]
+    return {group.column(n).compression for group in groups for n in range(group.num_columns)}
 
 
 def test_a_commit_brings_rows_and_marks_together(lake: Lake) -> None:
@@ -185,6 +192,17 @@ def test_compaction_changes_files_and_nothing_else(lake: Lake) -> None:
     assert read(lake, "interactions", version).num_rows == 120
     assert lake.mark("interactions", MARK) == 120
     assert audit(lake).incidents == ()
+
+
+def test_what_an_archiver_wrote_fast_is_compressed_well_by_compaction(lake: Lake) -> None:
+    """A fresh file lives until the next night: it is written cheaply, and rewritten well."""
+    for n in range(2):
+        land_range(lake, n * 10, n * 10 + 10)
+    assert codecs(lake) == {"SNAPPY"}
+
+    compact(lake, "interactions", 2**20)
+
+    assert codecs(lake) == {"ZSTD"}
 
 
 def test_compaction_beside_appends_loses_nothing(lake: Lake) -> None:
