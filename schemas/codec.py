@@ -18,6 +18,8 @@ from schemas.events import EVENT_TYPES, Event, event_type
 
 MAX_DEPTH = 64
 """Nesting that no real message needs: deeper is an attack on the parser's stack."""
+TYPE_HEADER = "ce_type"
+"""CloudEvents' attribute that names an event's type and version."""
 Headers = Sequence[tuple[str, bytes]]
 
 Lift = Callable[[dict[str, Any]], dict[str, Any]]
@@ -71,7 +73,7 @@ def headers(event: Event, source: str) -> list[tuple[str, bytes]]:
         "ce_specversion": "1.0",
         "ce_id": event.id,
         "ce_source": source,
-        "ce_type": event_type(event),
+        TYPE_HEADER: event_type(event),
         "ce_time": event.time.isoformat().replace("+00:00", "Z"),
         "content-type": "application/json",
     }
@@ -120,11 +122,9 @@ def known_type(type_name: str) -> tuple[str, int]:
 
 
 def type_of(record_headers: Headers | None, default: str) -> str:
-    """The event type that a record claims in `ce_type`, or its topic's."""
-    for name, value in record_headers or ():
-        if name == "ce_type":
-            return value.decode("utf-8", "replace") if value else default
-    return default
+    """The event type that a record claims in `ce_type`, or its topic's where it claims none or that among others."""
+    claims = [value for name, value in record_headers or () if name == TYPE_HEADER and value]
+    return default if not claims or default.encode() in claims else claims[0].decode("utf-8", "replace")
 
 
 def check_depth(value: bytes) -> None:

@@ -49,7 +49,10 @@ def nested_of(type_name: str) -> frozenset[str]:
 
 
 def read(values: Sequence[bytes], type_name: str) -> tuple[Columns, list[int]]:
-    """Kafka values as columns, and the places of those that are not in them: `slow_row` has to look at each."""
+    """Kafka values as columns, and the places of those that are not in them: `slow_row` has to look at each.
+
+    At best BLOCK values at a time.
+    """
     return _READERS[type_name].read(values)
 
 
@@ -88,18 +91,6 @@ class _Reader:
 
     def read(self, values: Sequence[bytes]) -> tuple[Columns, list[int]]:
         """See `read` of this file."""
-        columns: list[list[Any]] = [[] for _ in self._fields]
-        unsure: list[int] = []
-        for first in range(0, len(values), BLOCK):
-            block, places = self._read_block(values[first : first + BLOCK])
-            for column, more in zip(columns, block, strict=bool(block)):
-                column.extend(more)
-            unsure.extend(first + place for place in places)
-        count = len(values) - len(unsure)
-        return [*columns, [None] * count, [self._version] * count], unsure
-
-    def _read_block(self, values: Sequence[bytes]) -> tuple[Columns, list[int]]:
-        """As `read`, without `extra` and `event_version`; no columns at all where nothing is sound."""
         sound: list[Row] = []
         unsure: list[int] = []
         each = map(msgspec.structs.astuple, map(self._decode, values))
@@ -109,12 +100,15 @@ class _Reader:
                 break
             except _UNSURE:  # what came before it is in the list, and the next try goes on behind it
                 unsure.append(len(sound) + len(unsure))
+        if not sound:
+            return [() for _ in range(len(self._fields) + 2)], unsure
         columns: Columns = list(zip(*sound, strict=True))
-        if sound and (breaking := self._breaking(columns)):
+        if breaking := self._breaking(columns):
             places = sorted(set(range(len(values))).difference(unsure))
             unsure = sorted([*unsure, *(places[at] for at in breaking)])
             columns = [[value for at, value in enumerate(column) if at not in breaking] for column in columns]
-        return columns, unsure
+        count = len(values) - len(unsure)
+        return [*columns, [None] * count, [self._version] * count], unsure
 
     def _breaking(self, columns: Columns) -> set[int]:
         """Places of the rows that break a rule which types do not say, or whose nested values are unusual."""

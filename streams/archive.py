@@ -173,7 +173,7 @@ class Archiver:
         part = make_batch(
             topic,
             self._ids[topic.name],
-            [record for record in records if record.partition() in mine],
+            records,
             {number: at.position for number, at in mine.items()},
             self._clock(),
             self._limits,
