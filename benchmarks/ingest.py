@@ -191,10 +191,10 @@ def write_part(_servers: str, events: int, folder: str, _group: str) -> dict[str
     records = [Fake(number, value(number, chance)) for number in range(limits.batch_rows)]
     rows = make_batch(INTERACTIONS, "t", records, {0: 0}, datetime.now(UTC), limits).rows.drop_columns(["ingest_date"])
     begun, used = time.time(), cpu()
-    files_ = max(1, events // limits.batch_rows)
-    for number in range(files_):
+    batches = max(1, events // limits.batch_rows)
+    for number in range(batches):
         _store(Path(folder) / f"{number}.parquet", to_parquet(INTERACTIONS.table, rows, {}, FRESH))
-    return {"events": files_ * limits.batch_rows, "begun": begun, "ended": time.time(), "cpu": cpu() - used}
+    return {"events": batches * limits.batch_rows, "begun": begun, "ended": time.time(), "cpu": cpu() - used}
 
 
 class Fake:

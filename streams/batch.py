@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
@@ -21,9 +21,8 @@ from schemas.rows import BLOCK, Columns, Row, fields_of, nested_of, read, slow_r
 from schemas.settings import ArchiveSettings
 from schemas.tables import DEAD_LETTERS, TABLES, TIME
 from schemas.topics import Topic
-from streams.columns import Column, column
+from streams.columns import EPOCH, Column, column
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = {"kafka_partition": pa.int32(), "kafka_offset": pa.int64(), "kafka_time": pa.int64()}
 """Columns of a record's place; its time as milliseconds since the epoch."""
 
@@ -85,8 +84,8 @@ def make_batch(
 
     `start` says for each partition which offset comes next: earlier records are skipped (they are in the lake), as are
     those of other partitions; a jump is a gap of Kafka's own (transaction markers, aborted or compacted records) and
-    becomes one `absent` dead letter.
-    `refused` are (partition, offset) that are dead letters already, whatever this version thinks of them.
+    becomes one `absent` dead letter. `refused` are (partition, offset) that are dead letters already, whatever this
+    version thinks of them.
     """
     expected = dict(start)
     dead: list[dict[str, Any]] = []
@@ -234,7 +233,7 @@ class _DeadLetters:
             **self._common,
             "kafka_partition": record.partition() or 0,
             "kafka_offset": record.offset() or 0,
-            "kafka_time": _EPOCH + timedelta(milliseconds=max(0, record.timestamp()[1])),
+            "kafka_time": EPOCH + timedelta(milliseconds=max(0, record.timestamp()[1])),
             "reason": error.reason,
             "detail": error.detail[:1000].encode("utf-8", "replace").decode(),
             "key": record.key(),

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from schemas.tables import TEXTS
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ABSENT = -1
 """As a text's size: there is none."""
 
@@ -152,7 +152,7 @@ class Times:
 
     def extend(self, values: Sequence[datetime]) -> None:
         """Append values, as durations: pyarrow asks datetimes for their zone, which takes three times as long."""
-        self._parts.append(pa.array([value - _EPOCH for value in values], pa.duration("us")))
+        self._parts.append(pa.array([value - EPOCH for value in values], pa.duration("us")))
 
     def to_arrow(self) -> pa.Array:
         """All of them."""

@@ -1,6 +1,6 @@
 """Batches into the lake, exactly once: the archiver's second hand, on a thread of its own.
 
-For each batch: dead letters first, then the rows with the marks, as DESIGN §3 orders it. While Parquet, zstd, SHA-256
+For each batch: dead letters first, then the rows with the marks, as DESIGN §3 orders it. While Parquet, snappy, SHA-256
 and the commit run outside Python's lock, the archiver decodes the next batch. Go on to `streams/archive.py`.
 """
 

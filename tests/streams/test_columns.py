@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.tables import TEXTS, TIME
-from streams.columns import column
+from streams.columns import EPOCH, column
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WHOLE = st.integers(0, 2**53)
 VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.string(): st.none() | st.text(),
