@@ -19,7 +19,7 @@ from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.topics import Topic
 from streams.batch import Batch, dead_table
 from streams.lake import Lake
-from streams.lake.append import Handle, Span, create, dead_offsets, land, mark_id, start_id
+from streams.lake.append import Span, Writer, dead_offsets, mark_id, start_id
 
 _log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
@@ -42,7 +42,7 @@ class Landing:
         """`check` is called right before each commit and raises CommitConflict where the topic was made anew."""
         self._lake = lake
         self._check = check
-        self._handles: dict[str, Handle] = {}
+        self._writers: dict[str, Writer] = {}
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         # A daemon: a commit that hangs in an object store must not keep a stopped archiver alive.
@@ -99,10 +99,10 @@ class Landing:
         starts = {}
         for partition in partitions:
             app = mark_id(topic.name, topic_id, partition)
-            mark, dead_mark = main.transaction_version(app), letters.transaction_version(app)
+            mark, dead_mark = main.mark(app), letters.mark(app)
             refused: frozenset[int] = frozenset()
             if dead_mark is not None and dead_mark > (mark or 0):
-                refused = dead_offsets(letters, topic.name, topic_id, partition, mark or 0)
+                refused = dead_offsets(letters.handle, topic.name, topic_id, partition, mark or 0)
             starts[partition] = Start(mark, refused)
         return starts
 
@@ -120,9 +120,9 @@ class Landing:
                 self._check(topic, topic_id)
                 if batch.dead:
                     self._land_dead(topic, topic_id, batch)
-                land(self._lake, self._handle(topic.table), topic.table, batch.rows, spans)
+                self._writer(topic.table).land(batch.rows, spans)
             except (CommitConflict, SchemaMismatch):
-                self._handles.clear()
+                self._writers.clear()
                 raise
             except Exception as error:
                 _log.warning("commit to %s failed, nothing is lost, trying again: %s", topic.table, error)
@@ -136,36 +136,34 @@ class Landing:
 
     def _land_dead(self, topic: Topic, topic_id: str, batch: Batch) -> None:
         """The batch's dead letters, but for those that were committed before a kill or by a try that seemed to fail."""
-        handle = self._reopen("dead_letters")
+        writer = self._reopen("dead_letters")
         letters, spans = [], {}
         for partition, after in batch.next.items():
             mine = [letter for letter in batch.dead if letter["kafka_partition"] == partition]
-            mark = handle.transaction_version(mark_id(topic.name, topic_id, partition))
+            mark = writer.mark(mark_id(topic.name, topic_id, partition))
             if mine and mark is not None and mark > mine[0]["kafka_offset"]:
-                there = dead_offsets(handle, topic.name, topic_id, partition, mine[0]["kafka_offset"])
+                there = dead_offsets(writer.handle, topic.name, topic_id, partition, mine[0]["kafka_offset"])
                 mine = [letter for letter in mine if letter["kafka_offset"] not in there]
             if mine:
                 letters += mine
                 spans[mark_id(topic.name, topic_id, partition)] = Span(mark, max(after, mark or 0))
         if spans:
-            land(self._lake, handle, "dead_letters", dead_table(letters), spans)
+            writer.land(dead_table(letters), spans)
 
     def _landed(self, table: str, spans: Mapping[str, Span]) -> bool:
         """Whether a commit of unknown outcome was made. Raises CommitConflict where it now cannot be."""
-        self._handles.pop(table, None)
         try:
-            handle = self._handle(table)
+            writer = self._reopen(table)
         except Exception as error:
             _log.warning("table %s cannot be read: %s", table, error)
             return False
-        marks = {app: handle.transaction_version(app) for app in spans}
-        return all(mark == spans[app].next for app, mark in marks.items())
+        return all(writer.mark(app) == span.next for app, span in spans.items())
 
-    def _handle(self, table: str) -> Handle:
-        if table not in self._handles:
-            self._handles[table] = create(self._lake, table)
-        return self._handles[table]
+    def _writer(self, table: str) -> Writer:
+        if table not in self._writers:
+            self._writers[table] = Writer(self._lake, table)
+        return self._writers[table]
 
-    def _reopen(self, table: str) -> Handle:
-        self._handles.pop(table, None)
-        return self._handle(table)
+    def _reopen(self, table: str) -> Writer:
+        self._writers.pop(table, None)
+        return self._writer(table)

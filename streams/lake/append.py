@@ -1,6 +1,6 @@
 """Rows into a table: one Delta commit, all or nothing, with the marks that make it exactly once.
 
-`land` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run.
+`Writer` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run.
 Go on to `query.py`.
 """
 
@@ -98,22 +98,49 @@ def append(handle: DeltaTable, name: str, rows: pa.Table, marks: Mapping[str, in
     _commit(handle, name, write(Lake.of(handle, name), name, rows, {a: str(m) for a, m in marks.items()}), marks)
 
 
-def land(lake: Lake, handle: DeltaTable, name: str, rows: pa.Table, spans: Mapping[str, Span]) -> None:
-    """Commit an archiver's batch, and the offsets that it covers, in one transaction.
+class Writer:
+    """The archiver's way into one table: each batch, and the offsets that it covers, in one transaction.
 
-    1. The handle's marks are compared with what the batch expects.
-    2. Files are written; a kill from here on leaves orphans for vacuum, nothing else.
-    3. Files and marks are committed on that same handle: delta-rs refuses if anybody moved one of the marks since.
-
-    Rows may be empty: a batch of nothing but bad events still moves the marks. Raises CommitConflict where the marks
-    are not the expected ones; any other error leaves the outcome open: reopen the table and compare the marks.
+    It asks the table once for its marks, as of the handle, and then knows them from its own commits: delta-rs reads the
+    log anew for each, 1 to 3 ms a Kafka partition.
     """
-    for app, span in spans.items():
-        if (found := handle.transaction_version(app)) != span.expected:
-            raise CommitConflict(f"{name}: {app} is at {found}, not at {span.expected}: another archiver wrote it")
-    note = {app: f"{span.expected or 0}-{span.next}" for app, span in spans.items()}
-    _commit(handle, name, write(lake, name, rows, note, FRESH), {app: span.next for app, span in spans.items()})
-    handle.update_incremental()
+
+    def __init__(self, lake: Lake, name: str) -> None:
+        """Make or grow the table where it has to be. Raises what `create` raises."""
+        self.handle = create(lake, name)
+        self._lake, self._name = lake, name
+        self._marks: dict[str, int | None] = {}
+
+    def mark(self, app: str) -> int | None:
+        """What the handle shows of a mark; None before its first commit."""
+        if app not in self._marks:
+            self._marks[app] = self.handle.transaction_version(app)
+        return self._marks[app]
+
+    def land(self, rows: pa.Table, spans: Mapping[str, Span]) -> None:
+        """Commit a batch.
+
+        1. The handle's marks are compared with what the batch expects.
+        2. Files are written; a kill from here on leaves orphans for vacuum, nothing else.
+        3. Files and marks are committed on that same handle: delta-rs refuses if anybody moved one of the marks since.
+
+        Rows may be empty: a batch of nothing but bad events still moves the marks. Raises CommitConflict where the
+        marks are not the expected ones; any other error leaves the outcome open: make a new writer and compare the
+        marks.
+        """
+        for app, span in spans.items():
+            if (found := self.mark(app)) != span.expected:
+                raise CommitConflict(
+                    f"{self._name}: {app} is at {found}, not at {span.expected}: another archiver wrote it"
+                )
+        note = {app: f"{span.expected or 0}-{span.next}" for app, span in spans.items()}
+        actions = write(self._lake, self._name, rows, note, FRESH)
+        moved = {app: span.next for app, span in spans.items()}
+        before = self.handle.version()
+        _commit(self.handle, self._name, actions, moved)
+        self.handle.update_incremental()
+        # One version further it is our own commit, and its marks are known; else others may have moved theirs, or ours.
+        self._marks = {**self._marks, **moved} if self.handle.version() == before + 1 else {}
 
 
 def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:

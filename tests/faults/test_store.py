@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 import pytest
 
-from streams.lake.append import Span, create, land
+from streams.lake.append import Span, Writer
 from streams.lake.audit import audit
 from streams.lake.files import filesystem
 from streams.lake.maintain import compact, delete_rows
@@ -43,7 +43,7 @@ def test_what_is_erased_leaves_the_store_though_the_answer_is_lost(s3: S3) -> No
     """The commit was made, nobody said so: the old file is deleted all the same."""
     bucket = s3.bucket()
     calm = s3.lake(bucket)
-    land(calm, create(calm, "interactions"), "interactions", rows([0, 1], user="ann"), {MARK: Span(None, 2)})
+    Writer(calm, "interactions").land(rows([0, 1], user="ann"), {MARK: Span(None, 2)})
     before = calm.open("interactions").file_uris()
     with store.hurtful(s3.url, "unanswered") as url:
         lake = s3.lake(bucket, AWS_ENDPOINT_URL=url, timeout=f"{store.PATIENCE_S}s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from schemas.errors import CommitConflict
 from schemas.topics import INTERACTIONS
 from streams.lake import Lake
-from streams.lake.append import Span, create, land, mark_id
+from streams.lake.append import Span, Writer, create, mark_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, vacuum
 from streams.lake.query import query, read
@@ -23,12 +24,11 @@ MARK = mark_id(INTERACTIONS.name, "t", 0)
 
 def test_a_lake_in_a_bucket_keeps_its_promises(store: Lake) -> None:
     """Commits with marks, a refused zombie, compaction, vacuum, queries and the audit, all against S3."""
-    handle = create(store, "interactions")
-    zombie = store.open("interactions")
+    writer, zombie = Writer(store, "interactions"), Writer(store, "interactions")
     for n in range(4):
-        land(store, handle, "interactions", rows([2 * n, 2 * n + 1]), {MARK: Span(2 * n or None, 2 * n + 2)})
+        writer.land(rows([2 * n, 2 * n + 1]), {MARK: Span(2 * n or None, 2 * n + 2)})
     with pytest.raises(CommitConflict):
-        land(store, zombie, "interactions", rows([0]), {MARK: Span(None, 1)})
+        zombie.land(rows([0]), {MARK: Span(None, 1)})
 
     assert compact(store, "interactions", 2**20) == 3
     vacuum(store, "interactions", 0, [])
@@ -45,10 +45,10 @@ def test_two_writers_on_a_bucket_are_one_after_the_other(store: Lake) -> None:
     outcomes: list[str] = []
 
     def write(n: int) -> None:
-        handle = store.open("interactions")
+        writer = Writer(store, "interactions")
         barrier.wait()
         try:
-            land(store, handle, "interactions", rows([n]), {MARK: Span(n or None, n + 1)})
+            writer.land(rows([n]), {MARK: Span(n or None, n + 1)})
         except CommitConflict:
             outcomes.append("refused")
         else:
@@ -68,11 +68,13 @@ def test_two_writers_on_a_bucket_are_one_after_the_other(store: Lake) -> None:
 
 def test_a_store_that_hangs_for_a_while_loses_nothing(store: Lake, s3: S3) -> None:
     """A server that does not answer for seconds in the middle of commits: each is made once."""
-    handle = create(store, "interactions")
+    writer = Writer(store, "interactions")
     for n in range(3):
         s3.process.send_signal(signal.SIGSTOP)
-        threading.Timer(1.5, s3.process.send_signal, [signal.SIGCONT]).start()
-        land(store, handle, "interactions", rows([n]), {MARK: Span(n or None, n + 1)})
+        # Woken by another process: delta-rs holds Python's lock while it uploads, and no thread of this one could.
+        waker = subprocess.Popen(["sh", "-c", f"sleep 1.5; kill -CONT {s3.process.pid}"])
+        writer.land(rows([n]), {MARK: Span(n or None, n + 1)})
+        waker.wait()
 
     assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == list(range(3))
     assert audit(store).incidents == ()

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from schemas.errors import CommitConflict, FileDamaged, LakeError, SchemaMismatch, TableMissing
 from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import Span, append, create, land, mark_id, publish, start_id, to_rows
+from streams.lake.append import Span, Writer, append, create, mark_id, publish, start_id, to_rows
 from streams.lake.audit import audit, check_files
 from streams.lake.maintain import compact, delete_rows, drop_days, files, vacuum
 from streams.lake.query import query, read
@@ -41,11 +41,11 @@ def rows(offsets: Sequence[int], *, day: int = 0, ids: Sequence[str] | None = No
 
 def land_range(lake: Lake, first: int, after: int, **more: Any) -> None:
     """Land one batch of consecutive offsets, as the archiver does."""
-    handle = create(lake, "interactions")
-    spans = {MARK: Span(handle.transaction_version(MARK), after)}
+    writer = Writer(lake, "interactions")
+    spans = {MARK: Span(writer.mark(MARK), after)}
     if first == 0:
         spans[start_id("llm.interactions", "t", 0)] = Span(None, 0)
-    land(lake, handle, "interactions", rows(range(first, after), **more), spans)
+    writer.land(rows(range(first, after), **more), spans)
 
 
 def offsets(lake: Lake) -> list[int]:
@@ -68,13 +68,44 @@ def test_a_commit_brings_rows_and_marks_together(lake: Lake) -> None:
 
 def test_a_second_writer_of_the_same_offsets_is_refused(lake: Lake) -> None:
     """A zombie that read the table before somebody else committed cannot commit its copy."""
-    create(lake, "interactions")
-    zombie = lake.open("interactions")
+    zombie = Writer(lake, "interactions")
     land_range(lake, 0, 3)
 
     with pytest.raises(CommitConflict):
-        land(lake, zombie, "interactions", rows([0, 1]), {MARK: Span(None, 2)})
+        zombie.land(rows([0, 1]), {MARK: Span(None, 2)})
     assert offsets(lake) == [0, 1, 2]
+
+
+def test_what_a_writer_knows_ends_where_others_commit(lake: Lake) -> None:
+    """Another took over one of its partitions while it landed the other: it notices at the next batch of the first."""
+    first, other = Writer(lake, "interactions"), mark_id("llm.interactions", "t", 1)
+    first.land(rows([0, 1, 2]), {MARK: Span(None, 3)})
+    land_range(lake, 3, 5)
+
+    with pytest.raises(CommitConflict):
+        first.land(rows([3]), {MARK: Span(3, 4)})
+    first.land(rows([7]), {other: Span(None, 8)})
+    with pytest.raises(CommitConflict, match="is at 5"):
+        first.land(rows([3]), {MARK: Span(3, 4)})
+    assert offsets(lake) == [0, 1, 2, 3, 4, 7]
+
+
+def test_marks_are_asked_once_and_again_when_others_have_committed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the log costs milliseconds for each Kafka partition, in each commit."""
+    asked: list[str] = []
+    ask = DeltaTable.transaction_version
+    monkeypatch.setattr(DeltaTable, "transaction_version", lambda *of: asked.append(of[1]) or ask(*of))
+    mine, theirs = Writer(lake, "interactions"), Writer(lake, "interactions")
+    other = mark_id("llm.interactions", "t", 1)
+    for n in range(3):
+        mine.land(rows([n]), {MARK: Span(n or None, n + 1)})
+    assert asked == [MARK]
+
+    theirs.land(rows([7]), {other: Span(None, 8)})
+    mine.land(rows([3]), {MARK: Span(3, 4)})
+    assert asked == [MARK, other]
+    mine.land(rows([4]), {MARK: Span(4, 5), other: Span(8, 9)})
+    assert asked == [MARK, other, MARK, other]
 
 
 def test_a_writer_that_expects_another_mark_is_refused(lake: Lake) -> None:
@@ -83,17 +114,16 @@ def test_a_writer_that_expects_another_mark_is_refused(lake: Lake) -> None:
 
     for expected in (None, 2, 4):
         with pytest.raises(CommitConflict, match="is at 3"):
-            land(lake, lake.open("interactions"), "interactions", rows([2, 3]), {MARK: Span(expected, 4)})
+            Writer(lake, "interactions").land(rows([2, 3]), {MARK: Span(expected, 4)})
 
 
 def test_writers_of_other_partitions_do_not_disturb(lake: Lake) -> None:
     """Many archivers commit to one table at once, each to its partitions, and all succeed."""
 
     def work(partition: int) -> None:
-        handle, mark = create(lake, "interactions"), mark_id("llm.interactions", "t", partition)
+        writer, mark = Writer(lake, "interactions"), mark_id("llm.interactions", "t", partition)
         for n in range(5):
-            table = rows([n], ids=[f"{partition}-{n}"])
-            land(lake, handle, "interactions", table, {mark: Span(n or None, n + 1)})
+            writer.land(rows([n], ids=[f"{partition}-{n}"]), {mark: Span(n or None, n + 1)})
 
     create(lake, "interactions")
     with ThreadPoolExecutor(4) as pool:
@@ -104,7 +134,7 @@ def test_writers_of_other_partitions_do_not_disturb(lake: Lake) -> None:
 
 def test_a_batch_without_rows_moves_the_mark(lake: Lake) -> None:
     """A batch of nothing but bad events is progress too."""
-    land(lake, create(lake, "interactions"), "interactions", rows([]), {MARK: Span(None, 7)})
+    Writer(lake, "interactions").land(rows([]), {MARK: Span(None, 7)})
 
     assert lake.mark("interactions", MARK) == 7
     assert offsets(lake) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,9 +47,8 @@ def test_the_report_is_one_file_that_calls_nobody(two_runs: Any, make: Any) -> N
     two_runs.happened(*rows, *[make.said(row) for row in rows])
     two_runs.run(days=3)
 
-    path = flywheel(two_runs, "report").stdout.strip()
+    page = Path(flywheel(two_runs, "report").stdout.strip()).read_text("utf-8")
 
-    page = open(path, encoding="utf-8").read()  # noqa: SIM115, PTH123 one read
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "http" not in page.replace("http://www.w3.org", "")
