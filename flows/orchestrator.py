@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +73,25 @@ class Orchestrator:
 
         None where no server answers or nothing of that name is served.
         """
+        body = {"parameters": parameters, "idempotency_key": key, "state": {"type": "SCHEDULED"}}
+        made = self._tell(deployment, "create_flow_run", body)
+        return None if made is None else msgspec.json.decode(made, type=FlowRun)
+
+    @contextmanager
+    def held(self, deployment: str) -> Iterator[None]:
+        """Meanwhile `flow/deployment` starts nothing by its schedule; what is asked for runs all the same."""
+        self._tell(deployment, "pause_deployment")
+        try:
+            yield
+        finally:
+            self._tell(deployment, "resume_deployment")
+
+    def _tell(self, deployment: str, order: str, body: dict[str, Any] | None = None) -> bytes | None:
+        """Give an order to `flow/deployment`; the answer's bytes, None where nobody takes it."""
         found = self._ask("GET", f"/deployments/name/{deployment}")
         if found is None:
             return None
-        body = {"parameters": parameters, "idempotency_key": key, "state": {"type": "SCHEDULED"}}
-        made = self._ask("POST", f"/deployments/{msgspec.json.decode(found)['id']}/create_flow_run", body)
-        return None if made is None else msgspec.json.decode(made, type=FlowRun)
+        return self._ask("POST", f"/deployments/{msgspec.json.decode(found)['id']}/{order}", body)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes | None:
         """The answer's bytes; None where there is none."""

@@ -26,6 +26,7 @@ from examples.support_bot.model import Row, pair_of, plant_regression, save, tra
 from examples.support_bot.service import Service
 from examples.support_bot.traffic import Gateway, Line, Served, accuracy, serve
 from examples.support_bot.utterances import UTTERANCES, load, replies_for, split
+from flows.orchestrator import TURN
 from flows.up import Stack
 from schemas import topics
 from schemas.errors import UsageError
@@ -114,7 +115,8 @@ def run(settings: Settings, options: Options, console: Console) -> Report:
         service = stack.enter_context(Service(settings.home_path / "models", settings.home_path / "run" / "bot"))
         house = House(running.settings, running.lake, running.orchestrator)
         demo = stack.enter_context(Demo(house, service, world, options, console))
-        report = demo.play()
+        with running.orchestrator.held(TURN):  # by itself it would turn as of now, and the demo's days lie before
+            report = demo.play()
         _show(console, report, settings, running.orchestrator.page)
         if options.report:
             options.report.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")

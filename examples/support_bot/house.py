@@ -14,7 +14,7 @@ import msgspec
 
 from flows.announce import Announcer
 from flows.ledger import bootstrap, fold, register
-from flows.orchestrator import FlowRun, Orchestrator, request_evaluation
+from flows.orchestrator import TURN, FlowRun, Orchestrator, request_evaluation
 from flows.run import latest
 from schemas.errors import FlywheelError
 from schemas.events import Candidate, Decision
@@ -30,7 +30,6 @@ ARCHIVE_TIMEOUT_S = 120.0
 FLOW_TIMEOUT_S = 900.0
 """A stage of the demo takes seconds; a busy machine may need minutes."""
 POLL_S = 0.5
-TURN = "turn/scheduled"
 COUNTS = """
 SELECT (SELECT count(*) FROM interactions) AS interactions, (SELECT count(*) FROM feedback) AS feedback,
        (SELECT count(*) FROM dead_letters WHERE kafka_topic IN ($interactions, $feedback)) AS dead_letters

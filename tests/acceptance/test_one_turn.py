@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.integration, pytest.mark.timeo
 
 FLYWHEEL = (sys.executable, "-m", "flows.cli")
 TURNS, INTERACTIONS = 2, 1000
+PLANNED_MEANWHILE = """
+SELECT count(*) FROM flow_run JOIN flow ON flow.id = flow_run.flow_id
+WHERE flow.name = 'turn' AND flow_run.auto_scheduled
+      AND flow_run.created < (SELECT max(asked.created) FROM flow_run AS asked WHERE NOT asked.auto_scheduled)
+"""
 
 
 class Played:
@@ -99,6 +106,14 @@ def test_the_champion_and_the_ledger_tell_the_same_story(played: Played) -> None
 
     assert promoted[-1] in flywheel(played.home, "champion").stdout
     assert flywheel(played.home, "ledger", "verify").returncode == 0
+
+
+def test_no_turn_starts_by_itself_while_the_demo_plays(played: Played) -> None:
+    """The hourly one would be as of now: the demo's own next turn, of a day before, would be refused after it."""
+    with closing(sqlite3.connect(played.home / "prefect" / "prefect.db")) as books:
+        ((planned,),) = books.execute(PLANNED_MEANWHILE)
+
+    assert planned == 0
 
 
 def test_the_demo_leaves_no_process_behind(played: Played) -> None:

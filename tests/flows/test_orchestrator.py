@@ -53,6 +53,8 @@ def test_a_stranger_on_the_port_takes_no_orders(stranger: int) -> None:
     assert not server.keeps(Path("prefect"))
     assert server.start("turn/scheduled", {}, "key") is None
     assert server.find("an-id") is None
+    with server.held("turn/scheduled"):
+        pass
 
 
 def test_a_named_server_is_used(monkeypatch: pytest.MonkeyPatch, stranger: int) -> None:

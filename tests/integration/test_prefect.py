@@ -37,7 +37,7 @@ COMPLAINTS = ("my card was swallowed by the machine", "the transfer never arrive
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All processes, on free ports, over a lake with forty failures."""
+    """All processes, on free ports, over a lake with forty failures. No turn but those that a test asks for."""
     settings = Settings(
         home=str(tmp_path_factory.mktemp("prefect")),
         prefect_port=0,
@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         triage=TriageSettings(web_port=0),
         gate=GateSettings(approval=True),
     )
-    with Stack(settings) as found:
+    with Stack(settings) as found, found.orchestrator.held(TURN):
         fill(found)
         yield found
 
@@ -129,14 +129,27 @@ def test_the_ui_is_served_without_calling_out(stack: Stack) -> None:
     assert settings["results"]["default_serializer"] == "json"
 
 
-def test_the_schedule_makes_runs(stack: Stack) -> None:
-    """The server plans the coming hourly turns: its scheduler works, in the versions that are installed."""
+def planned(stack: Stack) -> list[dict[str, Any]]:
+    """The turns that the server will start by itself."""
     place = deployment(stack, TURN)["id"]
-    planned = {"deployments": {"id": {"any_": [place]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    wanted = {"deployments": {"id": {"any_": [place]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    found: list[dict[str, Any]] = call(stack, "POST", "/flow_runs/filter", wanted)
+    return found
 
-    runs = eventually(lambda: call(stack, "POST", "/flow_runs/filter", planned), 120)
 
+def test_the_schedule_makes_runs_unless_it_is_held(stack: Stack) -> None:
+    """The server plans the coming hourly turns; none while somebody else decides when the wheel turns."""
+    assert planned(stack) == []
+    place = deployment(stack, TURN)["id"]
+    call(stack, "POST", f"/deployments/{place}/resume_deployment")
+
+    runs = eventually(lambda: planned(stack), 120)
+    with stack.orchestrator.held(TURN):
+        left = planned(stack)
+
+    call(stack, "POST", f"/deployments/{place}/pause_deployment")
     assert all(run["expected_start_time"][14:19] == "00:00" for run in runs)
+    assert left == []
 
 
 def test_a_turn_leaves_its_artifacts_and_a_second_start_does_nothing(stack: Stack) -> None:
