@@ -47,6 +47,14 @@ class FlowRun(Struct, frozen=True):
     created: str = ""
 
 
+class Deployment(Struct, frozen=True):
+    """A served flow as the server knows it."""
+
+    id: str
+    paused: bool
+    """Whether a person, or a program, has switched its schedules off."""
+
+
 class Orchestrator:
     """A Prefect server at a URL that ends in `/api`."""
 
@@ -73,25 +81,31 @@ class Orchestrator:
 
         None where no server answers or nothing of that name is served.
         """
+        if (found := self._deployment(deployment)) is None:
+            return None
         body = {"parameters": parameters, "idempotency_key": key, "state": {"type": "SCHEDULED"}}
-        made = self._tell(deployment, "create_flow_run", body)
+        made = self._ask("POST", f"/deployments/{found.id}/create_flow_run", body)
         return None if made is None else msgspec.json.decode(made, type=FlowRun)
 
     @contextmanager
     def held(self, deployment: str) -> Iterator[None]:
-        """Meanwhile `flow/deployment` starts nothing by its schedule; what is asked for runs all the same."""
-        self._tell(deployment, "pause_deployment")
+        """Meanwhile `flow/deployment` starts nothing by its schedule; what is asked for runs all the same.
+
+        One that a person has paused stays paused.
+        """
+        found = self._deployment(deployment)
+        if found is None or found.paused:
+            yield
+            return
+        self._ask("POST", f"/deployments/{found.id}/pause_deployment")
         try:
             yield
         finally:
-            self._tell(deployment, "resume_deployment")
+            self._ask("POST", f"/deployments/{found.id}/resume_deployment")
 
-    def _tell(self, deployment: str, order: str, body: dict[str, Any] | None = None) -> bytes | None:
-        """Give an order to `flow/deployment`; the answer's bytes, None where nobody takes it."""
-        found = self._ask("GET", f"/deployments/name/{deployment}")
-        if found is None:
-            return None
-        return self._ask("POST", f"/deployments/{msgspec.json.decode(found)['id']}/{order}", body)
+    def _deployment(self, name: str) -> Deployment | None:
+        found = self._ask("GET", f"/deployments/name/{name}")
+        return None if found is None else msgspec.json.decode(found, type=Deployment)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes | None:
         """The answer's bytes; None where there is none."""

@@ -148,6 +148,9 @@ def test_the_schedule_makes_runs_unless_it_is_held(stack: Stack) -> None:
         left = planned(stack)
 
     call(stack, "POST", f"/deployments/{place}/pause_deployment")
+    with stack.orchestrator.held(TURN):
+        pass
+    assert deployment(stack, TURN)["paused"], "a person had paused it"
     assert all(run["expected_start_time"][14:19] == "00:00" for run in runs)
     assert left == []
 
