@@ -151,7 +151,7 @@ class Landing:
             writer.land(dead_table(letters), spans)
 
     def _landed(self, table: str, spans: Mapping[str, Span]) -> bool:
-        """Whether a commit of unknown outcome was made. Raises CommitConflict where it now cannot be."""
+        """Whether a commit of unknown outcome was made; False also where the table cannot be read."""
         try:
             writer = self._reopen(table)
         except Exception as error:
