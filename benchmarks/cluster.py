@@ -23,12 +23,12 @@ from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, v_measure_score
 
-from flows.cluster.graph import Ints
-from flows.cluster.identity import Placement, place, vote
-from flows.cluster.lineage import proposals
-from flows.cluster.placing import REFERENCE_CAP
-from flows.cluster.sample import find
-from flows.cluster.texts import normalise, wordless_apart
+from flows.cluster.lineage.proposals import proposals
+from flows.cluster.placement.graph import Ints
+from flows.cluster.placement.identity import Placement, place, vote
+from flows.cluster.placement.placing import REFERENCE_CAP
+from flows.cluster.placement.sample import find
+from flows.cluster.placement.texts import normalise, wordless_apart
 from flows.embed import Vectors, load
 
 MIN_SIZE = 5

@@ -29,8 +29,8 @@ from typing import Any
 from flows.curate.build import build
 from flows.curate.dedup import normalise, stars
 from flows.curate.examples import Found
-from flows.curate.folder import write
-from flows.curate.redact import Redactor
+from flows.curate.folder.folder import write
+from flows.curate.redact.redact import Redactor
 from flows.curate.split import unit_of
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe

@@ -24,7 +24,7 @@ from flows.promote.gate import decide
 from flows.statistics import Estimate, Floats, cluster_mean, minimum_detectable
 from schemas.records import Comparison, Verdict, make_candidate
 from schemas.settings import GateSettings
-from streams.sequential import Canary, observe, worse
+from streams.triage.sequential import Canary, observe, worse
 
 NOBODY = make_candidate("simulated", "http://127.0.0.1/v1")
 ALPHA = 0.05

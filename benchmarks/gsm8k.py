@@ -24,10 +24,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from flows.evaluate.catalogue import scorer_of
 from flows.evaluate.compare import compare
 from flows.evaluate.journal import Journal
 from flows.evaluate.runner import run
+from flows.evaluate.scorers.registry import scorer_of
 from flows.promote.gate import decide
 from schemas.records import Comparison, Item, content_hash, make_candidate
 from schemas.settings import EvaluateSettings, GateSettings

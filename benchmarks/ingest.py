@@ -37,11 +37,11 @@ sys.path.insert(0, str(ROOT))
 
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings  # noqa: E402 - found by the line above
 from schemas.topics import INTERACTIONS, Topic  # noqa: E402
-from streams import __main__ as processes  # noqa: E402
 from streams.admin import Admin  # noqa: E402
-from streams.archive import CONSUME, PREFETCH_KIB, Archiver  # noqa: E402
-from streams.batch import make_batch  # noqa: E402
-from streams.broker import Broker  # noqa: E402
+from streams.archive import run as processes  # noqa: E402
+from streams.archive.archiver import CONSUME, PREFETCH_KIB, Archiver  # noqa: E402
+from streams.archive.batch import make_batch  # noqa: E402
+from streams.broker.broker import Broker  # noqa: E402
 from streams.lake import Lake  # noqa: E402
 from streams.lake.files import FRESH, _store, to_parquet  # noqa: E402
 from streams.lake.maintain import files  # noqa: E402

@@ -134,9 +134,9 @@ def ours(url: str, items: int) -> int:
 
 def scored(url: str, items: int, path: Path) -> list[Any]:
     """The scores of two models on some items, by way of a journal."""
-    from flows.evaluate.catalogue import scorer_of
     from flows.evaluate.journal import Journal
     from flows.evaluate.runner import run
+    from flows.evaluate.scorers.registry import scorer_of
     from schemas.records import Item, make_candidate
     from schemas.settings import EvaluateSettings
 

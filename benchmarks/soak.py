@@ -39,8 +39,8 @@ from schemas.events import Interaction  # noqa: E402
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings  # noqa: E402
 from schemas.topics import INTERACTIONS, TOPICS  # noqa: E402
 from streams.admin import Admin  # noqa: E402
-from streams.archive import Archiver  # noqa: E402
-from streams.broker import Broker  # noqa: E402
+from streams.archive.archiver import Archiver  # noqa: E402
+from streams.broker.broker import Broker  # noqa: E402
 from streams.lake import Lake  # noqa: E402
 from streams.lake.audit import audit  # noqa: E402
 from streams.lake.maintain import compact  # noqa: E402
@@ -146,7 +146,9 @@ def soak(
     )
     recreate_topics(servers, 3)
     lake = Lake(settings.lake_root)
-    SPAWN.set_forkserver_preload(["streams.archive", "streams.broker", "streams.lake.audit", "streams.producer"])
+    SPAWN.set_forkserver_preload(
+        ["streams.archive.archiver", "streams.broker.broker", "streams.lake.audit", "streams.producer"]
+    )
     sender = Sender(settings.kafka, rate, seed)
     sender.start()
     running: list[Any] = []

@@ -39,7 +39,7 @@ from flows.context import SERVED_MARK, lake_of, prefect_url, settings_from_envir
 from flows.curate.flow import curate_flow
 from flows.evaluate.flow import evaluate_flow
 from flows.maintain.flow import maintain_flow
-from flows.orchestrator import EVALUATION, TURN, Orchestrator, request_evaluation
+from flows.prefect_api import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
 from flows.run import plain
 from flows.turn import registered_at, turn, waiting

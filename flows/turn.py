@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from flows.cluster.clustering import cluster
-from flows.curate.make import curate
+from flows.cluster.stage import cluster
+from flows.curate.stage import curate
 from flows.ledger import fold
 from flows.run import Run, begin, finish, finished, latest
 from schemas.errors import NotEnoughData

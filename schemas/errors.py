@@ -6,7 +6,7 @@
     │   ├── InputFileError
     │   └── AlreadyRunning                another process holds the folder
     ├── EventError                        one event is bad: it becomes a dead letter, never an exception of a batch
-    ├── BrokerError                   4   Kafka cannot be had (subclasses in this file, raised by streams/broker.py)
+    ├── BrokerError                   4   Kafka cannot be had (subclasses in this file, raised by streams/broker/)
     │   ├── JavaMissing
     │   ├── PortTaken
     │   ├── HomeInUse

@@ -3,7 +3,7 @@
 Events whose every field is known are checked without being built: scalars become Python values, nested values stay the
 JSON text that came. Those are checked many at once: each is one whole JSON value by then, so a list of them is valid
 where each of them is. Anything unusual goes through `codec.decode`, one by one: both ways give one answer (held by a
-property test). Go on to `streams/batch.py`.
+property test). Go on to `streams/archive/batch.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
-"""MOTION. Kafka to lake.
+"""MOTION. Kafka to lake: four programs around the lake in which streams come to rest.
 
-Owns: the embedded broker, the producer, the archiver, triage, and the lake where streams come to rest.
-Promises: every event that Kafka acknowledged is in the lake or among the dead letters exactly once.
-Imports `schemas`; never `flows`. Of this room, `flows` uses `streams.lake`, `streams.producer`, `streams.admin` and
-process entry points.
+    broker       the embedded Apache Kafka
+    archive      Kafka to lake, exactly once
+    triage       live rates and alerts
+    processes    supervision of child processes
+    lake         the Delta tables, and the only door to them
+
+Beside them what several use: producer, admin, replay, dead_letters, purge. Every event that Kafka acknowledged is in
+the lake or among the dead letters exactly once. Imports `schemas`; never `flows`.
 """

@@ -15,7 +15,7 @@ import pytest
 
 from schemas.events import Erasure, Event, Feedback, Interaction, to_json
 from schemas.tables import TABLES
-from streams.broker import Broker
+from streams.broker.broker import Broker
 from streams.lake import Lake
 from streams.lake.append import append, create, to_rows
 

@@ -26,15 +26,15 @@ from examples.support_bot.model import Row, pair_of, plant_regression, save, tra
 from examples.support_bot.service import Service
 from examples.support_bot.traffic import Gateway, Line, Served, accuracy, serve
 from examples.support_bot.utterances import UTTERANCES, load, replies_for, split
-from flows.orchestrator import TURN
-from flows.up import Stack
+from flows.prefect_api import TURN
+from flows.stack import Stack
 from schemas import topics
 from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import make_candidate
 from schemas.settings import Settings
+from streams.processes.supervise import sigterm_interrupts
 from streams.producer import EventProducer
-from streams.supervise import sigterm_interrupts
 
 GROWTH = 1.7
 """Each turn's traffic over the last one's: a product that gets better is used more."""

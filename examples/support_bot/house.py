@@ -14,7 +14,7 @@ import msgspec
 
 from flows.announce import Announcer
 from flows.ledger import bootstrap, fold, register
-from flows.orchestrator import TURN, FlowRun, Orchestrator, request_evaluation
+from flows.prefect_api import TURN, FlowRun, Orchestrator, request_evaluation
 from flows.run import latest
 from schemas.errors import FlywheelError
 from schemas.events import Candidate, Decision

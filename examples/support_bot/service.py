@@ -8,8 +8,8 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from streams.broker import free_port
-from streams.supervise import Child, Supervisor
+from streams.broker.broker import free_port
+from streams.processes.supervise import Child, Supervisor
 
 START_TIMEOUT_S = 180.0
 """Starting imports scikit-learn: seconds, and a minute or two where the machine is busy."""

@@ -1,1 +1,11 @@
-"""Failures into clusters that keep their name. Read `flow.py` first: read, think, publish."""
+"""Interactions and feedback into outcomes, failures, and clusters that keep their name.
+
+stage        the stage itself: read, think, publish (`flow.py` puts it under Prefect)
+outcomes     feedback → ok, failed or unknown, for every interaction
+placement    failures → clusters, each placed once
+lineage      splits and merges: proposed, then accepted by a person
+catalogue    what is said of each cluster: name, trend, closure, theme; the report
+state        what earlier runs concluded, folded from the lake
+
+Imports run from bottom to top: outcomes ◀ placement ◀ lineage ◀ catalogue.
+"""

@@ -9,8 +9,8 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows.cluster.clustering import cluster
-from flows.cluster.report import write
+from flows.cluster.catalogue.report import write
+from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
 from flows.run import latest, plain

@@ -21,6 +21,7 @@ from streams.lake import Lake
 from streams.lake.query import query, read
 
 TABLES = ("cluster_members", "embeddings", "runs")
+MEMBERS = Path(__file__).with_name("members.sql")
 LINEAGE = ("split", "merged")
 """Events that change which clusters there are: proposed by a run, carried out once a person has accepted."""
 
@@ -72,7 +73,7 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
             f"is finished, so none can start as of {as_of:%Y-%m-%d %H:%M:%S}Z. Give a later time."
         )
     previous = history[-1]["run_id"] if history else ""
-    rows = query(lake, sql("members"), lake.versions(TABLES), {"application": application}).to_pylist()
+    rows = query(lake, MEMBERS.read_text(), lake.versions(TABLES), {"application": application}).to_pylist()
     order = {row["run_id"]: i for i, row in enumerate(history)}
     events = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in order]
     events.sort(key=lambda row: order[row["run_id"]])
@@ -87,10 +88,9 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
     )
 
 
-def sql(name: str) -> str:
+def sql(file: Path) -> str:
     """A query of this stage; `{homes}` in it stands for `members.sql`."""
-    folder = Path(__file__).parent
-    return (folder / f"{name}.sql").read_text().replace("{homes}", (folder / "members.sql").read_text())
+    return file.read_text().replace("{homes}", MEMBERS.read_text())
 
 
 def clusters_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:

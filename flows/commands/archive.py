@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from schemas.settings import Settings
-from streams import __main__ as processes
+from streams.archive import run
 
 
 def archive(
@@ -28,4 +28,4 @@ def archive(
             settings, archive=msgspec.structs.replace(settings.archive, accept_loss=True)
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    processes.archive(settings, until_idle_s=until_idle)
+    run.archive(settings, until_idle_s=until_idle)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from schemas.errors import UsageError
 from schemas.settings import Settings
-from streams.broker import Broker
-from streams.supervise import TICK_S, sigterm_interrupts
+from streams.broker.broker import Broker
+from streams.processes.supervise import TICK_S, sigterm_interrupts
 
 
 def broker(context: typer.Context) -> None:

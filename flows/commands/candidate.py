@@ -13,7 +13,7 @@ from rich.table import Table
 from flows import ledger
 from flows.commands.shared import announce_or_say, identity, print_json
 from flows.context import lake_of
-from flows.orchestrator import page_of, request_evaluation
+from flows.prefect_api import page_of, request_evaluation
 from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import make_candidate

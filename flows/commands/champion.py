@@ -12,7 +12,7 @@ from flows import ledger
 from flows.commands.candidate import AsJson, Dataset, Endpoint, Model, Parameters, PromptVersion, candidate_of
 from flows.commands.shared import announce_or_say, identity, print_json, tell_later
 from flows.context import lake_of
-from flows.promote.decide import roll_back
+from flows.promote.stage import roll_back
 from schemas.errors import UsageError
 from schemas.events import Decision
 from schemas.settings import Settings

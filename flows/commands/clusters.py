@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cluster.accepting import accept, proposals_of
-from flows.cluster.report import examples_of, write
+from flows.cluster.catalogue.report import examples_of, write
+from flows.cluster.lineage.accepted import accept, proposals_of
 from flows.cluster.state import clusters_of, events_of
 from flows.commands.shared import identity, print_json
 from flows.context import lake_of

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from flows.commands.shared import print_json
 from flows.context import lake_of
-from flows.curate.describe import open_lineage
-from flows.curate.export import openai_lines
-from flows.curate.folder import check
-from flows.curate.make import DEFAULT, curate
-from flows.curate.push import push
-from flows.curate.trace import trace
-from flows.curate.versions import Version, find, versions
+from flows.curate.folder.export import openai_lines
+from flows.curate.folder.folder import check
+from flows.curate.folder.metadata import open_lineage
+from flows.curate.stage import DEFAULT, curate
+from flows.curate.versions.push import push
+from flows.curate.versions.trace import trace
+from flows.curate.versions.versions import Version, find, versions
 from schemas.errors import UsageError
 from schemas.settings import Settings
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from flows.context import lake_of
 from schemas.events import to_json
 from schemas.settings import Settings
-from streams import letters
+from streams import dead_letters
 from streams.producer import EventProducer
 
 app = typer.Typer(help="Refused events: list them, look into one, send them again after a fix.", no_args_is_help=True)
@@ -30,14 +30,14 @@ def list_letters(
 ) -> None:
     """List dead letters, the newest last: where they were in Kafka, why they were refused, which field is wrong."""
     settings: Settings = context.obj
-    rows = letters.find(lake_of(settings), topic=topic, reason=reason, content=False)
+    rows = dead_letters.find(lake_of(settings), topic=topic, reason=reason, content=False)
     if as_json:
         print(to_json(rows[-limit:]))  # noqa: T201
         return
     table = Table("letter", "reason", "bytes", "arrived (UTC)", "detail")
     for row in rows[-limit:]:
         arrived, size = f"{row['ingested_at']:%Y-%m-%d %H:%M:%S}", str(row["value_size"] or "")
-        table.add_row(letters.name_of(row), row["reason"], size, arrived, _harmless(row["detail"] or ""))
+        table.add_row(dead_letters.name_of(row), row["reason"], size, arrived, _harmless(row["detail"] or ""))
     console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"{len(rows)} dead letters" + (f", the newest {limit} shown" if len(rows) > limit else ""))
@@ -53,7 +53,7 @@ def show(
 ) -> None:
     """Show one dead letter with its bytes."""
     settings: Settings = context.obj
-    row = letters.find_one(lake_of(settings), letter)
+    row = dead_letters.find_one(lake_of(settings), letter)
     if raw:
         sys.stdout.buffer.write(row["value"] or b"")
         return
@@ -69,7 +69,7 @@ def replay(context: typer.Context, topic: Topic = "", reason: Reason = "") -> No
     settings: Settings = context.obj
     lake = lake_of(settings)
     with EventProducer(settings.kafka, source="flywheel dead-letters replay") as producer:
-        result = letters.resend(lake, producer, letters.find(lake, topic=topic, reason=reason))
+        result = dead_letters.resend(lake, producer, dead_letters.find(lake, topic=topic, reason=reason))
     kept = "".join(f", {count} kept ({why})" for why, count in sorted(result.kept.items()))
     Console(highlight=False, soft_wrap=True).print(
         f"{result.sent} sent again, {result.there} in the lake already{kept}"

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from flows.commands.shared import print_json
 from flows.context import lake_of
-from flows.curate.erase import carry_out, plan, recipes_of
-from flows.curate.make import curate
+from flows.curate.stage import curate
+from flows.erase import carry_out, plan, recipes_of
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.admin import client_options

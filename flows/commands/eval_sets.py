@@ -12,9 +12,9 @@ from rich.table import Table
 
 from flows.commands.shared import print_json
 from flows.context import lake_of
-from flows.curate.freeze import freeze
-from flows.curate.make import DEFAULT
-from flows.curate.versions import versions
+from flows.curate.stage import DEFAULT
+from flows.curate.versions.freeze import freeze
+from flows.curate.versions.versions import versions
 from schemas.settings import Settings
 
 app = typer.Typer(help="Frozen eval sets: pin one, list them.", no_args_is_help=True)

@@ -11,9 +11,9 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flows.context import lake_of
-from flows.evaluate.evaluation import comparison_of, evaluate
 from flows.evaluate.report import markdown
 from flows.evaluate.runner import Progress as Done
+from flows.evaluate.stage import comparison_of, evaluate
 from schemas.events import to_json
 from schemas.settings import Settings
 

@@ -22,8 +22,8 @@ from flows.commands.shared import print_json
 from flows.context import lake_of
 from flows.evaluate import report as evaluation_report
 from flows.evaluate.compare import pair
-from flows.evaluate.evaluation import Plan, comparison_of, eval_set, measure, newest
 from flows.evaluate.selftest import flip_rates
+from flows.evaluate.stage import Plan, comparison_of, eval_set, measure, newest
 from flows.promote import variants
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown

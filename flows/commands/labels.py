@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from flows.context import lake_of
-from flows.evaluate.evaluation import to_label
 from flows.evaluate.labels import read_answers, record
+from flows.evaluate.stage import to_label
 from schemas.events import to_json
 from schemas.settings import Settings
 

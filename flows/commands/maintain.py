@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.context import lake_of
-from flows.maintain import upkeep
+from flows.maintain import stage
 from schemas.errors import LakeError
 from schemas.events import to_json
 from schemas.settings import Settings
@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     """Forget erased users, retire old days, join small files, remove unneeded ones, and audit."""
     settings: Settings = context.obj
-    summary = upkeep.maintain(lake_of(settings), settings, datetime.now(UTC))
+    summary = stage.maintain(lake_of(settings), settings, datetime.now(UTC))
     if as_json:
         print(to_json(summary))  # noqa: T201
     else:

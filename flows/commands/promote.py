@@ -13,9 +13,9 @@ from rich.markdown import Markdown
 from flows.commands.candidate import AsJson
 from flows.commands.shared import announce_or_say, identity, print_json, tell_later
 from flows.context import lake_of
-from flows.evaluate.evaluation import newest
-from flows.promote.decide import Approval, promote
+from flows.evaluate.stage import newest
 from flows.promote.report import markdown
+from flows.promote.stage import Approval, promote
 from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import Verdict

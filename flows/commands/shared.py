@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.announce import Announcer
-from flows.promote.decide import announce_pending
 from flows.promote.mirror import keep_in_step
+from flows.promote.stage import announce_pending
 from schemas.errors import BrokerError, LedgerError, UsageError
 from schemas.events import Decision, to_json
 from schemas.settings import Settings

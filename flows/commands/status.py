@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.context import lake_of
-from flows.maintain.condition import Condition, condition
+from flows.maintain.status import Condition, condition
 from schemas.events import to_json
 from schemas.settings import Settings
 

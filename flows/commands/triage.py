@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from flows import watch
+from flows import rollback_watch
 from schemas.settings import Settings
 
 
 def triage(context: typer.Context) -> None:
     """Show live failure rates, raise alerts, and take back a champion that is worse than the one before."""
     settings: Settings = context.obj
-    watch.main(settings)
+    rollback_watch.main(settings)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.context import lake_of, prefect_url
-from flows.orchestrator import TURN, Orchestrator, page_of
+from flows.prefect_api import TURN, Orchestrator, page_of
 from flows.turn import turn as turn_here
 from schemas.errors import UsageError
 from schemas.settings import Settings

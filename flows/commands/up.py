@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.context import child_environment, prefect_environment
-from flows.up import Stack
+from flows.stack import Stack
 from schemas.settings import Settings
-from streams.supervise import sigterm_interrupts
+from streams.processes.supervise import sigterm_interrupts
 
 
 def up(

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
-from flows.curate.make import curate
+from flows.curate.stage import curate
 from flows.run import plain
 
 __all__ = ["curate", "curate_flow"]

@@ -11,9 +11,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
-from flows.evaluate.evaluation import comparison_of, evaluate
 from flows.evaluate.report import markdown, rows
 from flows.evaluate.runner import Progress
+from flows.evaluate.stage import comparison_of, evaluate
 from flows.run import plain
 
 __all__ = ["evaluate", "evaluate_flow"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows import escape
+from flows import markdown as escape
 from schemas.records import Comparison, Difference
 
 LISTED = 20

@@ -17,12 +17,12 @@ from msgspec import Struct
 from flows.evaluate.answers import Answer, unanswered
 from flows.evaluate.endpoint import Client, Request, make_request
 from flows.evaluate.journal import SYNC_S, Journal
-from flows.evaluate.scorers import Case, Mark, Scorer
+from flows.evaluate.scorers.protocol import Case, Mark, Scorer
 from schemas.errors import FlywheelError, SettingsError
 from schemas.events import Candidate
 from schemas.records import Item, Score
 from schemas.settings import EvaluateSettings
-from streams.supervise import handling
+from streams.processes.supervise import handling
 
 Role = Literal["candidate", "champion"]
 ROLES: tuple[Role, Role] = ("candidate", "champion")

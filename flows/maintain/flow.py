@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
-from flows.maintain.upkeep import maintain
+from flows.maintain.stage import maintain
 from flows.run import plain
 
 __all__ = ["maintain", "maintain_flow"]

@@ -1,1 +1,8 @@
-"""Comparison into verdict into champion. Read `flow.py` first: read, think, publish."""
+"""Comparison into verdict into champion.
+
+stage       the stage itself: read, think, publish (`flow.py` puts it under Prefect)
+gate        four questions, the worst answer wins: the verdict
+report      the verdict for people
+variants    live variants compared, where the application splits its users
+mirror      the champion's alias in MLflow, kept in step with the ledger
+"""

@@ -20,9 +20,9 @@ from pydantic import Field
 
 from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
-from flows.promote.decide import Approval, approval_of, promote
 from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
+from flows.promote.stage import Approval, approval_of, promote
 from flows.run import plain
 from schemas.errors import LedgerError, UsageError
 from schemas.events import Candidate

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from flows import escape
+from flows import markdown as escape
 from flows.promote.gate import Finding
 from schemas.events import Candidate
 from schemas.records import Verdict

@@ -12,7 +12,7 @@ import pytest
 
 from flows import ledger
 from flows.announce import Announcer
-from flows.promote.decide import announce_pending, roll_back
+from flows.promote.stage import announce_pending, roll_back
 from schemas.records import make_candidate
 from schemas.settings import KafkaSettings
 from streams.admin import Admin

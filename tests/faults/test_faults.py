@@ -24,11 +24,11 @@ from confluent_kafka.admin import AdminClient
 from schemas.codec import encode
 from schemas.errors import LakeError, OffsetsLost
 from schemas.topics import INTERACTIONS
-from streams.archive import Archiver
-from streams.broker import Broker
+from streams.archive.archiver import Archiver
+from streams.archive.landing import Landing
+from streams.broker.broker import Broker
 from streams.lake import Lake, files
 from streams.lake.audit import audit
-from streams.landing import Landing
 from streams.producer import EventProducer
 from tests.conftest import interaction
 from tests.integration.conftest import Ingest, eventually, recreate_topics

@@ -19,8 +19,8 @@ from schemas.errors import BrokerError
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings
 from schemas.topics import ARCHIVED, TOPICS
 from streams.admin import Admin
-from streams.archive import Archiver
-from streams.broker import free_port
+from streams.archive.archiver import Archiver
+from streams.broker.broker import free_port
 from streams.lake import Lake
 from streams.lake.query import query, read
 

@@ -19,8 +19,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import KafkaConsumer, KafkaProducer
 
 from schemas.errors import BrokerDied, BrokerError, HomeInUse
-from streams.broker import Broker
-from streams.supervise import Supervisor
+from streams.broker.broker import Broker
+from streams.processes.supervise import Supervisor
 
 pytestmark = pytest.mark.integration
 
@@ -186,7 +186,7 @@ def test_kill_9_of_the_parent_leaves_no_broker(tmp_path: Path) -> None:
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from streams.broker import Broker
+from streams.broker.broker import Broker
 broker = Broker(Path({str(tmp_path)!r}))
 broker.start()
 print(broker.pid, broker.bootstrap_servers, flush=True)

@@ -13,17 +13,17 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from kafka import KafkaConsumer, TopicPartition
 
-from flows.cluster.clustering import cluster
-from flows.cluster.report import write
-from flows.curate.erase import carry_out
-from flows.curate.freeze import freeze
-from flows.curate.make import curate
+from flows.cluster.catalogue.report import write
+from flows.cluster.stage import cluster
+from flows.curate.stage import curate
+from flows.curate.versions.freeze import freeze
+from flows.erase import carry_out
 from flows.evalset import answers_folder
 from flows.run import latest
 from schemas.settings import ArchiveSettings, CurateSettings, KafkaSettings, Settings
 from schemas.topics import FEEDBACK, INTERACTIONS
-from streams.archive import Archiver
-from streams.broker import Broker
+from streams.archive.archiver import Archiver
+from streams.broker.broker import Broker
 from streams.lake import Lake
 from streams.lake.audit import audit
 from streams.producer import EventProducer

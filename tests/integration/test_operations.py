@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from flows.cli import app
 from schemas.errors import UsageError
 from schemas.topics import INTERACTIONS
-from streams import metrics
-from streams.broker import free_port
+from streams.archive import metrics
+from streams.broker.broker import free_port
 from streams.producer import EventProducer
 from tests.conftest import interaction
 from tests.integration.conftest import Ingest, eventually

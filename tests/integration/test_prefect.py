@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from flows import ledger
 from flows.cli import app
 from flows.context import SERVED_MARK
-from flows.orchestrator import EVALUATION, TURN, FlowRun, request_evaluation
+from flows.prefect_api import EVALUATION, TURN, FlowRun, request_evaluation
 from flows.serve import PROMOTION
-from flows.up import Stack
+from flows.stack import Stack
 from schemas.events import Event
 from schemas.records import make_candidate
 from schemas.settings import GateSettings, KafkaSettings, Settings, TriageSettings

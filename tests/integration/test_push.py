@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.curate.make import curate
+from flows.curate.stage import curate
 from tests.conftest import feedback
 from tests.flows.curate.conftest import AS_OF, World
 from tests.flows.curate.hub import TOKEN, Hub, running
-from tests.flows.curate.test_make import questions
+from tests.flows.curate.test_stage import questions
 from tests.integration.conftest import S3, eventually
 
 pytestmark = pytest.mark.integration

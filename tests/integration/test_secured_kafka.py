@@ -14,9 +14,9 @@ import pytest
 from schemas.errors import BrokerError
 from schemas.settings import KafkaSettings
 from streams.admin import Admin
-from streams.broker import free_port
-from streams.jars import kafka_jars
-from streams.java import find_java
+from streams.broker.broker import free_port
+from streams.broker.jars import kafka_jars
+from streams.broker.java import find_java
 from streams.producer import EventProducer
 from tests.conftest import interaction
 from tests.integration.conftest import Ingest, eventually

@@ -25,7 +25,7 @@ from schemas.records import make_candidate
 from schemas.settings import KafkaSettings, Settings, TriageSettings
 from schemas.topics import ALERTS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
-from streams.broker import Broker, free_port
+from streams.broker.broker import Broker, free_port
 from streams.producer import EventProducer
 from tests.conftest import START, feedback, interaction
 from tests.integration.conftest import eventually
@@ -49,7 +49,7 @@ class Watched:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.watch"],
+            [sys.executable, "-m", "flows.rollback_watch"],
             env=child_environment(self.settings), stdout=self.log, stderr=self.log,
         )  # fmt: skip
         eventually(lambda: self.get("/ready"))

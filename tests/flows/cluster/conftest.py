@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows.cluster.clustering import cluster
+from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of, events_of
 from flows.run import latest
 from schemas.events import Event, Feedback, Interaction

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.context import lake_of
-from flows.curate.folder import check
-from flows.curate.make import curate
-from flows.curate.versions import versions
+from flows.curate.folder.folder import check
+from flows.curate.stage import curate
+from flows.curate.versions.versions import versions
 from schemas.settings import CurateSettings, Settings
 from tests.conftest import interaction
 from tests.flows.curate.conftest import AS_OF, World

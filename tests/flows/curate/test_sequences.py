@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.curate.dedup import normalise
-from flows.curate.freeze import freeze
-from flows.curate.make import curate
-from flows.curate.versions import versions
+from flows.curate.stage import curate
+from flows.curate.versions.freeze import freeze
+from flows.curate.versions.versions import versions
 from schemas.messages import text_of
 from tests.conftest import interaction
 from tests.flows.curate.conftest import AS_OF, World

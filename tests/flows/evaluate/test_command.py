@@ -17,7 +17,7 @@ from msgspec import Struct
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.evaluate.evaluation import evaluate
+from flows.evaluate.stage import evaluate
 from streams.lake import Lake
 from streams.lake.query import read
 

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.curate.folder import write as write_dataset
+from flows.curate.folder.folder import write as write_dataset
 from flows.evaluate.answers import Answer
 from flows.evaluate.items import read_items
-from flows.evaluate.structured import tool_calls
+from flows.evaluate.scorers.structured import tool_calls
 from schemas.errors import FileDamaged, InputFileError
 from schemas.records import Example
-from tests.flows.curate.test_folder import FACTS
+from tests.flows.curate.folder.test_folder import FACTS
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "refund", "arguments": {"order": 7}}}
 MESSAGES = pa.list_(

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows.evaluate.evaluation import comparison_of, evaluate, to_label
 from flows.evaluate.labels import Question, read_answers, record
+from flows.evaluate.stage import comparison_of, evaluate, to_label
 from schemas.errors import InputFileError, NotEnoughData
 from schemas.events import to_json
 from streams.lake.query import read

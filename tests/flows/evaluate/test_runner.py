@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from flows.evaluate.catalogue import scorer_of
 from flows.evaluate.journal import Journal
 from flows.evaluate.runner import Progress, run
+from flows.evaluate.scorers.registry import scorer_of
 from schemas.errors import FlywheelError, SettingsError
 from schemas.records import Item, Score
 from schemas.settings import EvaluateSettings

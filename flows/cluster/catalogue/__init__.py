@@ -1,0 +1,12 @@
+"""What is said of each cluster: name, trend, closure, theme; and the report for people.
+
+population    who the members are: interactions, times, models, users
+naming        distinctive words, the typical example
+llm_names     names by a language model, where one is set
+trends        new, growing, shrinking, resolved, regressed; with statistics
+closure       what each promotion did to it
+abuse         a cluster that few sources make
+themes        clusters grouped for reading
+catalogue     all of it into rows of `clusters` and `cluster_events`
+report        the HTML page
+"""

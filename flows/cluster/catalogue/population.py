@@ -1,0 +1,84 @@
+"""All interactions of an application in columns, with the outcome and the home of each: what trends and names count.
+
+Go on to `catalogue.py`, the user.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from flows.cluster.catalogue.trends import Traffic
+from flows.cluster.outcomes.outcomes import Judged
+from flows.cluster.placement.graph import Ints
+from schemas.events import EXPLICIT
+
+
+@dataclass(frozen=True)
+class Population:
+    """All interactions in columns, with the home of each failure."""
+
+    rows: pa.Table
+    """The interactions: id, time, user_id, conversation_id, request_model, …"""
+    signals: pa.Table
+    """The rows of `signals.sql`."""
+    homes: Mapping[str, str]
+    """Interaction → cluster, new placements included."""
+    judged: Judged
+
+    @functools.cached_property
+    def ids(self) -> list[str]:
+        """Interaction ids, by row."""
+        return list(self.rows["id"].to_pylist())
+
+    @functools.cached_property
+    def seconds(self) -> NDArray[np.float64]:
+        """Time of each interaction since the epoch."""
+        return np.asarray(self.rows["time"].to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
+
+    @functools.cached_property
+    def subjects(self) -> list[str]:
+        """The user of each interaction, or the conversation where no user is known."""
+        return list(pc.coalesce(self.rows["user_id"], self.rows["conversation_id"]).to_pylist())
+
+    @functools.cached_property
+    def members(self) -> dict[str, list[int]]:
+        """Rows of each cluster's failures."""
+        found: dict[str, list[int]] = {}
+        for i, outcome in enumerate(self.judged.outcomes):
+            if outcome.outcome == "failed" and (home := self.homes.get(outcome.interaction_id)):
+                found.setdefault(home, []).append(i)
+        return found
+
+    def traffic(self, clusters: Sequence[str]) -> Traffic:
+        """The columns that trends count."""
+        index = {id_: i for i, id_ in enumerate(clusters)}
+        cluster = np.full(len(self.ids), -1, dtype=np.int64)
+        for id_, rows in self.members.items():
+            cluster[rows] = index[id_]
+        _, subject = np.unique(np.array(self.subjects, dtype=str), return_inverse=True)
+        return Traffic(self.seconds, cluster, subject.astype(np.int64))
+
+    def complainers(self, clusters: Sequence[str], since: float) -> tuple[Ints, NDArray[np.bool_]]:
+        """(cluster, is the subject fresh) of each pair of cluster and subject that complained about it since then."""
+        row_of = {id_: i for i, id_ in enumerate(self.ids)}
+        index = {id_: i for i, id_ in enumerate(clusters)}
+        first: dict[str, float] = {}
+        for subject, time in zip(self.subjects, self.seconds.tolist(), strict=True):
+            first[subject] = min(time, first.get(subject, time))
+        pairs = set()
+        for signal in self.signals.select(["interaction_id", "subject", "kind", "value"]).to_pylist():
+            row = row_of[signal["interaction_id"]]
+            time, subject, home = float(self.seconds[row]), signal["subject"], self.homes.get(signal["interaction_id"])
+            first[subject] = min(time, first.get(subject, time))
+            if time >= since and home in index and signal["kind"] in EXPLICIT and (signal["value"] or 0.0) < 0.5:
+                pairs.add((index[home], subject))
+        ordered = sorted(pairs)
+        fresh = [first[subject] >= since for _, subject in ordered]
+        return np.array([cluster for cluster, _ in ordered], dtype=np.int64), np.array(fresh, dtype=bool)

@@ -1,0 +1,132 @@
+"""The clusters as one self-contained HTML file: map, trends, examples, reasons, and what promotions did.
+
+No script, no font and no image from anywhere: it opens offline and can be mailed. All text of strangers is escaped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from flows.cluster.lineage.accepted import proposals_of
+from flows.cluster.state import TABLES, clusters_of, events_of, sql
+from streams.lake import Lake
+from streams.lake.query import query
+
+_HERE = Path(__file__).parent
+EXAMPLES = 5
+COLOURS = {
+    "new": "#8e44ad",
+    "growing": "#d35400",
+    "regressed": "#c0392b",
+    "steady": "#7f8c8d",
+    "shrinking": "#2980b9",
+    "resolved": "#27ae60",
+}
+WIDTH, HEIGHT, MARGIN = 900.0, 460.0, 90.0
+Row = dict[str, Any]
+
+
+def html(lake: Lake, run: Row) -> str:
+    """The report of a finished cluster run (its row of `runs`)."""
+    every = clusters_of(lake, run["run_id"])
+    rows = [row for row in every if not row["alias_of"]]
+    examples = examples_of(lake, run, EXAMPLES)
+    events = events_of(lake, run["run_id"])
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True)
+    environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
+    return environment.get_template("report.html").render(
+        run=run,
+        summary=msgspec.json.decode(run["summary"]),
+        clusters=[_shown(row, examples.get(row["cluster_id"], [])) for row in rows],
+        names={row["cluster_id"]: row["name"] for row in every},
+        proposals=proposals_of(lake, run),
+        dots=_dots(lake, run["application"], rows),
+        colours=COLOURS,
+        events=[event | {"details": msgspec.json.decode(event["details"] or "{}")} for event in events],
+        size=(WIDTH, HEIGHT),
+    )
+
+
+def write(lake: Lake, run: Row, folder: Path) -> Path:
+    """The report as a file named for its run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"clusters-{run['run_id'][:12]}.html"
+    path.write_text(html(lake, run), encoding="utf-8")
+    return path
+
+
+def spark(trend: list[list[Any]], width: float = 120, height: float = 24) -> str:
+    """Points of an SVG polyline of rates, oldest first; windows without traffic are left out."""
+    rates = [(i, failures / served) for i, (_, failures, served) in enumerate(trend) if served]
+    top = max((rate for _, rate in rates), default=0.0) or 1.0
+    step = width / max(len(trend) - 1, 1)
+    return " ".join(f"{i * step:.1f},{height - 2 - rate / top * (height - 4):.1f}" for i, rate in rates)
+
+
+def _shown(row: Row, examples: list[str]) -> Row:
+    trend = msgspec.json.decode(row["trend"] or "[]")
+    closure = msgspec.json.decode(row["closure"] or "[]")
+    segments = msgspec.json.decode(row["segments"] or "{}")
+    several = {column: values for column, values in segments.items() if len(values) > 1}
+    return row | {
+        "points": spark(trend), "closure": closure, "segments": several, "examples": examples,
+        "colour": COLOURS.get(row["status"], "#7f8c8d"),
+    }  # fmt: skip
+
+
+def examples_of(lake: Lake, run: Row, count: int) -> dict[str, list[str]]:
+    """The newest distinct failures of each cluster."""
+    parameters = {"application": run["application"], "run_id": run["run_id"], "count": count}
+    names = ("outcomes", "cluster_members", "runs")
+    found: dict[str, list[str]] = {}
+    for row in query(lake, sql(Path(__file__).with_name("examples.sql")), lake.versions(names), parameters).to_pylist():
+        found.setdefault(row["cluster_id"], []).append(row["text"])
+    return found
+
+
+def _dots(lake: Lake, application: str, rows: list[Row]) -> list[Row]:
+    """Where each cluster is drawn: the two main directions in which the clusters' middles differ."""
+    table = query(
+        lake, sql(Path(__file__).with_name("report.sql")), lake.versions(TABLES), {"application": application}
+    )
+    ids, middles = _middles(table, rows)
+    if not ids:
+        return []
+    centred = middles - middles.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    flat = centred @ axes[:2].T if len(axes) > 1 else np.zeros((len(ids), 2))
+    reach = np.maximum(np.ptp(flat, axis=0), 1e-9)
+    ranks = flat.argsort(axis=0, kind="stable").argsort(axis=0) / max(len(ids) - 1, 1)
+    spread = ((flat - flat.min(axis=0)) / reach + ranks) / 2  # half by place, half by rank: a crowd can be read
+    at = spread * [WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN] + MARGIN
+    by_id = {row["cluster_id"]: row for row in rows}
+    return [
+        {
+            "x": round(float(at[i, 0]), 1), "y": round(float(at[i, 1]), 1),
+            "r": round(4 + 1.6 * float(np.sqrt(by_id[id_]["size_total"])) ** 0.8, 1),
+            "name": by_id[id_]["name"], "id": id_, "colour": COLOURS.get(by_id[id_]["status"], "#7f8c8d"),
+            "label": by_id[id_]["size_total"] >= sorted((r["size_total"] for r in rows), reverse=True)[:15][-1],
+        }
+        for i, id_ in enumerate(ids)
+    ]  # fmt: skip
+
+
+def _middles(table: pa.Table, rows: list[Row]) -> tuple[list[str], Any]:
+    """Clusters and their mean vectors, in the space of the embedder that most rows have."""
+    if not len(table):
+        return [], np.zeros((0, 0))
+    embedders = table["embedder"].to_pylist()
+    main = max(sorted(set(embedders)), key=embedders.count)
+    wanted = {row["cluster_id"] for row in rows}
+    where: dict[str, list[int]] = {}
+    for i, (id_, embedder) in enumerate(zip(table["cluster_id"].to_pylist(), embedders, strict=True)):
+        if embedder == main and id_ in wanted:
+            where.setdefault(id_, []).append(i)
+    vectors = table["vector"].to_numpy()
+    return list(where), np.array([np.mean(np.stack(vectors[inside]), axis=0) for inside in where.values()])

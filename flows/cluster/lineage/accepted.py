@@ -1,0 +1,251 @@
+"""Splits and merges that a person accepted: recorded at once, carried out by the next run.
+
+A run only proposes (`lineage.py`). `accept` writes a row of `cluster_decisions`, which later runs read as of a version
+like everything else, so that the state stays a fold over what is recorded. `carry_out` moves the failures, which
+nothing else ever does. Go on to `catalogue.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cluster.outcomes.outcomes import Judged
+from flows.cluster.placement.graph import Ints
+from flows.cluster.placement.identity import vote
+from flows.cluster.placement.placing import Placed, cluster_id
+from flows.cluster.placement.texts import Distinct, distinct, vectors_of
+from flows.cluster.state import Proposed, State, load, resolved_after, sql, untouched
+from flows.embed import Embedder, Vectors
+from flows.run import latest
+from schemas.errors import NotEnoughData, UsageError
+from schemas.events import to_json
+from schemas.records import content_hash
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
+from streams.lake.query import query, read
+
+EXAMPLES = 3
+"""Texts of each part of a proposed split that a person sees."""
+Row = dict[str, Any]
+
+
+def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: datetime) -> Row:
+    """Record that a proposal is accepted: the split of one cluster, or the merge of two. Ids may be cut short.
+
+    Returns the row of `cluster_decisions`; the same proposal twice is one decision. Raises UsageError where no such
+    proposal is open.
+    """
+    run = latest(lake, "cluster", application)
+    if run is None:
+        raise NotEnoughData(f"no cluster run of application {application!r} is finished yet: `flywheel turn` makes one")
+    state = load(lake, application, run["as_of"])
+    proposal = _wanted(state, [_full_id(state, wanted) for wanted in clusters])
+    decided = pending(lake, application, state.proposals)
+    if proposal in decided:
+        return decided[proposal]
+    _refuse_overlap(proposal, decided)
+    decision_id = content_hash([application, *_key(proposal)])[:32]
+    row = {
+        "decision_id": decision_id,
+        "application": application,
+        "time": now,
+        "decided_by": by,
+        "event": proposal.event,
+        "cluster_id": proposal.clusters[0],
+        "other_ids": list(proposal.clusters[1:]),
+        "proposed_by": proposal.run_id,
+    }
+    publish(lake, "cluster_decisions", to_rows("cluster_decisions", [row]), decision_id)
+    return row
+
+
+def proposals_of(lake: Lake, run: Row) -> list[Row]:
+    """What is open after the newest run, for people: clusters, shares, examples of each part, and who accepted it."""
+    state = load(lake, run["application"], run["as_of"])
+    decided = pending(lake, run["application"], state.proposals)
+    shown = {id(proposal): [part[:EXAMPLES] for part in proposal.parts] for proposal in state.proposals}
+    hashes = sorted({text_hash for parts in shown.values() for part in parts for text_hash in part})
+    names = ("outcomes", "cluster_members", "runs")
+    parameters = {"application": run["application"], "run_id": run["run_id"], "hashes": hashes}
+    found = (
+        query(lake, sql(Path(__file__).with_name("proposals.sql")), lake.versions(names), parameters).to_pylist()
+        if hashes
+        else []
+    )
+    texts = {row["text_hash"]: row["text"] for row in found}
+    return [
+        {
+            "event": proposal.event,
+            "clusters": list(proposal.clusters),
+            "shares": list(proposal.shares),
+            "parts": [[texts[h] for h in part if h in texts] for part in shown[id(proposal)]],
+            "accepted_by": decided[proposal]["decided_by"] if proposal in decided else None,
+        }
+        for proposal in state.proposals
+    ]
+
+
+def pending(
+    lake: Lake, application: str, proposals: Sequence[Proposed], version: int | None = None
+) -> dict[Proposed, Row]:
+    """Accepted proposals that no run has carried out yet, oldest decision first."""
+    rows = [row for row in read(lake, "cluster_decisions", version).to_pylist() if row["application"] == application]
+    rows.sort(key=lambda row: (row["time"], row["decision_id"]))
+    known = {_key(proposal): proposal for proposal in proposals}
+    keys = [(row["event"], row["cluster_id"], *row["other_ids"], row["proposed_by"]) for row in rows]
+    return {known[key]: row for key, row in zip(keys, rows, strict=True) if key in known}
+
+
+def carry_out(
+    lake: Lake, decisions: Mapping[Proposed, Row], judged: Judged, state: State, placed: Placed, embedder: Embedder
+) -> tuple[State, Placed, list[Row]]:
+    """State and placements after the accepted changes, and the rows of `cluster_events` that tell of them."""
+    events = []
+    for proposal, row in decisions.items():
+        if proposal not in state.proposals:  # an earlier decision changed one of its clusters
+            continue
+        if proposal.event == "split":
+            cluster = proposal.clusters[0]
+            state, placed, others = _split(lake, proposal, judged, state, placed, embedder)
+        else:
+            state, placed, cluster, others = _merge(proposal, state, placed)
+        resolved = resolved_after(state.resolved, proposal.event, cluster, others)
+        state = replace(state, resolved=resolved, proposals=untouched(state.proposals, proposal.clusters))
+        details = {"proposed": False, "accepted_by": row["decided_by"], "decision": row["decision_id"]}
+        event = {"event": proposal.event, "other_ids": others, "details": to_json(details)}
+        events.append({"cluster_id": cluster, **event})
+    return state, placed, events
+
+
+def _split(
+    lake: Lake, proposal: Proposed, judged: Judged, state: State, placed: Placed, embedder: Embedder
+) -> tuple[State, Placed, list[str]]:
+    """The largest part keeps the id; every other one that still has failures gets one of its own."""
+    cluster = proposal.clusters[0]
+    homes = state.homes | placed.homes
+    inside = [i for i, o in enumerate(judged.outcomes) if homes.get(o.interaction_id) == cluster]
+    ids = [judged.outcomes[i].interaction_id for i in inside]
+    rows = distinct([judged.texts[i] for i in inside])
+    vectors, _ = vectors_of(lake, embedder, rows)
+    part, confidence = _parts(proposal, rows, vectors)
+    names, moved = {0: cluster}, []
+    for number in range(1, len(proposal.parts)):
+        own = [i for i, row in enumerate(rows.row_of) if part[row] == number]
+        if own:
+            names[number] = cluster_id([ids[i] for i in own])
+            moved += [
+                _moved(state, ids[i], names[number], "split", rows.hashes[rows.row_of[i]], confidence[rows.row_of[i]])
+                for i in own
+            ]
+    of_text = {text_hash: names[part[row]] for row, text_hash in enumerate(rows.hashes)}
+    failed = [i for i, at in enumerate(inside) if judged.outcomes[at].outcome == "failed"]
+    named = {
+        name: vectors[[rows.row_of[i] for i in failed if part[rows.row_of[i]] == number]]
+        for number, name in names.items()
+    }
+    old = state.clusters[cluster]
+    children = {name: old | {"cluster_id": name, "parent_id": cluster} for name in names.values() if name != cluster}
+    sample_homes = tuple(
+        of_text.get(text_hash, home) if home == cluster else home
+        for home, text_hash in zip(placed.sample_homes, placed.sample_hashes, strict=True)
+    )
+    return (
+        replace(state, clusters=state.clusters | children),
+        replace(
+            placed,
+            members=placed.members + moved,
+            vectors={**placed.vectors, **{name: found for name, found in named.items() if children and len(found)}},
+            sample_homes=sample_homes,
+        ),
+        list(children),
+    )
+
+
+def _parts(proposal: Proposed, rows: Distinct, vectors: Vectors) -> tuple[Ints, NDArray[np.float32]]:
+    """The part of each distinct text and how sure that is: the texts that stand for a part, and those near them."""
+    at = {text_hash: row for row, text_hash in enumerate(rows.hashes)}
+    known = {at[h]: number for number, texts in enumerate(proposal.parts) for h in texts if h in at}
+    part, confidence = np.zeros(len(vectors), dtype=np.int64), np.ones(len(vectors), np.float32)
+    if len(set(known.values())) > 1:  # else somebody was forgotten, and with them all that told the parts apart
+        where, owner = np.array(list(known)), np.array(list(known.values()), dtype=np.int64)
+        part, confidence = vote(vectors, vectors[where], owner)
+        part[where] = owner
+    return part, confidence
+
+
+def _merge(proposal: Proposed, state: State, placed: Placed) -> tuple[State, Placed, str, list[str]]:
+    """The larger cluster keeps its id, and the other one's becomes another name of it."""
+    homes = state.homes | placed.homes
+    sizes = Counter(homes.values())
+    kept, gone = sorted(proposal.clusters, key=lambda id_: (-sizes[id_], id_))
+    hashes = state.text_hashes | {row["interaction_id"]: row["text_hash"] for row in placed.members}
+    moved = [_moved(state, id_, kept, "merged", hashes[id_], 1.0) for id_ in sorted(homes) if homes[id_] == gone]
+    clusters = {
+        id_: row | {"alias_of": kept} if id_ == gone or row["alias_of"] == gone else row
+        for id_, row in state.clusters.items()
+    }
+    if clusters[gone]["status"] != "resolved" and clusters[kept]["status"] == "resolved":
+        clusters[kept] = clusters[kept] | {"status": "steady"}
+    sample_homes = tuple(kept if home == gone else home for home in placed.sample_homes)
+    return (
+        replace(state, clusters=clusters),
+        replace(placed, members=placed.members + moved, sample_homes=sample_homes),
+        kept,
+        [gone],
+    )
+
+
+def _moved(state: State, interaction: str, home: str, why: str, text_hash: str, confidence: float) -> Row:
+    return {
+        "interaction_id": interaction,
+        "cluster_id": home,
+        "confidence": float(confidence),
+        "assigned_by": why,
+        "text_hash": text_hash,
+        "moves": state.moves.get(interaction, 0) + 1,
+    }
+
+
+def _key(proposal: Proposed) -> tuple[str, ...]:
+    return (proposal.event, *proposal.clusters, proposal.run_id)
+
+
+def _full_id(state: State, wanted: str) -> str:
+    found = [id_ for id_ in state.clusters if id_.startswith(wanted)]
+    if len(found) != 1:
+        raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel clusters list` shows their ids")
+    return found[0]
+
+
+def _wanted(state: State, clusters: Sequence[str]) -> Proposed:
+    """The open proposal for these clusters."""
+    if len(clusters) > 2 or len(set(clusters)) != len(clusters):
+        raise UsageError("accept the split of one cluster, or the merge of two: give one id, or two different ones")
+    for proposal in state.proposals:
+        if sorted(proposal.clusters) == sorted(clusters):
+            return proposal
+    for id_ in clusters:
+        if alias := state.clusters[id_]["alias_of"]:
+            raise UsageError(f"{id_} was merged into {alias} since: what was proposed for it no longer stands")
+    what = f"the split of {clusters[0]}" if len(clusters) == 1 else f"the merge of {' and '.join(clusters)}"
+    raise UsageError(
+        f"{what} is not proposed, or was overtaken by a change that a later run carried out: "
+        "`flywheel clusters list` shows what is proposed"
+    )
+
+
+def _refuse_overlap(proposal: Proposed, decided: Mapping[Proposed, Row]) -> None:
+    for other in decided:
+        if shared := set(other.clusters) & set(proposal.clusters):
+            raise UsageError(
+                f"a {'split' if other.event == 'split' else 'merge'} of {', '.join(sorted(shared))} is accepted "
+                "already: after the next run it no longer is what this was proposed for"
+            )

@@ -1,0 +1,133 @@
+"""Proposed splits and merges: what a fresh clustering of recent members says about the living clusters.
+
+Matched by members, never by label or index. It only proposes: a failure keeps its home, and a proposal is an event in
+`cluster_events` for a person to accept. A part counts from a quarter of a cluster, and two clusters are one where half
+of each lies in the same places (the survival threshold of MONIC, M. Spiliopoulou and others, KDD 2006). Works on the
+same sample of each cluster's members that new failures are compared with. Go on to `accepted.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cluster.placement.graph import Ints
+from flows.cluster.placement.sample import find
+from flows.cluster.state import State
+from flows.embed import Vectors
+from schemas.events import to_json
+
+PER_CLUSTER = 100
+"""Members of a cluster that are looked at: with as many of each, a large cluster does not drown the small ones."""
+OVERLAP = 0.5
+PART = 0.25
+MIN_ROWS = 30
+"""Members that a cluster needs before its inner structure means anything."""
+PIECE = 0.1
+MIN_PIECE = 5
+"""Less than this share or number of a cluster's members in one fresh group are strays: they would bridge its parts."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One change that the members suggest."""
+
+    kind: Literal["split", "merge"]
+    clusters: tuple[int, ...]
+    """split: the cluster that falls apart. merge: the two that have become one. Ascending."""
+    shares: tuple[float, ...]
+    """split: the share of its members in each part. merge: how much of the two lies in the same places."""
+    parts: tuple[tuple[int, ...], ...] = ()
+    """split: the rows that make up each part, the largest part first."""
+
+
+def lineage_events(
+    vectors: Vectors, homes: Sequence[str], hashes: Sequence[str], before: State
+) -> list[dict[str, Any]]:
+    """Rows of `cluster_events` for splits and merges that are not proposed already. `hashes`: of the rows' texts."""
+    open_ = {(known.event, known.clusters) for known in before.proposals}
+    ids = sorted(set(homes))
+    index = {id_: i for i, id_ in enumerate(ids)}
+    numbers = np.array([index[home] for home in homes], dtype=np.int64)
+    rows = _capped(numbers)
+    if len(rows) < 3:
+        return []
+    events = []
+    for proposal in proposals(vectors[rows], find(vectors[rows]), numbers[rows]):
+        first, *others = (ids[i] for i in proposal.clusters)
+        kind = "split" if proposal.kind == "split" else "merged"
+        if (kind, (first, *others)) not in open_:
+            parts = [sorted({hashes[rows[i]] for i in part}) for part in proposal.parts]
+            details = to_json({"proposed": True, "shares": list(proposal.shares), "parts": parts})
+            events.append({"cluster_id": first, "event": kind, "other_ids": others, "details": details})
+    return events
+
+
+def proposals(vectors: Vectors, fresh: Ints, homes: Ints) -> list[Proposal]:
+    """Compare a fresh labelling of rows with their homes (-1: none, not counted)."""
+    known = homes >= 0
+    if not known.any():
+        return []
+    table = np.zeros((int(homes.max()) + 1, int(fresh.max()) + 1), dtype=np.int64)
+    np.add.at(table, (homes[known], fresh[known]), 1)
+    large = np.flatnonzero(table.sum(axis=1) >= MIN_ROWS)
+    if not len(large):
+        return []
+    shares = table[large] / table[large].sum(axis=1, keepdims=True)
+    middles = _unit(np.stack([vectors[homes == cluster].mean(axis=0) for cluster in large]))
+    return _splits(vectors, fresh, homes, large, table, _usual_distance(middles)) + _merges(large, shares)
+
+
+def _usual_distance(middles: NDArray[np.float64]) -> float:
+    """How similar a living cluster typically is to the one most like it."""
+    similar = middles @ middles.T
+    np.fill_diagonal(similar, -1.0)
+    return float(np.median(similar.max(axis=1))) if len(middles) > 1 else 1.0
+
+
+def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints, usual: float) -> list[Proposal]:
+    """Clusters whose members lie in parts that are no more alike than two clusters usually are."""
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 lazy: as in graph.py
+
+    found = []
+    for cluster in large:
+        pieces = np.flatnonzero(table[cluster] >= max(MIN_PIECE, PIECE * table[cluster].sum()))
+        if len(pieces) < 2:
+            continue
+        middles = _unit(np.stack([vectors[(homes == cluster) & (fresh == piece)].mean(axis=0) for piece in pieces]))
+        _, part = connected_components(middles @ middles.T > usual, directed=False)
+        share = np.bincount(part, weights=table[cluster, pieces]) / table[cluster].sum()
+        large_parts = [int(p) for p in np.argsort(-share, kind="stable") if share[p] >= PART]
+        if len(large_parts) > 1:
+            rows = [np.flatnonzero((homes == cluster) & np.isin(fresh, pieces[part == p])) for p in large_parts]
+            shares = tuple(round(float(share[p]), 3) for p in large_parts)
+            found.append(Proposal("split", (int(cluster),), shares, tuple(tuple(r.tolist()) for r in rows)))
+    return found
+
+
+def _merges(large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
+    """Pairs of clusters of which at least half lies in the same fresh groups, in like proportions."""
+    found = []
+    for i, one in enumerate(large):
+        overlap = np.minimum(shares[i], shares[i + 1 :]).sum(axis=1)
+        found += [
+            Proposal("merge", (int(one), int(large[i + 1 + j])), (round(float(overlap[j]), 3),))
+            for j in np.flatnonzero(overlap >= OVERLAP)
+        ]
+    return found
+
+
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float64)
+
+
+def _capped(numbers: Ints) -> Ints:
+    """The first rows of each cluster, in their order."""
+    order = np.argsort(numbers, kind="stable")
+    sorted_numbers = numbers[order]
+    starts = np.searchsorted(sorted_numbers, sorted_numbers, side="left")
+    return np.sort(order[np.arange(len(order)) - starts < PER_CLUSTER])

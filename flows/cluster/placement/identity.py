@@ -1,0 +1,150 @@
+"""Which old cluster a new failure belongs to, and which failures are something new. Novelty comes first.
+
+A row of the batch is placed by the votes of its nearest known neighbours. It is novel where known rows are missing
+around it; a community of novel rows is born as a cluster where chance cannot explain it, and waits otherwise. Rows that
+have an id keep it. The method and what was tried instead: docs/design/clusters.md. Go on to `placing.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cluster.placement.communities import k_for
+from flows.cluster.placement.graph import Ints, neighbours
+from flows.cluster.placement.sample import find
+from flows.embed import Vectors
+
+NOVEL_BELOW = 0.45
+"""A row is novel where known rows are less than this share of what chance would put around it. From .35 to .5 more new
+classes are found (.89 to .95 of them) and more old rows are called new (1.0 % to 2.5 %)."""
+FARTHER = 0.6
+"""Share of a new cluster's rows that lie farther from all that is known than half of the nearest old cluster's own rows
+do. Of rows that merely became frequent about one half does, however many they are; of new classes nearly all do (median
+.98, nine in ten above .7). Higher values stop more false news from growth and cost new classes."""
+FALSE_BIRTHS = 0.05
+"""Chance that a batch with nothing new in it announces a cluster, over all places where it might."""
+VOTE_POWER = 4
+"""Votes weigh cosine to this power. 4 to 16, and 5 to 30 neighbours, were all the same within noise."""
+SMOOTH_OVER = 10
+"""Neighbours in the batch over which a row's novelty is averaged, twice: one odd phrase is no news."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where each row of a batch goes."""
+
+    known: Ints
+    """Index of the old cluster, or -1."""
+    born: Ints
+    """Index of the new cluster, or -1. At most one of the two is set; neither: unclustered, to be tried again."""
+    confidence: NDArray[np.float32]
+    """Share of the vote for the chosen cluster; of a birth, how little of the neighbourhood was known."""
+    parents: tuple[int, ...]
+    """For each new cluster, the old one that most of its rows would have gone to; -1 where there was none."""
+
+
+def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_size: int) -> Placement:
+    """Place distinct rows, sorted by content; new clusters have at least `min_size` failures.
+
+    `weights`: failures behind each row. `owners`: cluster of each reference row.
+    """
+    known, confidence = vote(batch, reference, owners)
+    chance, share, smooth = _surroundings(batch, reference, known, owners)
+    rows = np.flatnonzero(smooth < NOVEL_BELOW * chance)
+    labels = find(batch[rows])
+    born = np.full(len(batch), -1, dtype=np.int64)
+    parents: list[int] = []
+    for label in range(int(labels.max(initial=-1)) + 1):
+        group = rows[labels == label]
+        parent = int(np.bincount(known[group]).argmax()) if len(reference) else -1
+        if weights[group].sum() < min_size or not _is_rare(len(batch), group, share, chance, len(reference)):
+            continue
+        if parent >= 0 and _farther(batch[group], reference, owners == parent) < FARTHER:
+            continue
+        born[group] = len(parents)
+        parents.append(parent)
+    known[rows] = -1
+    sure = 1 - np.divide(smooth, chance, out=np.zeros_like(smooth), where=chance > 0)
+    confidence = np.where(born >= 0, np.clip(sure, 0, 1), confidence).astype(np.float32)
+    return Placement(known, born, confidence, tuple(parents))
+
+
+def vote(batch: Vectors, reference: Vectors, owners: Ints) -> tuple[Ints, NDArray[np.float32]]:
+    """The cluster with most weight among each row's nearest reference rows, and its share of the weight."""
+    if not len(reference):
+        return np.full(len(batch), -1, dtype=np.int64), np.zeros(len(batch), np.float32)
+    found, cosines = neighbours(batch, reference, k_for(len(reference)))
+    weight = np.clip(cosines, 1e-6, 1).astype(np.float64) ** VOTE_POWER
+    rivals = owners[found]
+    # Each neighbour's cluster collects the weight of all neighbours of the same cluster; the best one wins, ties go to
+    # the lower index. No matrix of rows by clusters: a million rows and a thousand clusters would be 8 GB.
+    order = np.argsort(rivals, axis=1, kind="stable")
+    rivals = np.take_along_axis(rivals, order, axis=1)
+    totals = np.zeros_like(weight)
+    sorted_weight = np.take_along_axis(weight, order, axis=1)
+    for column in range(rivals.shape[1]):
+        totals[:, column] = np.where(rivals == rivals[:, column : column + 1], sorted_weight, 0).sum(axis=1)
+    best = totals.argmax(axis=1)
+    at = np.arange(len(batch))
+    return rivals[at, best].astype(np.int64), (totals[at, best] / weight.sum(axis=1)).astype(np.float32)
+
+
+def _surroundings(
+    batch: Vectors, reference: Vectors, known: Ints, owners: Ints
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """For each row: the share of known rows that chance would put around it, the share there is, and that smoothed.
+
+    Chance is what the batch and the reference hold in that region: a cluster that grew five-fold is five times as
+    dense in the batch, and that alone is no news. Rows that look novel at first are not counted as its growth.
+    """
+    n, r = len(batch), len(reference)
+    if not r:  # everything is new
+        return np.ones(n), np.zeros(n), np.zeros(n)
+    if n < 2:
+        return np.ones(n), np.ones(n), np.ones(n)
+    k = k_for(n)
+    _, near_known = neighbours(batch, reference, k)
+    own, near_own = neighbours(batch, batch, k, skip_self=True)
+    edge = np.sort(np.concatenate([near_known, near_own], axis=1), axis=1)[:, -k][:, None]
+    old, new = (near_known >= edge).sum(axis=1), (near_own >= edge).sum(axis=1)
+    share = old / (old + new)
+    smooth = share
+    for _ in range(2):
+        smooth = 0.5 * smooth + 0.5 * smooth[own[:, :SMOOTH_OVER]].mean(axis=1)
+    overall = r / (r + n)
+    familiar = smooth >= NOVEL_BELOW * overall
+    clusters = int(owners.max()) + 1
+    in_batch = np.bincount(known[familiar], minlength=clusters)
+    in_reference = np.bincount(owners, minlength=clusters)
+    local = in_reference / np.maximum(in_reference + in_batch, 1)  # a cluster may have lost all its rows to erasure
+    return np.minimum(local[known], overall), share, smooth
+
+
+def _is_rare(batch: int, group: Ints, share: NDArray[np.float64], chance: NDArray[np.float64], reference: int) -> bool:
+    """Whether so few known rows around a group could be chance, given in how many places it might have happened.
+
+    Binomial tail over the group's own rows and their known neighbours, times the number of such groups that the batch
+    has room for (Bonferroni). Without a reference everything is news.
+    """
+    if not reference:
+        return True
+    from scipy.stats import binom  # noqa: PLC0415 lazy: 1 s of import
+
+    around = float(share[group].mean())
+    old = np.ceil(len(group) * around / max(1 - around, 1e-9))
+    p = float(binom.cdf(old, old + len(group), chance[group].mean()))
+    return p * batch / len(group) <= FALSE_BIRTHS
+
+
+def _farther(group: Vectors, reference: Vectors, parent: NDArray[np.bool_]) -> float:
+    """Share of a group's rows that are less similar to all that is known than the parent's median row is.
+
+    Each of the parent's rows is held against all other known rows. Unlike counts of neighbours, that does not change
+    when a cluster grows.
+    """
+    _, own = neighbours(reference[parent], reference, 2)
+    _, near = neighbours(group, reference, 1)
+    return float((near[:, 0] < np.median(own[:, -1])).mean())

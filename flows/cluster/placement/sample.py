@@ -1,0 +1,65 @@
+"""Communities of any number of rows, at a cost that grows in step with it.
+
+Up to `WHOLE` rows are clustered as they are. Of more, a sample is; every other row goes where its neighbours in the
+sample are; and what lies far from the sample but close together, a small cluster that the sample missed, is found in a
+second round. Go on to `identity.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.cluster.placement.communities import communities, k_for
+from flows.cluster.placement.graph import Ints, neighbours
+from flows.embed import Vectors
+
+WHOLE = 30_000
+"""Rows clustered at once: exact neighbours of 30,000 take some 10 CPU seconds, four times that for twice as many."""
+PER_CLUSTER = 100
+"""Rows of a cluster that others are compared with."""
+FAR = 0.02
+"""A row is far when it is less similar to the sample than this share of the sample's rows are to one another."""
+MIN_FOUND = 15
+"""Rows that a cluster of the second round has at least: fewer would be noise of the sampling."""
+
+
+def find(vectors: Vectors) -> Ints:
+    """A community for each row. Rows come sorted by content hash, so that every n-th is a random sample."""
+    if len(vectors) <= WHOLE:
+        return communities(vectors)
+    chosen = np.linspace(0, len(vectors) - 1, WHOLE).astype(np.int64)
+    inside = communities(vectors[chosen])
+    kept = np.concatenate([chosen[inside == label][:PER_CLUSTER] for label in range(int(inside.max()) + 1)])
+    owners = np.full(len(vectors), -1, dtype=np.int64)
+    owners[chosen] = inside
+    labels = owners.copy()
+    rest = np.flatnonzero(labels < 0)
+    near, cosines = neighbours(vectors[rest], vectors[kept], k_for(WHOLE))
+    labels[rest] = majority(owners[kept][near])
+    return _second_round(vectors, labels, rest, cosines[:, 0], chosen)
+
+
+def majority(votes: Ints) -> Ints:
+    """The most frequent value of each row, the lowest of equals."""
+    ordered = np.sort(votes, axis=1)
+    counts = (ordered[:, :, None] == ordered[:, None, :]).sum(axis=2) if len(votes) <= WHOLE else None
+    if counts is None:
+        parts = [majority(votes[i : i + WHOLE]) for i in range(0, len(votes), WHOLE)]
+        return np.concatenate(parts)
+    return np.asarray(ordered[np.arange(len(votes)), counts.argmax(axis=1)], dtype=np.int64)
+
+
+def _second_round(vectors: Vectors, labels: Ints, rest: Ints, nearest: Vectors, chosen: Ints) -> Ints:
+    """New labels for close groups of rows that are far from the sample."""
+    _, own = neighbours(vectors[chosen[::10]], vectors[chosen], 2)
+    usual = own[:, 1]  # the first is the row itself
+    far = rest[nearest < np.quantile(usual, FAR)][:WHOLE]
+    if len(far) < MIN_FOUND:
+        return labels
+    _, among = neighbours(vectors[far], vectors[far], 5, skip_self=True)
+    groups = communities(vectors[far])
+    for group in range(int(groups.max()) + 1):
+        members = groups == group
+        if members.sum() >= MIN_FOUND and among[members].mean() >= np.median(usual):
+            labels[far[members]] = labels.max() + 1
+    return labels

@@ -1,0 +1,170 @@
+"""Failures into clusters that keep their name: read, think, publish.
+
+What it concludes is in the tables `outcomes`, `cluster_members`, `cluster_events` and `clusters`, visible once its run
+is finished. `flow.py` runs the same under Prefect.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from flows import embed, ledger
+from flows.cluster import state
+from flows.cluster.catalogue.catalogue import Catalogue, catalogue
+from flows.cluster.catalogue.closure import Promotion
+from flows.cluster.catalogue.llm_names import Namer
+from flows.cluster.catalogue.population import Population
+from flows.cluster.lineage.accepted import carry_out, pending
+from flows.cluster.outcomes.coverage import coverage
+from flows.cluster.outcomes.outcomes import Judged, judge
+from flows.cluster.placement.placing import Placed, place_failures
+from flows.run import Run, begin, finish, runs, under_way
+from schemas.errors import NotEnoughData
+from schemas.settings import ClusterSettings, Settings
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
+from streams.lake.query import query
+
+READS = ("interactions", "feedback", "erasures", "ledger", "cluster_decisions")
+_SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "outcomes").glob("*.sql")}
+Row = dict[str, Any]
+
+
+def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
+    """Judge every interaction, place every new failure, and publish. Returns the run's summary.
+
+    The same call twice is one run. Raises NotEnoughData where the application has no interactions yet.
+    """
+    with under_way(settings.home_path):
+        return _cluster(lake, settings, as_of)
+
+
+def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
+    run, summary = _start(lake, settings, as_of)
+    if summary is not None:
+        return summary
+    interactions, signals = _events(lake, run.application, run.versions, settings.cluster)
+    if not len(interactions):
+        raise NotEnoughData(
+            f"there are no interactions of application {run.application!r} in the lake at {lake.root}: "
+            "send some (`flywheel replay FILE`), and see that the archiver runs"
+        )
+    before = state.load(lake, run.application, as_of)
+
+    judged = judge(interactions, signals, settings.cluster)
+    embedder = embed.load(settings.cluster.embedder, settings.cluster.embedder_url, settings.cluster.embedder_key)
+    placed = place_failures(lake, run.application, judged, before, embedder, settings.cluster.min_size)
+    decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
+    before, placed, changed = carry_out(lake, decisions, judged, before, placed, embedder)
+    people = Population(interactions, signals, before.homes | placed.homes, judged)
+    promotions = _promotions(lake, run)
+    found = catalogue(people, before, placed, promotions, as_of, settings.cluster, _namer(settings.cluster))
+    found = replace(found, events=[*changed, *found.events])
+
+    _publish(lake, run, interactions, judged, placed, found)
+    summary = _summary(interactions, judged, placed, found)
+    finish(lake, run, summary)
+    return summary
+
+
+def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | None]:
+    """The run, and its summary where it was finished before.
+
+    A run goes on from the one before it, whose id is therefore one of its inputs.
+    """
+
+    def after(previous: str) -> Run:
+        return begin(lake, "cluster", settings.application, as_of, READS, settings.cluster, previous=previous)
+
+    history = runs(lake, "cluster", settings.application)
+    previous = ["", *(row["run_id"] for row in history)]
+    for row, before in zip(history, previous, strict=False):
+        if row["as_of"] == as_of and after(before).run_id == row["run_id"]:
+            return after(before), msgspec.json.decode(row["summary"])
+    return after(previous[-1]), None
+
+
+def judged_of(lake: Lake, settings: Settings) -> Judged:
+    """Outcomes as the newest events have them, published nowhere: for looking, and for tests."""
+    interactions, signals = _events(lake, settings.application, lake.versions(READS), settings.cluster)
+    return judge(interactions, signals, settings.cluster)
+
+
+def _events(
+    lake: Lake, application: str, versions: Mapping[str, int], settings: ClusterSettings
+) -> tuple[pa.Table, pa.Table]:
+    """The interactions of an application and the feedback on them that stands."""
+    parameters = {"application": application}
+    read = {name: versions[name] for name in ("interactions", "feedback", "erasures")}
+    interactions = query(lake, _SQL["interactions"], read, parameters)
+    return interactions, query(lake, _SQL["signals"], read, parameters | {"cap": settings.feedback_cap})
+
+
+def _namer(settings: ClusterSettings) -> Namer | None:
+    return Namer(settings.namer_url, settings.namer_model, settings.namer_key) if settings.namer_url else None
+
+
+def _promotions(lake: Lake, run: Run) -> list[Promotion]:
+    """Changes of champion, oldest first."""
+    rows = ledger.rows(lake, run.application, run.versions["ledger"])
+    return [
+        Promotion(row.time, row.champion.model, row.action)
+        for row in rows
+        if row.action in {"promoted", "rolled_back"} and row.champion and row.time <= run.as_of
+    ]
+
+
+def _publish(lake: Lake, run: Run, interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> None:
+    ours = {"run_id": run.run_id, "application": run.application}
+    context = interactions.select(
+        ["id", "time", "conversation_id", "user_id", "request_model", "prompt_version", "variant"]
+    ).to_pylist()
+    outcomes = [
+        ours | row | msgspec.structs.asdict(outcome) | {"text": text}
+        for row, outcome, text in zip(context, judged.outcomes, judged.texts, strict=True)
+    ]
+    publish(lake, "outcomes", to_rows("outcomes", outcomes), run.run_id)
+    publish(lake, "embeddings", to_rows("embeddings", placed.embeddings), run.run_id)
+    for table, rows in (
+        ("cluster_members", placed.members),
+        ("cluster_events", found.events),
+        ("clusters", found.clusters),
+    ):
+        publish(lake, table, to_rows(table, [ours | row for row in rows]), run.run_id)
+
+
+def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> Row:
+    """Counts of the run: what the turn reports and the artifact says."""
+    outcomes = Counter(outcome.outcome for outcome in judged.outcomes)
+    living = [row for row in found.clusters if not row["alias_of"]]
+    statuses = Counter(row["status"] for row in living)
+    failed = outcomes["failed"]
+    return {
+        "interactions": len(judged.outcomes),
+        **{name: outcomes[name] for name in ("ok", "failed", "unknown")},
+        "clusters": len(living),
+        "born": len(placed.born),
+        "unclustered": placed.unclustered,
+        "unclustered_share": placed.unclustered / failed if failed else 0.0,
+        "statuses": dict(sorted(statuses.items())),
+        "feedback_over_cap": judged.over_cap,
+        "themes": found.themes,
+        "events": dict(sorted(Counter(row["event"] for row in found.events).items())),
+        "coverage": _coverage(interactions, judged),
+        "reliabilities": [asdict(source) for source in judged.reliability.sources],
+    }
+
+
+def _coverage(interactions: pa.Table, judged: Judged) -> Row:
+    """Who was judged, and what that does to the failure rate."""
+    names = np.array([outcome.outcome for outcome in judged.outcomes])
+    return asdict(coverage(interactions, judged.texts, names != "unknown", names == "failed"))

@@ -1,0 +1,217 @@
+"""Rows into an immutable folder in the Hugging Face layout; the last rename makes it visible, whole.
+
+    <datasets root>/<hash of the application>/<version>/
+        README.md                                  the card: what is in it, what was left out and why
+        manifest.json                              what it was built from, and the SHA-256 of every file
+        croissant.json                             the same for search engines (JSON-LD)
+        data/sft-train-00000-of-00001.parquet      one file a shard
+
+The version is the hash of the rows: the same rows are the same version, wherever and however often they are built.
+Go on to `card.py`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flows.curate.folder.card import card
+from flows.curate.folder.metadata import croissant
+from flows.curate.folder.shapes import SHAPES, schema_of, to_arrow, uses_tools
+from schemas.errors import FlywheelError
+from schemas.events import to_json
+from schemas.records import Example, content_hash
+
+GROUP = 10_000
+"""Rows a row group, and rows in memory at a time: smaller groups compress worse."""
+SHARD = 500_000
+"""Rows a file: about 100 MB of chats, what the Hub's viewer and readers in parallel like."""
+HIDDEN = ".building-"
+"""Begins the name of a folder that no reader sees."""
+LOCK = ".lock"
+"""Held by every build while its hidden folder is there: the system lets go of it when the process ends, however."""
+
+Part = tuple[str, str]
+"""A config (kind) and its split."""
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """A dataset version on disk."""
+
+    version: str
+    sha256: str
+    """Over the content of all rows, in order; independent of the Parquet writer."""
+    path: Path
+    rows: dict[str, int]
+    """`config/split` → rows."""
+    manifest: dict[str, Any]
+
+
+def application_folder(root: Path, application: str) -> Path:
+    """Where an application's datasets lie: a hash, since a name that somebody else made is never part of a path."""
+    return root / hashlib.sha256(application.encode()).hexdigest()[:16]
+
+
+def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts: Mapping[str, Any]) -> Folder:
+    """Write a dataset version below `root` and make it visible; where it is there already, leave it as it is.
+
+    `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
+    and the card.
+
+    1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder.
+    A config without rows is left out, but for the first: `datasets` opens none that is empty.
+    """
+    first = next(iter(parts))
+    parts = {part: examples for part, examples in parts.items() if examples or part == first}
+    with hidden_folder(root, content_hash([name, facts])[:16]) as hidden:
+        digest = hashlib.sha256(to_json({"name": name}).encode())
+        schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
+        with _no_collection():
+            counts = {
+                f"{kind}/{split}": _write_part(hidden / "data", (kind, split), examples, schemas[kind], digest)
+                for (kind, split), examples in parts.items()
+            }
+        sha256 = digest.hexdigest()
+        manifest = {
+            "name": name,
+            "version": sha256[:16],
+            "sha256": sha256,
+            "rows": counts,
+            "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in sorted(hidden.rglob("*.parquet"))},
+            **facts,
+        }
+        (hidden / "manifest.json").write_bytes(pretty(manifest))
+        (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
+        (hidden / "README.md").write_text(card(manifest))
+        if not reveal(hidden, root / manifest["version"]):
+            manifest["files"] = check(root / manifest["version"])["files"]
+    return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
+
+
+@contextmanager
+def hidden_folder(root: Path, name: str) -> Iterator[Path]:
+    """A folder below `root` that no reader sees, with an empty `data`; gone at the end unless it was revealed."""
+    root.mkdir(parents=True, exist_ok=True)
+    hidden = root / f"{HIDDEN}{os.getpid()}-{name}"
+    with (root / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        shutil.rmtree(hidden, ignore_errors=True)
+        (hidden / "data").mkdir(parents=True)
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Remove what killed builds left below `root`, unless a build is at work there: the next one then does it."""
+    with (root / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        for path in root.glob(f"{HIDDEN}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The manifest of a version whose files all have their recorded SHA-256. Raises FlywheelError naming the file."""
+    try:
+        manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise FlywheelError(f"{folder} has no whole manifest.json ({error}): build the dataset again") from error
+    for name, expected in manifest["files"].items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
+            raise FlywheelError(
+                f"{folder / name} is missing or damaged: it does not have its recorded SHA-256. "
+                f"Remove the folder and build the dataset again."
+            )
+    return manifest
+
+
+def _write_part(data: Path, part: Part, examples: Sequence[Example], schema: pa.Schema, digest: Any) -> int:
+    """Write the shards of one config and split, a group at a time; returns the number of rows."""
+    kind, split = part
+    shards = max(1, -(-len(examples) // SHARD))
+    count = 0
+    for shard in range(shards):
+        path = data / f"{kind}-{split}-{shard:05d}-of-{shards:05d}.parquet"
+        mine = examples[shard * SHARD : (shard + 1) * SHARD]
+        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED) as file:
+            for start in range(0, len(mine), GROUP):
+                table, content = to_arrow(SHAPES[kind](list(mine[start : start + GROUP])), schema)
+                digest.update(f"{kind}/{split}\n".encode() + content)
+                file.write_table(table)
+                count += len(table)
+    return count
+
+
+_REPEATED = [
+    "origin",
+    "unit",
+    "cluster_id",
+    "slice",
+    "model",
+    "prompt_version",
+    "source",
+    "guard",
+    "category",
+    "judged_by",
+]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's cycle collector: rows make no cycles, and looking for some among them costs a fifth."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def reveal(hidden: Path, final: Path) -> bool:
+    """Rename `hidden` to `final`, on disk before it returns; False where it was there, with the same rows, before."""
+    for path in [*hidden.rglob("*"), hidden]:
+        _sync(path)
+    try:
+        hidden.rename(final)
+    except OSError:
+        if not (final / "manifest.json").is_file():
+            raise
+        shutil.rmtree(hidden)
+        return False
+    _sync(final.parent)
+    return True
+
+
+def pretty(value: Any) -> bytes:
+    """A value as indented JSON with sorted keys: the same value, the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted")) + b"\n"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

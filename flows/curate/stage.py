@@ -1,0 +1,217 @@
+"""The stage without Prefect: read the lake as of a version, think, publish two dataset versions.
+
+`flow.py` wraps it for schedules and the UI. Go on to `examples.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flows.curate.build import Build, build
+from flows.curate.examples import Found, examples_of
+from flows.curate.folder.folder import Folder, Part, application_folder, write
+from flows.curate.guards import binding, digest_of, of_files, of_versions
+from flows.curate.leaks import Guard, Paraphrases
+from flows.curate.redact.redact import Redactor
+from flows.curate.split import NORMALISER, unit_of
+from flows.curate.versions.staleness import stale
+from flows.curate.versions.versions import Version, record, versions
+from flows.curate.versions.withdraw import clear, discard_unlisted, forget
+from flows.embed import load
+from flows.run import Run, begin, finish, finished, latest, under_way
+from schemas.errors import NotEnoughData, UsageError
+from schemas.records import Example
+from schemas.settings import CurateSettings, Recipe, Settings
+from streams.lake import Lake
+from streams.lake.audit import check_files
+from streams.lake.query import query, read
+
+TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
+FOLDER = Path(__file__).parent
+DEFAULT = "all"
+"""The recipe that takes everything."""
+
+
+def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT) -> dict[str, Any]:
+    """Build a training and an eval dataset by the recipe `name` from all that is known; returns the run's summary.
+
+    The same tables, settings and `as_of` are one run: a second call returns the first one's summary.
+    Raises NotEnoughData where no cluster run has finished or no interaction gives an example; UsageError for an unknown
+    recipe; FileDamaged, before anything is read, where a file of the tables changed since it was written.
+    """
+    with under_way(settings.home_path):
+        return _curate(lake, settings, as_of, name)
+
+
+def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[str, Any]:
+    recipe = _recipe(settings.curate, name)
+    judged = latest(lake, "cluster", settings.application)
+    if judged is None:
+        raise NotEnoughData(f"nothing is known of {settings.application!r} yet: run `flywheel cluster` first")
+    known = versions(lake, settings.application)
+    clear(known, settings)
+    bound = binding(known, split_of(settings.curate), as_of)
+    inputs = {
+        "outcome_run": judged["run_id"],
+        "recipe": name,
+        "frozen": ",".join(f"{v.dataset}@{v.version}" for v in bound),
+        "benchmarks": digest_of(settings.curate.benchmarks),
+        "embedder": settings.cluster.embedder + settings.cluster.embedder_url,
+    }
+    run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
+    if (summary := finished(lake, run)) is not None:
+        return summary
+    check_files(lake, TABLES)
+    guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
+    found = _read(lake, run, settings.curate, judged["run_id"])
+    made, redacted = _think(found, settings, recipe, as_of, guards)
+    if not made.taught and not made.eval:
+        left_out = made.reasons()
+        hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
+        raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
+    units = _forgotten(lake, run, settings.curate.salt)
+    discard_unlisted(known, settings, settings.application, units)
+    gone = forget(known, settings, units, (), as_of)
+    left = {version.version for version in gone}
+    marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
+    return _publish(lake, settings, run, name, made, marked, {**inputs, "redacted": redacted, "guards": len(guards)})
+
+
+def split_of(settings: CurateSettings) -> dict[str, Any]:
+    """What decides the split, as it stands in the manifest.
+
+    Of the salt only its hash: a name and the salt together give the unit.
+    """
+    salt = hashlib.sha256(settings.salt.encode()).hexdigest()[:16]
+    return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": NORMALISER}
+
+
+def _forgotten(lake: Lake, run: Run, salt: str) -> set[str]:
+    """The units of the people whose wish to be forgotten has arrived as an event."""
+    wishes = read(lake, "erasures", run.versions["erasures"]).to_pylist()
+    return {unit_of(row["subject"], "", salt) for row in wishes if row["application"] in {None, run.application}}
+
+
+def _recipe(settings: CurateSettings, name: str) -> Recipe:
+    if name == DEFAULT:
+        return settings.recipes.get(DEFAULT, Recipe())
+    if name not in settings.recipes:
+        known = ", ".join(sorted({DEFAULT, *settings.recipes}))
+        raise UsageError(f"there is no recipe {name!r}; known are {known}. Add [curate.recipes.{name}] to the settings")
+    return settings.recipes[name]
+
+
+def _read(lake: Lake, run: Run, settings: CurateSettings, outcome_run: str) -> Found:
+    known = {**run.versions, "runs": lake.version("runs")}
+
+    def rows(file: str, **more: str) -> Iterator[dict[str, Any]]:
+        parameters = {"application": run.application, **more}
+        table = query(lake, (FOLDER / file).read_text(), known, parameters)
+        for batch in table.to_batches(10_000):
+            yield from batch.to_pylist()
+
+    examples = rows("examples.sql", outcome_run=outcome_run)
+    return examples_of(examples, rows("guardrails.sql"), settings.salt, settings.consent)
+
+
+def _think(
+    found: Found, settings: Settings, recipe: Recipe, as_of: datetime, guards: Sequence[Guard]
+) -> tuple[Build, dict[str, int]]:
+    """The build, and how often which kind of personal data was replaced."""
+    options = settings.curate
+    redactor = Redactor(options.regions, options.recognisers)
+    if options.redact:
+        found = msgspec.structs.replace(found, examples=tuple(map(redactor.example, found.examples)))
+    paraphrases = None
+    if options.paraphrase < 1:
+        cluster = settings.cluster
+        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key)
+        paraphrases = Paraphrases(embedder.embed, options.paraphrase, options.paraphrase_margin)
+    return build(found, options, recipe, as_of, guards, paraphrases), dict(sorted(redactor.counts.items()))
+
+
+def _publish(
+    lake: Lake,
+    settings: Settings,
+    run: Run,
+    name: str,
+    made: Build,
+    marked: Sequence[Version],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """1. Both folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
+    training = _write(settings, run, name, "training", made, facts)
+    items = _write(settings, run, name, "eval", made, facts)
+    found = [_version(run, settings, name, kind, folder) for kind, folder in (("training", training), ("eval", items))]
+    record(lake, run, [*marked, *found])
+    summary = {
+        "training": _brief(training)
+        | {f"{kind}_rows": training.rows.get(f"{kind}/train", 0) for kind in ("sft", "preference", "kto", "guardrail")},
+        "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
+        "dropped": made.reasons(),
+        "stale": [f"{v.dataset}@{v.version}" for v in marked if v.status == "stale"],
+        "withdrawn": [f"{v.dataset}@{v.version}" for v in marked if v.status == "withdrawn"],
+    }
+    finish(lake, run, summary)
+    clear(versions(lake, run.application), settings)
+    return summary
+
+
+def _parts(kind: str, made: Build) -> dict[Part, Sequence[Example]]:
+    if kind == "eval":
+        return {("eval", "test"): made.eval}
+    return {
+        ("sft", "train"): made.taught,
+        ("preference", "train"): made.pairs,
+        ("kto", "train"): (*made.taught, *made.rejected),
+        ("guardrail", "train"): made.guardrail,
+    }
+
+
+def _write(settings: Settings, run: Run, name: str, kind: str, made: Build, facts: dict[str, Any]) -> Folder:
+    parts = _parts(kind, made)
+    counted = next(iter(parts.values()))
+    manifest = {
+        **facts,
+        "application": run.application,
+        "as_of": run.as_of.isoformat(),
+        "run_id": run.run_id,
+        "versions": run.versions,
+        "settings_hash": run.settings_hash,
+        "settings": {**msgspec.to_builtins(settings.curate), "salt": "its hash is in split"},
+        "split": split_of(settings.curate),
+        "code_version": run.code_version,
+        "origins": _count(example.origin for example in counted),
+        "clusters": _count(example.cluster_id for example in counted),
+        "dropped": made.reasons(),
+    }
+    return write(application_folder(settings.datasets_path, run.application), f"{name}-{kind}", parts, manifest)
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _brief(folder: Folder) -> dict[str, Any]:
+    return {"path": str(folder.path), "version": folder.version, "sha256": folder.sha256}
+
+
+def _version(run: Run, settings: Settings, name: str, kind: str, folder: Folder) -> Version:
+    return Version(
+        application=run.application,
+        dataset=name,
+        version=folder.version,
+        kind=kind,
+        path=folder.path.relative_to(settings.datasets_path).as_posix(),
+        sha256=folder.sha256,
+        created=run.as_of,
+        rows=folder.rows,
+        manifest=folder.manifest,
+    )

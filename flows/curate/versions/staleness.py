@@ -1,0 +1,44 @@
+"""Which dataset versions rest on feedback that has changed since: late, superseded, retracted. Pure but for the files.
+
+A version is never edited; the finding lies beside it. Go on to `versions.py`, which folds the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+
+from flows.curate.versions.versions import Version
+from schemas.records import Example
+from schemas.settings import Settings
+
+Basis = tuple[str, str | None]
+"""What made an example one: its origin and its feedback event."""
+
+
+def stale(known: Sequence[Version], examples: Iterable[Example], settings: Settings, as_of: datetime) -> list[Version]:
+    """The current versions of which a row would not be made today, marked stale with how many and the first of them."""
+    today: dict[str, set[Basis]] = {}
+    for example in examples:
+        today.setdefault(example.interaction_id, set()).add((example.origin, example.feedback_id))
+    found = []
+    for version in known:
+        changed = _changed(version.folder(settings), today) if version.status == "current" else []
+        if changed:
+            reason = f"{len(changed)} rows rest on feedback that has changed, e.g. of interaction {changed[0]}"
+            found.append(msgspec.structs.replace(version, created=as_of, status="stale", status_reason=reason))
+    return found
+
+
+def _changed(folder: Path, today: Mapping[str, set[Basis]]) -> list[str]:
+    """Interactions of a version's rows that would make another row today, or none; in order, each once."""
+    return sorted({
+        row["interaction_id"]
+        for path in (folder / "data").glob("*.parquet")
+        for row in pq.read_table(path, columns=["interaction_id", "origin", "feedback_id"]).to_pylist()
+        if (row["origin"], row["feedback_id"]) not in today.get(row["interaction_id"], ())
+    })  # fmt: skip

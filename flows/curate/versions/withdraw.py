@@ -1,0 +1,168 @@
+"""Dataset versions that must not exist any longer: which hold somebody's rows, and how they go.
+
+A training or eval version is removed from disk; a frozen eval set is replaced by one without the rows, since the name
+must keep binding later builds. Go on to `erase.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flows.curate.folder.card import card
+from flows.curate.folder.folder import HIDDEN, application_folder, file_sha256, hidden_folder, pretty, reveal, sweep
+from flows.curate.folder.metadata import croissant
+from flows.curate.versions.versions import Version
+from schemas.settings import Settings
+
+REASON = "holds rows of a person who asked to be forgotten"
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A version that holds rows of the people in question."""
+
+    version: Version
+    rows: int
+    item_ids: tuple[str, ...]
+    """Of eval sets: the items, by which scores are found."""
+
+
+def holding(
+    known: Sequence[Version], settings: Settings, units: Collection[str], interactions: Collection[str]
+) -> list[Holding]:
+    """The versions with a row of one of the units or interactions; withdrawn ones have none left."""
+    found = []
+    for version in known:
+        if version.status == "withdrawn":
+            continue
+        tables = [_theirs(path, units, interactions) for path in _files(version.folder(settings))]
+        rows = sum(map(len, tables))
+        if rows:
+            ids = {i for table in tables if "item_id" in table.column_names for i in table["item_id"].to_pylist()}
+            found.append(Holding(version, rows, tuple(sorted(ids))))
+    return found
+
+
+def forget(
+    known: Sequence[Version], settings: Settings, units: Collection[str], interactions: Collection[str], as_of: datetime
+) -> list[Version]:
+    """The findings to record so that no living version holds the people's rows; frozen sets get a version without."""
+    found = []
+    for held in holding(known, settings, units, interactions):
+        found.append(withdrawn(held.version, as_of))
+        if held.version.kind == "frozen":
+            found.append(without(held.version, settings, units, interactions, as_of))
+    return found
+
+
+def withdrawn(version: Version, as_of: datetime, reason: str = REASON) -> Version:
+    """The finding that a version is gone."""
+    return msgspec.structs.replace(version, created=as_of, status="withdrawn", status_reason=reason)
+
+
+def without(
+    version: Version, settings: Settings, units: Collection[str], interactions: Collection[str], as_of: datetime
+) -> Version:
+    """A new version of a (frozen) dataset without the rows, on disk; the old folder stays until `clear`."""
+    folder = version.folder(settings)
+    with hidden_folder(folder.parent, version.version) as hidden:
+        digest = hashlib.sha256(f"{version.sha256} without some rows".encode())
+        rows: dict[str, int] = {}
+        for path in _files(folder):
+            table = pq.read_table(path)
+            kept = table.filter(pc.invert(_which(table, units, interactions)))
+            pq.write_table(kept, hidden / "data" / path.name, compression="zstd", compression_level=1)
+            digest.update("\n".join(kept["row_id"].to_pylist()).encode())
+            part = "/".join(path.name.split("-")[:2])
+            rows[part] = rows.get(part, 0) + len(kept)
+        manifest: dict[str, Any] = {
+            **version.manifest,
+            "sha256": digest.hexdigest(),
+            "version": digest.hexdigest()[:16],
+            "rows": rows,
+            "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in _files(hidden)},
+            "replaces": version.version,
+        }
+        (hidden / "manifest.json").write_bytes(pretty(manifest))
+        schemas = {path.name.split("-")[0]: pq.read_schema(path) for path in _files(hidden)}
+        (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
+        (hidden / "README.md").write_text(card(manifest))
+        reveal(hidden, folder.parent / manifest["version"])
+    return msgspec.structs.replace(
+        version,
+        version=manifest["version"],
+        sha256=manifest["sha256"],
+        path=f"{Path(version.path).parent.as_posix()}/{manifest['version']}",
+        created=as_of,
+        rows=rows,
+        manifest=manifest,
+        status="current",
+        status_reason=None,
+    )
+
+
+def clear(known: Sequence[Version], settings: Settings) -> int:
+    """Remove the folders of withdrawn versions, but for those that another, living version shares; how many went.
+
+    What killed builds left half written goes too.
+    """
+    living = {version.path for version in known if version.status != "withdrawn"}
+    gone = {version.path for version in known if version.status == "withdrawn"} - living
+    folders = [settings.datasets_path / path for path in sorted(gone)]
+    for folder in (present := [folder for folder in folders if folder.is_dir()]):
+        doomed = folder.with_name(f"{HIDDEN}withdrawn-{folder.name}")  # invisible at once, whole or not at all
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    for root in settings.datasets_path.glob("*/"):
+        sweep(root)
+    return len(present)
+
+
+def discard_unlisted(
+    known: Sequence[Version],
+    settings: Settings,
+    application: str,
+    units: Collection[str],
+    interactions: Collection[str] = (),
+) -> list[str]:
+    """Remove the folders that hold the people's rows and that no version names; their names.
+
+    A build that was killed after it revealed a folder and before it recorded the version leaves one. An `application`
+    that is empty means all.
+    """
+    named = {version.folder(settings) for version in known}
+    root = settings.datasets_path
+    places = [application_folder(root, application)] if application else root.glob("*/")
+    folders = sorted({path.parent for place in places for path in place.glob("[!.]*/manifest.json")} - named)
+    doomed = [f for f in folders if any(len(_theirs(path, units, interactions)) for path in _files(f))]
+    for folder in doomed:
+        shutil.rmtree(folder)
+    return [folder.name for folder in doomed]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted((folder / "data").glob("*.parquet"))
+
+
+def _theirs(path: Path, units: Collection[str], interactions: Collection[str]) -> pa.Table:
+    wanted = {"unit", "interaction_id", "other_id", "item_id"}
+    names = [name for name in pq.read_schema(path).names if name in wanted]
+    table = pq.read_table(path, columns=names)
+    return table.filter(_which(table, units, interactions))
+
+
+def _which(table: pa.Table, units: Collection[str], interactions: Collection[str]) -> pa.ChunkedArray:
+    ids = pa.array(sorted(interactions), pa.string())
+    theirs = pc.is_in(table["unit"], pa.array(sorted(units), pa.string()))
+    for column in ("interaction_id", "other_id"):
+        theirs = pc.or_(theirs, pc.is_in(table[column], ids))
+    return theirs

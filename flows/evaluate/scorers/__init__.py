@@ -1,0 +1,8 @@
+"""How good is an answer: scorers behind one protocol.
+
+protocol      what a scorer must offer
+text          comparing texts: exact, normalised, F1, ROUGE, embeddings
+structured    numbers, patterns, JSON, tool calls
+judge         another model's opinion
+registry      all by name
+"""

@@ -1,0 +1,221 @@
+"""One evaluation: candidate and champion on the same frozen items, their scores and the comparison published.
+
+The plain function behind `flow.py` (which only adds Prefect) and `flywheel evaluate`. Three beats: read who and what is
+compared, ask and score, publish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from flows.evalset import answers_folder, present
+from flows.evaluate.compare import compare
+from flows.evaluate.correction import is_judged
+from flows.evaluate.items import read_items
+from flows.evaluate.journal import Journal
+from flows.evaluate.labels import Question, fingerprint, known, questions
+from flows.evaluate.power import refuse_impossible
+from flows.evaluate.runner import Progress, Role, run
+from flows.evaluate.scorers.registry import scorer_of
+from flows.ledger import Registry, fold
+from flows.run import Run, begin, finish, finished, latest, runs
+from schemas.errors import NotEnoughData, UsageError
+from schemas.events import Candidate, to_json
+from schemas.records import Comparison, Score
+from schemas.settings import EvaluateSettings, Settings
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
+from streams.lake.query import read
+
+
+class Plan(Struct, frozen=True):
+    """Who is compared on what."""
+
+    candidate: Candidate
+    champion: Candidate
+    dataset_version: str
+    folder: Path
+    sha256: dict[str, str]
+    """Of the folder's files, as recorded when the eval set was frozen."""
+
+
+def evaluate(
+    lake: Lake,
+    settings: Settings,
+    as_of: datetime,
+    candidate_id: str | None = None,
+    watch: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Compare a candidate (none given: the newest that nothing was decided about) with the champion.
+
+    Returns `{"evaluation_id", "candidate", "champion", "dataset_version", "items", "scores": {role: mean or None},
+    "unscored": {role: {reason: count}}, "difference", "low", "high"}`. What an endpoint does wrong makes unscored
+    items, not errors. Answers are kept in a journal: started again, only missing ones are asked for. Raises
+    NotEnoughData without a champion, candidate or eval set.
+    """
+    if earlier := _decided(lake, settings.application, candidate_id):
+        return earlier
+    plan = _plan(lake, settings, candidate_id)
+    how = msgspec.structs.replace(settings.evaluate, api_keys={})
+    run_of = begin(
+        lake,
+        "evaluate",
+        settings.application,
+        as_of,
+        (),
+        [how, settings.gate],
+        candidate=plan.candidate.id,
+        champion=plan.champion.id,
+        dataset_version=plan.dataset_version,
+        labels=fingerprint(lake) if is_judged([how.scorer]) else "",
+    )
+    if summary := finished(lake, run_of):
+        return summary
+    scores, comparison = measure(lake, plan, settings, run_of.run_id, watch)
+    return _publish(lake, run_of, settings, scores, comparison)
+
+
+def measure(
+    lake: Lake, plan: Plan, settings: Settings, evaluation_id: str, watch: Callable[[Progress], None] | None = None
+) -> tuple[list[Score], Comparison]:
+    """Ask both models what was not asked yet, score the answers, compare: by people's labels too, where a judge scores.
+
+    Raises SettingsError for a gate that could not pass whatever is answered, before anything is asked.
+    """
+    items = read_items(plan.folder, plan.sha256)
+    refuse_impossible(items, settings.gate)
+    how = settings.evaluate
+    models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
+    with Journal(journal_path(settings.home_path, plan, how)) as journal:
+        scores = run(items, models, how, scorer_of(how), journal, watch)
+    labels = known(lake, scores) if is_judged([how.scorer]) else ()
+    compared = plan.candidate, plan.champion, plan.dataset_version
+    return scores, compare(scores, *compared, evaluation_id, settings.gate, labels)
+
+
+def newest(lake: Lake, application: str) -> str:
+    """The id of the newest finished evaluation. Raises UsageError where there is none."""
+    found = latest(lake, "evaluate", application)
+    if found is None:
+        raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
+    return str(found["run_id"])
+
+
+def comparison_of(lake: Lake, evaluation_id: str) -> Comparison:
+    """The comparison of a finished evaluation. Raises UsageError for an id that is none."""
+    for row in read(lake, "evaluations").to_pylist():
+        if row["evaluation_id"] == evaluation_id:
+            return msgspec.json.decode(row["comparison"], type=Comparison)
+    raise UsageError(f"there is no evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one")
+
+
+def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> list[Question]:
+    """Answers of an evaluation for people to label: `count` random items, the same ones each time.
+
+    Raises UsageError for an id that is none, and NotEnoughData where nothing was scored for both models.
+    """
+    version = comparison_of(lake, evaluation_id).dataset_version
+    rows = read(lake, "dataset_versions").to_pylist()
+    folder, sha256 = _place(settings, next(row for row in rows if row["version"] == version))
+    scores = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
+    return questions(scores, read_items(folder, sha256), settings.evaluate.rubric, count, evaluation_id)
+
+
+def eval_set(lake: Lake, settings: Settings) -> tuple[str, Path, dict[str, str]]:
+    """Version, folder and recorded sums of the present eval set. Raises NotEnoughData where there is none."""
+    row = present(lake, settings.application)
+    if row is None:
+        raise NotEnoughData(f"{settings.application} has no eval set yet: `flywheel dataset build`")
+    return row["version"], *_place(settings, row)
+
+
+def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
+    """Where the answers of an evaluation are kept."""
+    pair = "all" if how.share_answers else f"{plan.candidate.id}-{plan.champion.id}"
+    name = hashlib.sha256(pair.encode()).hexdigest()[:16]
+    return answers_folder(home, plan.dataset_version) / f"{name}.jsonl"
+
+
+def _decided(lake: Lake, application: str, candidate_id: str | None) -> dict[str, Any] | None:
+    """The newest evaluation of a candidate that serves by now: there is nothing left to compare it with."""
+    champion = fold(lake, application).champion
+    if champion is None or champion.id != candidate_id:
+        return None
+    summaries = [msgspec.json.decode(row["summary"]) for row in runs(lake, "evaluate", application)]
+    found = next((summary for summary in reversed(summaries) if summary["candidate"] == candidate_id), None)
+    if found is None:
+        raise NotEnoughData(f"{candidate_id} is the champion: there is nothing to compare it with")
+    return dict(found)
+
+
+def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
+    registry = fold(lake, settings.application)
+    if registry.champion is None:
+        raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
+    candidate = registry.candidate(candidate_id) if candidate_id else _pending(registry)
+    return Plan(candidate, registry.champion, *eval_set(lake, settings))
+
+
+def _place(settings: Settings, row: dict[str, Any]) -> tuple[Path, dict[str, str]]:
+    """The folder of a dataset version, and the SHA-256 of its files."""
+    return settings.datasets_path / row["path"], msgspec.json.decode(row["manifest"]).get("files", {})
+
+
+def _pending(registry: Registry) -> Candidate:
+    """The newest candidate that was registered and neither promoted nor held since."""
+    decided = {d.candidate.id for d in registry.decisions if d.action != "registered"}
+    waiting = [candidate for name, candidate in registry.candidates.items() if name not in decided]
+    if not waiting:
+        raise NotEnoughData(f"{registry.application} has no candidate that waits: `flywheel candidate add`")
+    return waiting[-1]
+
+
+def _publish(
+    lake: Lake, run_of: Run, settings: Settings, scores: list[Score], comparison: Comparison
+) -> dict[str, Any]:
+    rows = [{**msgspec.structs.asdict(score), "evaluation_id": run_of.run_id} for score in scores]
+    publish(lake, "scores", to_rows("scores", rows), run_of.run_id)
+    evaluation = {
+        "run_id": run_of.run_id,
+        "application": run_of.application,
+        "evaluation_id": run_of.run_id,
+        "candidate": to_json(comparison.candidate),
+        "champion": to_json(comparison.champion),
+        "dataset_version": comparison.dataset_version,
+        "created": run_of.as_of,
+        "comparison": to_json(comparison),
+        "verdict": "",  # the gate's: `promote` decides and writes it to the ledger
+        "policy": to_json(settings.gate),
+    }
+    publish(lake, "evaluations", to_rows("evaluations", [evaluation]), run_of.run_id)
+    summary = summarise(scores, comparison)
+    finish(lake, run_of, summary)
+    return summary
+
+
+def summarise(scores: list[Score], comparison: Comparison) -> dict[str, Any]:
+    """What a turn, a person and the run's row need to know of an evaluation."""
+    unscored: dict[str, dict[str, int]] = {"candidate": {}, "champion": {}}
+    for score in scores:
+        if score.unscored:
+            unscored[score.role][score.unscored] = unscored[score.role].get(score.unscored, 0) + 1
+    overall = comparison.overall
+    return {
+        "evaluation_id": comparison.evaluation_id,
+        "candidate": comparison.candidate.id,
+        "champion": comparison.champion.id,
+        "dataset_version": comparison.dataset_version,
+        "items": overall.items,
+        "scores": {"candidate": overall.candidate, "champion": overall.champion},
+        "unscored": unscored,
+        "difference": overall.difference,
+        "low": overall.low,
+        "high": overall.high,
+    }

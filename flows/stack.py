@@ -1,0 +1,234 @@
+"""`flywheel up`: every process of the flywheel, started in order, kept running, stopped in reverse.
+
+    broker ▶ topics ▶ archiver ▶ triage ▶ Prefect server ▶ served flows
+
+What is there already is used: KAFKA_BOOTSTRAP_SERVERS names a broker, PREFECT_API_URL a Prefect server. The processes
+are kept by `streams/processes/supervise.py`; the same ones stand in docker-compose.yml.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec.structs import replace
+
+from flows.context import (
+    ADDRESSES,
+    SERVED_MARK,
+    Addresses,
+    child_environment,
+    lake_of,
+    prefect_environment,
+    prefect_url,
+)
+from flows.prefect_api import Orchestrator
+from schemas.errors import PortTaken
+from schemas.settings import Settings
+from streams.admin import Admin
+from streams.broker.broker import LOOPBACK, Broker, free_port, is_free
+from streams.processes import supervise
+from streams.processes.orphans import Claim
+from streams.processes.supervise import TICK_S, Child, Status, Supervisor
+
+PREFECT_TIMEOUT_S = 180.0
+"""A first start makes the database: ten seconds on an idle machine, a minute on a busy one."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Stack:
+    """The running processes over one home, as a context manager.
+
+    `say` is told what happens, a line at a time. After the start `settings` name the broker and the ports that are
+    really used: hand these to whatever talks to the stack.
+    """
+
+    def __init__(
+        self, settings: Settings, *, prefect: bool = True, say: Callable[[str], object] = lambda _line: None
+    ) -> None:
+        self.settings = settings
+        self.lake = lake_of(settings)
+        self._prefect = prefect
+        self._say = say
+        self._supervisor: Supervisor | None = None
+        self._broker: Broker | None = None
+        self._open = contextlib.ExitStack()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the processes are found."""
+        return Addresses(
+            self.settings.kafka.bootstrap_servers,
+            f"http://{LOOPBACK}:{self.settings.triage.web_port}",
+            prefect_url(self.settings) if self._prefect else "",
+        )
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """The Prefect server."""
+        return Orchestrator(prefect_url(self.settings))
+
+    @property
+    def archiver_pid(self) -> int | None:
+        """The archiver's process, if it runs now: for those who want to kill it."""
+        return next((status.pid for status in self.status() if status.name == "archiver"), None)
+
+    def start(self) -> None:
+        """Start everything, or nothing. Raises the error of whatever cannot start, with its last words.
+
+        AlreadyRunning where another stack has this home; PortTaken where a port is in use.
+        """
+        try:
+            with self._open:
+                self._start()
+                self._open = self._open.pop_all()
+        except BaseException:
+            self._supervisor = self._broker = None
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, last first. Twice does no harm."""
+        self._open.close()
+        self._supervisor = self._broker = None
+
+    def status(self) -> tuple[Status, ...]:
+        """How each kept process is; the broker is not among them."""
+        return self._supervisor.status() if self._supervisor else ()
+
+    def check(self) -> None:
+        """Raise the error of a process that was given up, if any was."""
+        if self._broker:
+            self._broker.check()
+        if self._supervisor:
+            self._supervisor.check()
+
+    def wait(self) -> None:
+        """Return never: a signal, or the error of a process that was given up, ends it."""
+        while True:
+            self.check()
+            time.sleep(TICK_S)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        home = self.settings.home_path
+        claim = Claim(home)
+        self._open.callback(claim.release)
+        self._open.enter_context(_told(self._say))
+        self._take_ports()
+        self._find_broker(home / "kafka")
+        Admin(self.settings.kafka).ensure_topics()
+        self._supervisor = self._open.enter_context(Supervisor(self._children(home / "run")))
+        self._keep_addresses(home / "run" / ADDRESSES)
+
+    def _take_ports(self) -> None:
+        """Settle the ports of what is to be started; 0 becomes a free one."""
+        triage = free_port() if not self.settings.triage.web_port else self.settings.triage.web_port
+        prefect = self.settings.prefect_port or free_port(0, triage)
+        started = {"FLYWHEEL_TRIAGE_WEB_PORT": triage}
+        if self._prefect and "PREFECT_API_URL" not in os.environ:
+            started["FLYWHEEL_PREFECT_PORT"] = prefect
+        for variable, port in started.items():
+            if not is_free(port):
+                raise PortTaken(f"port {port} is in use by another program: stop that, or set {variable} (0: any free)")
+        self.settings = replace(
+            self.settings, prefect_port=prefect, triage=replace(self.settings.triage, web_port=triage)
+        )
+
+    def _find_broker(self, home: Path) -> None:
+        kafka = self.settings.kafka
+        if not kafka.bootstrap_servers:
+            self._broker = self._open.enter_context(Broker(home, kafka.port or None, kafka.heap))
+            kafka = replace(kafka, bootstrap_servers=self._broker.bootstrap_servers)
+            self._say("broker is ready")
+        self.settings = replace(self.settings, kafka=kafka)
+
+    def _children(self, folder: Path) -> list[Child]:
+        """What is kept running, in the order of its start."""
+        environment = child_environment(self.settings, PYTHONUNBUFFERED="1")
+        triage = f"{self.addresses.triage}/ready"
+        children = [
+            Child(name="archiver", argv=_python("streams", "archive"), folder=folder, env=environment),
+            Child(
+                name="triage", argv=_python("flows.rollback_watch"), folder=folder, env=environment,
+                ready=lambda: _answers(triage), stop_timeout_s=5,
+            ),
+        ]  # fmt: skip
+        if not self._prefect:
+            return children
+        environment |= prefect_environment(self.settings)
+        place = ("--host", LOOPBACK, "--port", str(self.settings.prefect_port))
+        if "PREFECT_API_URL" not in os.environ:
+            children.append(
+                Child(
+                    name="prefect", folder=folder, env=environment, stop_timeout_s=5,
+                    argv=_python("prefect", "server", "start", *place),
+                    ready=partial(self.orchestrator.keeps, Path(environment["PREFECT_HOME"])),
+                    ready_timeout_s=PREFECT_TIMEOUT_S,
+                )
+            )  # fmt: skip
+        served = self.settings.home_path / SERVED_MARK
+        served.unlink(missing_ok=True)
+        flows = Child(
+            name="flows", argv=_python("flows.serve"), folder=folder, env=environment, stop_timeout_s=5,
+            ready=served.exists, ready_timeout_s=PREFECT_TIMEOUT_S,
+        )  # fmt: skip
+        return [*children, flows]
+
+    def _keep_addresses(self, path: Path) -> None:
+        path.write_bytes(msgspec.json.encode(self.addresses))
+        self._open.callback(path.unlink, missing_ok=True)
+
+
+class _Teller(logging.Handler):
+    """Passes on what the supervisor logs: who is ready, who crashed and starts again."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
+@contextlib.contextmanager
+def _told(say: Callable[[str], object]) -> Iterator[None]:
+    logger, teller = logging.getLogger(supervise.__name__), _Teller(say)
+    before = logger.level, logger.propagate
+    logger.addHandler(teller)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # or whoever configures logging, as Prefect does on import, says it all a second time
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _DIRECT.open(url, timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except (urllib.error.URLError, OSError):
+        return False

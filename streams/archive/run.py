@@ -1,0 +1,45 @@
+"""Runs the archiver as a process: the interpreter tuned, metrics served, SIGTERM and SIGINT heard.
+
+`python -m streams archive` and `flywheel archive` both end here. Go on to `streams/archive/archiver.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+
+import pyarrow as pa
+
+from schemas.settings import Settings
+from streams.archive import metrics
+from streams.archive.archiver import Archiver
+from streams.lake import Lake
+
+
+class _WithoutPandas:
+    """Keeps pandas out: pyarrow would load it (70 MiB, 1 s) only to learn that our lists are none of its objects."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Called for every import."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def tune() -> None:
+    """Set the interpreter to the archiver's ways; once per process, before it starts."""
+    # A batch is 100,000s of small objects without cycles: scanning them again and again costs a third of decoding.
+    gc.set_threshold(200_000, 20, 100)
+    # mimalloc, pyarrow's own choice, gives a file's memory back to the kernel and has it cleared again for the next.
+    pa.set_memory_pool(pa.system_memory_pool())
+    sys.meta_path.insert(0, _WithoutPandas())
+
+
+def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:
+    """Archive until SIGTERM or SIGINT, or until nothing came for `until_idle_s`. Raises FlywheelError."""
+    tune()
+    metrics.serve(settings.archive.metrics_port)
+    archiver = Archiver(settings, Lake(settings.lake_root, settings.storage_options))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: archiver.stop())
+    archiver.run(until_idle_s)

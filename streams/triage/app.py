@@ -1,0 +1,365 @@
+"""Triage: a live look at failures, while they happen. Feedback joined to interactions, rates, alerts, a web page.
+
+    interactions ─┐
+                  ├─▶ join ──▶ changes (1 partition) ──▶ count ──▶ windows, alarms, canaries ──▶ alerts, rollback
+    feedback ─────┘               ▲                                   └─▶ web page
+    decisions ───── promotions ───┘
+
+The only door to Faust, which delivers at least once and costs 80 µs of Python an event: good for thousands a second,
+never for landing data. The arithmetic is in `streams/triage/rates.py`. Run it with `python -m streams triage`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+from yarl import URL
+
+from schemas.codec import decode, encode, headers, type_of
+from schemas.errors import EventError, FlywheelError, SettingsError
+from schemas.events import Alert, Candidate, Decision, Event, Feedback, Interaction
+from schemas.settings import KafkaSettings, Settings
+from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
+from streams.admin import Admin
+from streams.triage import canary, report
+from streams.triage.canary import Met, Promotion, Watch, promotion_of
+from streams.triage.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
+
+if TYPE_CHECKING:
+    import faust
+
+_log = logging.getLogger(__name__)
+APP_ID = "flywheel-triage"
+SOURCE = "/flywheel/triage"
+SESSION_S = 8.0
+"""How long the broker waits for a lost worker before its work goes to the next start; the broker's least is 6."""
+RETRY_S = 2.0
+"""How soon a champion that was shown to be worse is taken back, and tried again."""
+State = TypeVar("State", Seen, Counts, Alarm, Watch, Met)
+
+
+RollBack = Callable[[str, Candidate, Alert], None]
+"""Takes a champion back: application, champion, and the alert that says why. Called every `RETRY_S` until the rollback
+is seen among the decisions, so it must do nothing the second time. It may block; a FlywheelError of it is logged."""
+
+
+def main(settings: Settings, roll_back: RollBack | None = None) -> None:
+    """Run triage until SIGTERM or SIGINT. Raises SettingsError for settings that cannot work.
+
+    Without `roll_back` a champion that is worse than the one before is alerted of, and left to a person.
+    """
+    import faust  # noqa: PLC0415 - lazy: a second of import that the archiver, started by the same door, need not pay
+
+    (settings.home_path / "triage").mkdir(parents=True, exist_ok=True)
+    app = Triage(settings, roll_back).app
+    Admin(settings.kafka).ensure_topics()
+    worker = faust.Worker(app, loglevel="INFO", console_port=0)
+    worker.execute_from_commandline()
+
+
+class Triage:
+    """One Faust app: its topics, its tables and its pages."""
+
+    def __init__(self, settings: Settings, roll_back: RollBack | None = None) -> None:
+        if settings.triage.alert_clear_rate > settings.triage.alert_rate:
+            raise SettingsError("triage.alert_clear_rate must not be above triage.alert_rate")
+        self.settings = settings.triage
+        self.max_event_bytes = settings.archive.max_event_bytes
+        self.counts: Counter[str] = Counter()
+        """What was seen since this process started, and what was dropped, by reason."""
+        self.app = _app(settings)
+        events = self.app.topic(
+            INTERACTIONS.name, FEEDBACK.name, key_serializer="raw", value_serializer="raw", allow_empty=True
+        )
+        self.changes = self.app.topic(
+            f"{APP_ID}-changes", partitions=1, internal=True, key_serializer="raw", value_serializer="raw"
+        )
+        self.alerts = self.app.topic(ALERTS.name, key_serializer="raw", value_serializer="raw")
+        self.seen = Shelf(self.app, "seen", Seen, settings.kafka.partitions)
+        self._order: dict[int, deque[str]] = {}
+        self.windows = Shelf(self.app, "windows", Counts, 1)
+        self.alarms = Shelf(self.app, "alarms", Alarm, 1)
+        self.canaries = Shelf(self.app, "canaries", Watch, 1)
+        self.users = Shelf(self.app, "users", Met, 1)
+        self.roll_back = roll_back
+        decisions = self.app.topic(DECISIONS.name, key_serializer="raw", value_serializer="raw", allow_empty=True)
+        self.app.agent(events, name="join")(self.join)
+        self.app.agent(decisions, name="decisions")(self.follow)
+        self.app.agent(self.changes, name="count")(self.count)
+        self.app.timer(RETRY_S)(self.act)
+        self.seen.on_recovery(self._recovered)
+        self._serve("/", self.page)
+        self._serve("/rates.json", self.rates)
+        self._serve("/metrics", self.metrics)
+        self._serve("/ready", self.ready)
+
+    async def join(self, stream: faust.StreamT[bytes]) -> None:
+        """Every event into the state of its interaction, and on as a change of its group's counts."""
+        async for kafka_event in stream.events():
+            if change := self._observe(kafka_event.message):
+                key = msgspec.json.encode(change.group)
+                await self.changes.send(key=key, value=msgspec.json.encode(change))
+
+    async def follow(self, stream: faust.StreamT[bytes]) -> None:
+        """Every change of champion, on to where users are counted."""
+        async for kafka_event in stream.events():
+            event = self._decoded(kafka_event.message)
+            if isinstance(event, Decision) and (promotion := promotion_of(event)):
+                key = promotion.application.encode()
+                await self.changes.send(key=key, value=msgspec.json.encode(promotion))
+
+    async def count(self, stream: faust.StreamT[bytes]) -> None:
+        """Every change into its window and to its user, and an alert where either turns bad."""
+        async for kafka_event in stream.events():
+            offset = kafka_event.message.offset
+            change = msgspec.json.decode(kafka_event.value, type=Change | Promotion)
+            if isinstance(change, Promotion):
+                self._promote(change)
+                continue
+            for alert in (self._count(change, offset), self._judge(change, offset)):
+                if alert:
+                    self.counts["alerts"] += 1
+                    key = alert.application.encode()
+                    await self.alerts.send(key=key, value=encode(alert), headers=headers(alert, SOURCE))
+
+    async def act(self) -> None:
+        """Have every champion taken back that was shown to be worse than the one before."""
+        for key, found in self.canaries.items():
+            if self.roll_back is None or found.champion is None or not canary.is_worse(found, self.settings):
+                continue
+            alert = canary.alert_of(key.decode(), found, datetime.now(UTC))
+            try:
+                await asyncio.to_thread(self.roll_back, key.decode(), found.champion, alert)
+            except FlywheelError as error:
+                _log.warning("%s cannot be taken back yet: %s", found.champion.model, error)
+
+    def page(self, view: faust.web.View) -> faust.web.Response:
+        """The rates as a small page for people."""
+        return view.html(report.page(self.report()))
+
+    def rates(self, view: faust.web.View) -> faust.web.Response:
+        """The rates as JSON; docs/operations.md describes it."""
+        return view.json(self.report())
+
+    def metrics(self, view: faust.web.View) -> faust.web.Response:
+        """The same for Prometheus."""
+        return view.text(report.metrics(self.report()), content_type="text/plain; version=0.0.4")
+
+    def ready(self, view: faust.web.View) -> faust.web.Response:
+        """200 once the tables are recovered and events are read."""
+        at_work = self.app.consumer is not None and bool(self.app.consumer.assignment())
+        ok = at_work and not self.app.rebalancing and not self.app.in_recovery
+        return view.json({"ready": ok}, status=200 if ok else 503)
+
+    def report(self) -> dict[str, Any]:
+        """What the page shows."""
+        raised = {msgspec.json.decode(key, type=Group) for key, alarm in self.alarms.items() if alarm.raised}
+        watches = {key.decode(): found for key, found in self.canaries.items()}
+        return report.report(self._windows(), raised, watches, self.counts, self.settings)
+
+    def _serve(self, path: str, answer: Callable[[faust.web.View], faust.web.Response]) -> None:
+        async def handle(view: faust.web.View, _request: faust.web.Request) -> faust.web.Response:
+            return answer(view)
+
+        self.app.page(path, name=path)(handle)
+
+    async def _recovered(self) -> None:
+        self._order.clear()
+
+    def _observe(self, message: faust.types.Message) -> Change | None:
+        """One Kafka record into the join; what cannot be used is counted under the name of its reason."""
+        event = self._decoded(message)
+        if not isinstance(event, Interaction | Feedback):
+            return None
+        interaction_id = event.id if isinstance(event, Interaction) else event.interaction_id
+        before = self.seen.get(interaction_id.encode())
+        if before is None:
+            before = Seen(message.partition)
+            self._admit(interaction_id, message.partition)
+        after, change = observe(before, event)
+        if after is not before:
+            self.seen.put(interaction_id.encode(), after)
+        return change
+
+    def _decoded(self, message: faust.types.Message) -> Event | None:
+        topic = BY_NAME[message.topic]
+        if len(message.value or b"") > self.max_event_bytes:
+            self.counts["malformed: too_large"] += 1
+            return None
+        try:
+            event = decode(message.value, type_of(_pairs(message.headers), topic.event_type)).event
+        except EventError as error:
+            self.counts[f"malformed: {error.reason}"] += 1
+            return None
+        self.counts[topic.table] += 1
+        return event
+
+    def _admit(self, interaction_id: str, partition: int) -> None:
+        """Make room: the oldest interaction of the partition is forgotten when there are too many."""
+        order = self._order.get(partition)
+        if order is None:  # the first event since the start or a recovery
+            known = [(seen.time, key.decode()) for key, seen in self.seen.items() if seen.partition == partition]
+            order = self._order[partition] = deque(key for _, key in sorted(known))
+        order.append(interaction_id)
+        while len(order) > self.settings.keep_interactions:
+            self.seen.drop(order.popleft().encode())
+            self.counts["forgotten interactions"] += 1
+
+    def _count(self, change: Change, offset: int) -> Alert | None:
+        """A change into its window; an alert where that window turns bad or good again."""
+        window = window_start(change.time, self.settings.window_s)
+        key = msgspec.json.encode((change.group, window))
+        before = self.windows.get(key) or Counts()
+        if offset <= before.offset:
+            return None
+        counts = before.plus(change, offset)
+        self.windows.put(key, counts)
+        self._forget_windows()
+        group = msgspec.json.encode(change.group)
+        was = self.alarms.get(group) or Alarm()
+        now = watch(was, window, counts, self.settings)
+        if now == was:
+            return None
+        self.alarms.put(group, now)
+        return alert_of(change.group, now, counts, self.settings)
+
+    def _judge(self, change: Change, offset: int) -> Alert | None:
+        """A user's first judged interaction into the comparison of champions; an alert where it is decided."""
+        key = change.group.application.encode()
+        before = self.canaries.get(key)
+        arm = canary.arm_of(before, change.group) if before and change.judged > 0 else None
+        if before is None or arm is None:
+            return None
+        user = msgspec.json.encode((change.group.application, before.decision_id, change.user))
+        if self.users.get(user) or len(self.users) >= self.settings.keep_interactions:
+            return None
+        self.users.put(user, Met(change.failed > 0))
+        after = canary.judged(before, arm, change.failed > 0, offset)
+        self.canaries.put(key, after)
+        if canary.is_worse(before, self.settings) or not canary.is_worse(after, self.settings):
+            return None
+        return canary.alert_of(change.group.application, after, datetime.fromtimestamp(change.time, UTC))
+
+    def _promote(self, promotion: Promotion) -> None:
+        """Begin to watch a new champion; what was noted about the last one is forgotten."""
+        key = promotion.application.encode()
+        before = self.canaries.get(key)
+        after = canary.begin(before, promotion, self.settings)
+        if after == before:
+            return
+        self.canaries.put(key, after)
+        for user in self.users:
+            if msgspec.json.decode(user, type=tuple[str, str, str])[0] == promotion.application:
+                self.users.drop(user)
+
+    def _windows(self) -> list[tuple[Group, int, Counts]]:
+        """All windows that are kept: group, start, counts."""
+        return [(*msgspec.json.decode(key, type=tuple[Group, int]), counts) for key, counts in self.windows.items()]
+
+    def _forget_windows(self) -> None:
+        """Make room: the oldest tenth goes at once, so that the sorting is paid for rarely."""
+        if len(self.windows) <= self.settings.keep_windows:
+            return
+        oldest = sorted(self.windows, key=lambda key: msgspec.json.decode(key, type=tuple[Group, int])[1])
+        for key in oldest[: len(oldest) // 10 + 1]:
+            self.windows.drop(key)
+            self.counts["forgotten windows"] += 1
+
+
+class Shelf(Generic[State]):
+    """A Faust table of small values: its changelog in Kafka brings it back after a restart.
+
+    Written only while an event is worked on, in the partition of that event.
+    """
+
+    def __init__(self, app: faust.App, name: str, state: type[State], partitions: int) -> None:
+        self._table = app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions)
+        self._decoder: msgspec.json.Decoder[State] = msgspec.json.Decoder(state)
+
+    def get(self, key: bytes) -> State | None:
+        """The value under a key, or None."""
+        value = self._table.get(key)
+        return None if value is None else self._decoder.decode(value)
+
+    def put(self, key: bytes, value: State) -> None:
+        """Keep a value under a key."""
+        self._table[key] = msgspec.json.encode(value)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a key."""
+        self._table.pop(key, None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(list(self._table.keys()))
+
+    def items(self) -> Iterator[tuple[bytes, State]]:
+        """All keys with their values."""
+        return ((key, self._decoder.decode(value)) for key, value in list(self._table.items()))
+
+    def on_recovery(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Call something each time that the table has been brought back."""
+        self._table.on_recover(call)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+def _app(settings: Settings) -> faust.App:
+    import faust  # noqa: PLC0415 - lazy: see `main`
+
+    servers = settings.kafka.bootstrap_servers
+    if not servers:
+        raise SettingsError("kafka.bootstrap_servers is not set: triage joins a broker that runs")
+    return faust.App(
+        APP_ID,
+        broker=[URL(f"aiokafka://{server.strip()}") for server in servers.split(",")],
+        broker_credentials=_credentials(settings.kafka),
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=SESSION_S / 4,
+        broker_request_timeout=30.0,
+        consumer_auto_offset_reset="earliest",
+        datadir=str(settings.home_path / "triage"),
+        store="memory://",
+        table_standby_replicas=0,
+        topic_partitions=settings.kafka.partitions,
+        topic_replication_factor=1,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        worker_redirect_stdouts=False,
+        web_bind=settings.triage.web_host,
+        web_host=settings.triage.web_host,
+        web_port=settings.triage.web_port,
+    )
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    """Faust's credentials from librdkafka-style options; None for a plain connection."""
+    import faust  # noqa: PLC0415 - lazy: see `main`
+
+    options = kafka.client
+    protocol = options.get("security.protocol", "PLAINTEXT").upper()
+    context = (
+        ssl.create_default_context(cafile=options.get("ssl.ca.location")) if "SSL" in protocol.split("_") else None
+    )
+    if context and (certificate := options.get("ssl.certificate.location")):
+        context.load_cert_chain(certificate, options.get("ssl.key.location"), options.get("ssl.key.password"))
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=options.get("sasl.username"),
+            password=options.get("sasl.password"),
+            mechanism=options.get("sasl.mechanisms") or options.get("sasl.mechanism") or "PLAIN",
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def _pairs(found: Any) -> list[tuple[str, bytes]]:
+    """Kafka headers, which Faust types as a mapping or pairs."""
+    return list(found.items() if isinstance(found, Mapping) else found or ())

@@ -1,0 +1,145 @@
+"""Rates, tests and statuses on simulated traffic whose truth is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from flows.cluster.catalogue.closure import Promotion, closures, difference
+from flows.cluster.catalogue.trends import (
+    Traffic,
+    Window,
+    changes,
+    counts,
+    discoveries,
+    rate_p,
+    status,
+    wilson,
+    windows,
+)
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+CLUSTERS = 40
+
+
+def week(
+    rng: np.random.Generator, rates: np.ndarray, last: np.ndarray, served: int = 2000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of seven windows at `rates` and one at `last`."""
+    before = rng.binomial(served, rates, size=(7, len(rates)))
+    return np.vstack([before, rng.binomial(served, last)[None, :]]), np.full(8, served)
+
+
+def statuses(failures: np.ndarray, served: np.ndarray, before: str) -> list[str]:
+    first = np.zeros(failures.shape[1], dtype=np.int64)
+    return [status(c, newborn=False, before=before, min_size=5) for c in changes(failures, served, first)]
+
+
+def test_planted_resolutions_and_regressions_are_called_right() -> None:
+    """Over 20 worlds at least nine in ten clusters that were fixed, or came back, are called so; few others are."""
+    resolved, regressed, false = [], [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rates = rng.uniform(0.005, 0.03, CLUSTERS)
+        fixed = np.where(np.arange(CLUSTERS) < 10, rates * 0.05, rates)
+        found = statuses(*week(rng, rates, fixed), before="steady")
+        resolved += [name == "resolved" for name in found[:10]]
+        false += [name != "steady" for name in found[10:]]
+        quiet = rates * 0.05
+        back = np.where(np.arange(CLUSTERS) < 10, rates, quiet)
+        found = statuses(*week(rng, quiet, back), before="resolved")
+        regressed += [name == "regressed" for name in found[:10]]
+        false += [name != "resolved" for name in found[10:]]
+
+    assert np.mean(resolved) >= 0.9
+    assert np.mean(regressed) >= 0.9
+    assert np.mean(false) <= 0.02
+
+
+def test_a_quiet_week_announces_next_to_nothing() -> None:
+    """Where no rate changes, the share of runs with any announcement stays at the false discovery rate."""
+    announced = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        rates = rng.uniform(0.001, 0.05, CLUSTERS)
+        announced.append(any(name != "steady" for name in statuses(*week(rng, rates, rates), before="steady")))
+
+    assert np.mean(announced) <= 0.08
+
+
+def test_no_traffic_is_no_change() -> None:
+    """A window without interactions has no rate, and nothing is concluded from it."""
+    change = changes(np.array([[5], [0]]), np.array([100, 0]), np.array([0]))[0]
+
+    assert (change.rate, change.low, change.p, change.significant) == (None, None, 1.0, False)
+    assert status(change, newborn=False, before="steady", min_size=5) == "steady"
+
+
+def test_the_exact_test_agrees_with_scipy() -> None:
+    """Twice the smaller tail of the binomial, as scipy's conditional test of two Poisson rates has it."""
+    from scipy.stats import binomtest  # noqa: PLC0415 one test's oracle
+
+    p = rate_p(np.array([12]), 1000, np.array([10]), np.array([3000]))[0]
+
+    tails = [binomtest(12, 22, 0.25, alternative=side).pvalue for side in ("less", "greater")]
+    assert p == pytest.approx(2 * min(tails))
+
+
+def test_discoveries_are_benjamini_hochberg() -> None:
+    """The largest p under its line is called, and all smaller ones with it."""
+    called = discoveries(np.array([0.04, 0.001, 0.03, 0.9]), 0.05)
+
+    assert called.tolist() == [False, True, False, False]
+    assert discoveries(np.array([]), 0.05).tolist() == []
+
+
+def test_one_subject_counts_no_more_than_the_cap() -> None:
+    """A thousand failures of one user move a cluster's window by the cap."""
+    traffic = Traffic(
+        np.full(1000, NOW.timestamp() - 60), np.zeros(1000, dtype=np.int64), np.zeros(1000, dtype=np.int64)
+    )
+
+    failures, served = counts(traffic, windows(NOW, 24, None), 1, cap=3)
+
+    assert (failures[-1, 0], served[-1]) == (3, 1000)
+
+
+def test_a_promotion_cuts_the_current_window() -> None:
+    """What was served before the last promotion is baseline, not present."""
+    promoted = NOW - timedelta(hours=2)
+
+    spans = windows(NOW, 24, promoted)
+
+    assert spans[-1] == Window(promoted, NOW)
+    assert spans[-2].end == promoted
+    assert len(spans) == 8
+
+
+def test_closure_says_whether_a_promotion_fixed_a_cluster() -> None:
+    """One cluster's rate falls at the promotion, another's does not; the verdicts say so, with intervals."""
+    rng = np.random.default_rng(1)
+    time = NOW.timestamp() - rng.uniform(0, 10, 20_000) * 86_400
+    promoted = NOW - timedelta(days=5)
+    after = time >= promoted.timestamp()
+    draw = rng.random(20_000)
+    fixed, stays = draw < np.where(after, 0.005, 0.05), draw > 0.97
+    cluster = np.where(fixed, 0, np.where(stays, 1, -1))
+    traffic = Traffic(time, cluster, np.arange(20_000))
+
+    rows = closures(traffic, [Promotion(promoted, "bot-2", "promoted")], 2, NOW, cap=3)
+
+    assert [rows[0][0]["verdict"], rows[1][0]["verdict"]] == ["fell", "unclear"]
+    assert rows[0][0]["low"] < -0.045 < rows[0][0]["high"] < 0
+
+
+def test_intervals_hold_at_the_edges() -> None:
+    """No trials give no interval; none or all of a few give one inside 0 to 1; Newcombe's own example is met."""
+    assert wilson(0, 0) == (None, None)
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == pytest.approx(1.0)
+    assert difference(0, 0, 1, 5) is None
+    found = difference(48, 80, 56, 70)
+    assert found is not None
+    assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)

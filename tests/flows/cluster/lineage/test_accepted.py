@@ -1,0 +1,179 @@
+"""Accepted splits and merges: recorded once, carried out by the next run, refused when they no longer stand."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.cluster.lineage.accepted import accept, proposals_of
+from flows.run import latest
+from schemas.errors import UsageError
+from streams.lake.append import append, create, to_rows
+from streams.lake.query import read
+
+
+def planted(world: Any, make: Any, seed: int | None = None) -> dict[str, str]:
+    """A run after which parcels live under the cards' id, half the refunds under a second one, and both is proposed.
+
+    With a seed, events come in another order and in several commits. Returns topic → cluster.
+    """
+    rows = {t: [make.asked(1000 * n + i, make.phrase(t, 5 * i)) for i in range(56)] for n, t in enumerate(make.topics)}
+    rows["parcel"] = rows["parcel"][:40]
+    events = [event for some in rows.values() for row in some for event in (row, make.said(row))]
+    if seed is not None:
+        random.Random(seed).shuffle(events)
+    for start in range(0, len(events), 150):
+        world.happened(*events[start : start + 150])
+    world.run()
+    members = {row["interaction_id"]: row for row in read(world.lake, "cluster_members").to_pylist()}
+    of_topic = {topic: members[some[0].id]["cluster_id"] for topic, some in rows.items()}
+    homes = {row.id: of_topic[topic] for topic, some in rows.items() for row in some}
+    homes |= {row.id: of_topic["card"] for row in rows["parcel"]}
+    homes |= {row.id: "cother" for row in rows["refund"][::2][:20]}
+    moved = [members[id_] | {"cluster_id": home, "moves": 1} for id_, home in sorted(homes.items())]
+    twin = next(row for row in world.clusters() if row["cluster_id"] == of_topic["refund"]) | {"cluster_id": "cother"}
+    parts = [sorted({members[row.id]["text_hash"] for row in rows[topic]})[:20] for topic in ("card", "parcel")]
+    split = {"proposed": True, "shares": [0.6, 0.4], "parts": parts}
+    same = {"application": "support-bot", "run_id": twin["run_id"]}
+    proposed = [
+        same | {"event": "split", "cluster_id": of_topic["card"], "other_ids": [], "details": json.dumps(split)},
+        same
+        | {"event": "merged", "cluster_id": "cother", "other_ids": [of_topic["refund"]]}
+        | {"details": json.dumps({"proposed": True, "shares": [0.9], "parts": []})},
+    ]
+    for table, some in (("cluster_members", moved), ("clusters", [twin]), ("cluster_events", proposed)):
+        append(create(world.lake, table), table, to_rows(table, some), {})
+    return of_topic
+
+
+def open_(world: Any) -> set[tuple[str, ...]]:
+    """The proposals that stand after the newest run."""
+    run = latest(world.lake, "cluster", "support-bot")
+    assert run is not None
+    return {(row["event"], *row["clusters"]) for row in proposals_of(world.lake, run)}
+
+
+def say_yes(world: Any, make: Any, *clusters: str) -> dict[str, Any]:
+    return accept(world.lake, "support-bot", clusters, "ann", make.start)
+
+
+def test_an_accepted_split_is_carried_out_once(world: Any, make: Any) -> None:
+    """The cards keep the id, the parcels get one of their own with a name, and an event says who wanted it."""
+    topics = planted(world, make)
+    before = world.homes()
+    assert ("split", topics["card"]) in open_(world)
+
+    say_yes(world, make, topics["card"])
+    assert world.homes() == before
+    summary = world.run(days=2)
+    again = world.run(days=2)
+
+    homes = world.homes()
+    changed = {id_ for id_ in homes if homes[id_] != before[id_]}
+    assert changed == {make.event_id(1000 * make.topics.index("parcel") + i) for i in range(40)}
+    assert len({homes[id_] for id_ in changed}) == 1
+    child = next(row for row in world.clusters() if row["cluster_id"] == homes[min(changed)])
+    assert (child["parent_id"], child["status"], child["size_total"]) == (topics["card"], "steady", 40)
+    assert "parcel" in child["name"]
+    told = [event for event in world.events() if event["event"] == "split"]
+    assert [(event["cluster_id"], event["other_ids"]) for event in told] == [(topics["card"], [child["cluster_id"]])]
+    assert json.loads(told[0]["details"])["accepted_by"] == "ann"
+    assert again == summary
+
+
+def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
+    """All refunds live under one id again; the other id stands for it, and its rows stay where they were written."""
+    topics = planted(world, make)
+    pair = next(found[1:] for found in open_(world) if found[0] == "merged")
+    assert set(pair) == {topics["refund"], "cother"}
+
+    say_yes(world, make, *pair)
+    world.run(days=2)
+
+    refunds = {world.homes()[make.event_id(1000 * make.topics.index("refund") + i)] for i in range(56)}
+    rows = {row["cluster_id"]: row for row in world.clusters()}
+    (gone,) = set(pair) - refunds
+    assert len(refunds) == 1
+    assert (rows[gone]["alias_of"], rows[gone]["status"], rows[gone]["size_total"]) == (*refunds, "merged", 0)
+    assert rows[next(iter(refunds))]["size_total"] == 56
+
+
+def test_accepting_twice_is_once(world: Any, make: Any) -> None:
+    """The second word changes nothing, whoever says it."""
+    topics = planted(world, make)
+
+    first = say_yes(world, make, topics["card"])
+    second = accept(world.lake, "support-bot", [topics["card"][:6]], "bob", make.start)
+
+    assert second == first
+    assert len(read(world.lake, "cluster_decisions")) == 1
+
+
+def test_what_no_longer_stands_is_refused(world: Any, make: Any) -> None:
+    """Never proposed, carried out already, merged away, or about to change: each is refused and says why."""
+    topics = planted(world, make)
+    pair = (topics["refund"], "cother")
+    with pytest.raises(UsageError, match=r"is not proposed.*flywheel clusters list"):
+        say_yes(world, make, topics["password"])
+    with pytest.raises(UsageError, match="0 clusters match"):
+        say_yes(world, make, "nothing")
+    with pytest.raises(UsageError, match="two different ones"):
+        say_yes(world, make, topics["card"], topics["card"])
+    say_yes(world, make, topics["card"])
+    say_yes(world, make, *pair)
+    world.run(days=2)
+
+    with pytest.raises(UsageError, match="overtaken"):
+        say_yes(world, make, topics["card"])
+    with pytest.raises(UsageError, match="was merged into"):
+        say_yes(world, make, *pair)
+
+
+@settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1000))
+def test_replay_with_decisions_gives_the_same_ids(
+    tmp_path_factory: pytest.TempPathFactory, make: Any, seed: int
+) -> None:
+    """The state is a fold over runs and decisions: shuffled events and the decisions again end in the same homes."""
+    homes = []
+    for order in (None, seed):
+        world = make.World(tmp_path_factory.mktemp("world"))
+        topics = planted(world, make, order)
+        say_yes(world, make, topics["card"])
+        say_yes(world, make, "cother", topics["refund"])
+        world.failures(50_000, "parcel", 40)
+        world.run(days=2)
+        homes.append(world.homes())
+
+    assert homes[0] == homes[1]
+
+
+def test_a_person_sees_what_is_proposed(world: Any, make: Any, tmp_path: Path) -> None:
+    """The list and the report name the proposal and the command; once accepted they say by whom."""
+    topics = planted(world, make)
+
+    def flywheel(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["--home", world.settings.home, "clusters", *arguments])
+        assert done.exit_code == 0, done.exception
+        return done.stdout
+
+    listed = flywheel("list")
+    flywheel("report", "--out", str(tmp_path))
+    accepted = flywheel("accept", topics["card"][:8], "--by", "ann")
+    rows = json.loads(flywheel("list", "--json"))
+    shown = flywheel("show", topics["card"])
+
+    assert f"flywheel clusters accept {topics['card']}" in listed
+    assert f"flywheel clusters accept {topics['card']}" in next(tmp_path.glob("*.html")).read_text()
+    assert "The next run carries it out." in accepted
+    of_card = next(row for row in rows if row["cluster_id"] == topics["card"])["proposals"]
+    assert [(row["event"], row["accepted_by"]) for row in of_card] == [("split", "ann")]
+    assert "accepted by ann, next run" in shown

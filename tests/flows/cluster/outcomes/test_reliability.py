@@ -1,0 +1,129 @@
+"""How far sources are trusted: estimates from simulated sources whose true rates are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.cluster.outcomes.reliability import Source, estimate
+from flows.cluster.outcomes.signals import BAD, OK, SIGNALS, Voices
+
+RATES = {"judge:good": (0.92, 0.06), "judge:poor": (0.6, 0.35), "reviewer": (0.98, 0.02), "retry": (0.4, 0.02)}
+
+
+def simulated(
+    n: int, share_bad: float, sources: dict[str, tuple[float, float]], seed: int
+) -> tuple[Voices, np.ndarray]:
+    """Each two-sided source speaks of half of n interactions; a one-sided one only where it has something to say."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < share_bad
+    names = tuple(sorted(sources))
+    rows = []
+    for s, name in enumerate(names):
+        bad = rng.random(n) < np.where(truth, *sources[name])
+        spoken = np.flatnonzero(bad if name == "retry" else rng.random(n) < 0.5)
+        rows += [(item, s, BAD if bad[item] else OK) for item in spoken]
+    item, source, says = (np.array(column) for column in zip(*rows, strict=True))
+    return Voices(item, source, says.astype(np.int8), names, tuple("" for _ in rows)), truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sources_are_told_apart_without_the_truth(seed: int) -> None:
+    """Among three judges and a one-sided signal the good and the poor are found, and most outcomes are right."""
+    voices, truth = simulated(3000, 0.3, RATES, seed)
+
+    found = estimate(voices, 3000, {})
+
+    sources = {source.source: source for source in found.sources}
+    for name, source in sources.items():
+        assert abs(source.bad - RATES[name][0]) < 0.2
+        assert abs(source.good - RATES[name][1]) < 0.1
+    assert sources["judge:poor"].bad - sources["judge:poor"].good < 0.5
+    assert sources["judge:good"].bad - sources["judge:good"].good > 0.7
+    judged = np.unique(voices.item)
+    assert ((found.probability_bad > 0.5) == truth)[judged].mean() > 0.9
+
+
+@pytest.mark.parametrize("share_bad", [0.05, 0.3, 0.7])
+def test_thumbs_and_retries_alone_do_not_drift(share_bad: float) -> None:
+    """One two-sided source with one-sided ones keeps its documented reliability: nothing else can measure it."""
+    sources = {"thumb": (0.95, 0.05), "retry": (0.4, 0.01)}
+    voices, truth = simulated(4000, share_bad, sources, 1)
+
+    found = estimate(voices, 4000, {})
+
+    thumb = next(source for source in found.sources if source.source == "thumb")
+    assert thumb == Source("thumb", thumb.voices, 0, 0.90, 0.10)
+    judged = np.unique(voices.item)
+    called = found.probability_bad > 0.5
+    assert (called == truth)[judged].mean() > 0.9
+    assert abs(found.prior_bad - share_bad) < 0.06
+
+
+def test_a_source_that_is_worse_than_chance_is_not_turned_around() -> None:
+    """A judge who says the opposite of everybody says nothing: his voice adds no odds either way."""
+    voices, _ = simulated(2000, 0.4, {"judge:mad": (0.1, 0.9), "reviewer": (0.97, 0.03), "rule:a": (0.95, 0.03)}, 0)
+
+    mad = next(source for source in estimate(voices, 2000, {}).sources if source.source == "judge:mad")
+
+    assert mad.bad == mad.good
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(0, 29), st.integers(0, 5), st.sampled_from([BAD, OK])), max_size=300),
+    st.permutations(sorted(set(SIGNALS) - {"comment"})),
+)
+def test_nothing_outweighs_all_that_was_said(count: int, said: list[tuple[int, int, int]], kinds: list[str]) -> None:
+    """Where every voice says bad the odds are never for good, nor against it where every voice says ok."""
+    names = tuple(sorted(kinds[:count]))
+    only = {"bad": BAD, "ok": OK}
+    rows = [(item, s % count, only.get(SIGNALS[names[s % count]].says, says)) for item, s, says in said]
+    item, source, says = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    voices = Voices(item, source, says.astype(np.int8), names, tuple("" for _ in rows))
+
+    bad = estimate(voices, 30, {}).probability_bad
+
+    for i in range(30):
+        heard = set(says[item == i].tolist())
+        assert heard != {BAD} or bad[i] >= 0.5
+        assert heard != {OK} or bad[i] <= 0.5
+        assert heard or bad[i] == 0.5
+
+
+def test_a_weak_sign_is_weighed_against_how_rare_failures_are() -> None:
+    """Where overlap shows that one in twenty fails, a retry alone tells nothing; a thumb down still does."""
+    rates = {"thumb": (0.92, 0.08), "judge:a": (0.8, 0.15), "retry": (0.3, 0.05)}
+    voices, _ = simulated(4000, 0.05, rates, 0)
+    alone = np.flatnonzero(np.bincount(voices.item) == 1)
+    said = {
+        (voices.sources[s], v): i for i, s, v in zip(voices.item, voices.source, voices.says, strict=True) if i in alone
+    }
+
+    found = estimate(voices, 4000, {})
+
+    bad = found.probability_bad
+    assert abs(found.prior_bad - 0.05) < 0.03
+    assert bad[said["retry", BAD]] == 0.5
+    assert bad[said["thumb", BAD]] > 0.9
+    assert bad[said["thumb", OK]] < 0.2
+
+
+def test_a_weight_scales_a_voice() -> None:
+    """Weight 0 silences a source; 1 leaves it as it is."""
+    voices = Voices(np.array([0]), np.array([0]), np.array([BAD], dtype=np.int8), ("thumb",), ("thumb_down",))
+
+    assert estimate(voices, 1, {"thumb": 0.0}).probability_bad[0] == pytest.approx(0.5, abs=0.01)
+    assert estimate(voices, 1, {}).probability_bad[0] > 0.8
+
+
+def test_no_voices_at_all() -> None:
+    """Interactions of which nobody spoke have the prior, and no source is listed."""
+    nobody = np.array([], dtype=np.int64)
+
+    found = estimate(Voices(nobody, nobody, nobody.astype(np.int8), (), ()), 3, {})
+
+    assert found.sources == ()
+    assert found.probability_bad.tolist() == [0.5, 0.5, 0.5]

@@ -1,0 +1,40 @@
+"""The graph of shared neighbours: what its weights are, and what it costs where everything is alike."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from flows.cluster.placement.graph import neighbours, shared_neighbour_graph
+
+
+@pytest.mark.parametrize(("rows", "k"), [(2, 1), (40, 5), (40, 39)])
+def test_weights_are_the_jaccard_similarity_of_neighbourhoods(rows: int, k: int) -> None:
+    """As written down by hand for each pair of which one is a neighbour of the other."""
+    vectors = np.random.default_rng(1).normal(size=(rows, 8)).astype(np.float32)
+    found, _ = neighbours(vectors, vectors, k, skip_self=True)
+    near = [{row, *map(int, found[row])} for row in range(rows)]
+
+    weights = shared_neighbour_graph(found).toarray()
+
+    for a in range(rows):
+        for b in range(rows):
+            linked = a != b and (a in near[b] or b in near[a])
+            jaccard = len(near[a] & near[b]) / len(near[a] | near[b])
+            assert weights[a, b] == pytest.approx(jaccard if linked else 0)
+
+
+def test_a_text_that_comes_again_and_again_does_not_fill_the_memory() -> None:
+    """All of 20,000 equal rows have the same neighbours: their product with one another would take 3 GB."""
+    rows, k = 20_000, 25
+    found = np.tile(np.arange(k), (rows, 1))
+    tracemalloc.start()
+
+    graph = shared_neighbour_graph(found)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 400 * 2**20
+    assert graph.nnz == 2 * (k * (rows - k) + k * (k - 1) // 2)

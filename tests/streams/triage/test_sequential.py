@@ -1,0 +1,103 @@
+"""The canary's watch: rarely wrong however often one looks, and quick where it matters."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.triage.sequential import Arm, Canary, describe, evidence, observe, worse
+
+USERS = st.lists(st.tuples(st.sampled_from(["control", "canary"]), st.booleans()), max_size=300)
+
+
+def stream(seed: int, control: float, canary: float, users: int, share: float = 0.5) -> list[tuple[Arm, bool]]:
+    """Users who fail at each arm's rate."""
+    rng = random.Random(seed)
+    arms: list[Arm] = ["canary" if rng.random() < share else "control" for _ in range(users)]
+    return [(arm, rng.random() < (canary if arm == "canary" else control)) for arm in arms]
+
+
+def delay(users: list[tuple[Arm, bool]], state: Canary, alpha: float = 0.05) -> int | None:
+    """After how many users the canary is rolled back; None: never."""
+    for count, (arm, failed) in enumerate(users, 1):
+        state = observe(state, arm, failed)
+        if worse(state, alpha):
+            return count
+    return None
+
+
+def test_an_equal_canary_is_seldom_rolled_back_however_long_one_looks() -> None:
+    """Looking after each of 2,000 users errs in at most alpha of the streams, not in a quarter of them."""
+    false = sum(delay(stream(seed, 0.2, 0.2, 2000), Canary()) is not None for seed in range(200))
+
+    assert false <= 0.05 * 200 + 3 * math.sqrt(200 * 0.05 * 0.95)
+
+
+def test_a_worse_canary_is_found_within_a_bounded_number_of_users() -> None:
+    """A rise of 20 points in the failure rate is found in every stream, half of them within 300 users."""
+    delays = sorted(delay(stream(seed, 0.2, 0.4, 3000), Canary()) or 10**9 for seed in range(60))
+
+    assert delays[-1] < 3000
+    assert delays[30] < 300
+
+
+def test_without_a_control_the_rate_before_is_the_measure() -> None:
+    """After a full promotion nobody gets the old model: its failure rate before stands in for it."""
+    found = delay(stream(1, 0.0, 0.4, 2000, share=1.0), Canary(baseline=0.2))
+    equal = delay(stream(2, 0.0, 0.2, 2000, share=1.0), Canary(baseline=0.25))
+
+    assert found is not None
+    assert found < 400
+    assert equal is None
+
+
+def test_a_margin_is_tolerated() -> None:
+    """A canary that is worse by less than the margin stays."""
+    users = stream(3, 0.2, 0.25, 6000)
+
+    assert delay(users, Canary(margin=0.1)) is None
+    assert delay(users, Canary()) is not None
+
+
+@settings(max_examples=50, deadline=None)
+@given(USERS, st.floats(0, 0.5))
+def test_capital_is_never_lost_altogether(users: list[tuple[Arm, bool]], margin: float) -> None:
+    """No bet can lose more than it has, so evidence can always recover and is always a number."""
+    state = Canary(margin=margin)
+    for arm, failed in users:
+        state = observe(state, arm, failed)
+
+    assert evidence(state) > 0
+    assert math.isfinite(state.peak)
+
+
+@settings(max_examples=30, deadline=None)
+@given(USERS, st.integers(0, 300))
+def test_a_restart_changes_nothing(users: list[tuple[Arm, bool]], at: int) -> None:
+    """The state goes through JSON and on, to the same end."""
+    whole = halved = Canary()
+    for n, (arm, failed) in enumerate(users):
+        if n == at:
+            halved = msgspec.json.decode(msgspec.json.encode(halved), type=Canary)
+        whole, halved = observe(whole, arm, failed), observe(halved, arm, failed)
+
+    assert whole == halved
+
+
+def test_evidence_once_found_is_not_unfound() -> None:
+    """A run of luck after the alarm does not call it off."""
+    state = Canary(baseline=0.1)
+    for _ in range(60):
+        state = observe(state, "canary", True)
+    assert worse(state, 0.05)
+    for _ in range(500):
+        state = observe(state, "canary", False)
+
+    assert evidence(state) < 1
+    assert worse(state, 0.05)
+    assert describe(state)["canary_failure_rate"] == pytest.approx(60 / 560)
