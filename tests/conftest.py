@@ -1,25 +1,17 @@
-"""What every room's tests share: an empty lake, real data where it is at hand, and makers of events."""
+"""The fixtures that several folders share: an empty lake, a real Kafka, a real S3 server, real data."""
 
 from __future__ import annotations
 
-import itertools
 import os
-import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from schemas.events import Erasure, Event, Feedback, Interaction, to_json
-from schemas.tables import TABLES
 from streams.broker.broker import Broker
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
-
-START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+from tests.support.kafka import Ingest, recreate_topics
+from tests.support.s3 import S3, serving
 
 
 @pytest.fixture
@@ -37,70 +29,6 @@ def shared_data() -> Path:
     return folder
 
 
-def event_id(n: int) -> str:
-    """A UUIDv7-shaped id that is the same for the same number."""
-    return str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n))
-
-
-def interaction(n: int, **fields: Any) -> Interaction:
-    """The n-th interaction: valid, unless `fields` say otherwise."""
-    values: dict[str, Any] = {
-        "id": event_id(n),
-        "time": START + timedelta(seconds=n),
-        "application": "support-bot",
-        "conversation_id": f"conversation-{n}",
-        "user_id": f"user-{n % 7}",
-        "request_model": "bot-1",
-        "input_messages": [{"role": "user", "content": f"question {n}"}],
-        "output_messages": [{"role": "assistant", "content": f"answer {n}"}],
-    }
-    return msgspec.convert({**values, **fields}, Interaction)
-
-
-def feedback(n: int, about: Interaction, kind: str = "thumb", **fields: Any) -> Feedback:
-    """The n-th feedback event, about an interaction; thumbs are down unless `fields` say otherwise."""
-    values: dict[str, Any] = {
-        "id": event_id(1_000_000 + n),
-        "time": about.time + timedelta(seconds=30),
-        "application": about.application,
-        "conversation_id": about.conversation_id,
-        "interaction_id": about.id,
-        "user_id": about.user_id,
-        "kind": kind,
-    }
-    if kind == "thumb":
-        values["value"] = 0
-    return msgspec.convert({**values, **fields}, Feedback)
-
-
-TABLE_OF = {Interaction: "interactions", Feedback: "feedback", Erasure: "erasures"}
-NESTED = ("input_messages", "output_messages", "tool_definitions", "request_parameters")
-_offsets = itertools.count()
-
-
-def happened(lake: Lake, *events: Event) -> None:
-    """Put events into their raw tables as the archiver would, one commit a table."""
-    for cls, name in TABLE_OF.items():
-        rows = [_raw(event) for event in events if type(event) is cls]
-        if rows:
-            append(create(lake, name), name, to_rows(name, rows), {})
-
-
-def _raw(event: Event) -> dict[str, Any]:
-    values = {name: getattr(event, name) for name in event.__struct_fields__}
-    nested = {name: to_json(values[name]) for name in NESTED if values.get(name) is not None}
-    place = {
-        "event_version": 1,
-        "kafka_partition": 0,
-        "kafka_offset": next(_offsets),
-        "kafka_time": event.time,
-        "ingested_at": event.time,
-        "ingest_date": event.time.date(),
-    }
-    row = {**msgspec.to_builtins(values, builtin_types=(datetime,)), **nested, **place}
-    return {name: row.get(name) for name in TABLES[TABLE_OF[type(event)]].schema.names}
-
-
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka: KAFKA_BOOTSTRAP_SERVERS where it is set, else one broker for the session."""
@@ -109,3 +37,24 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with Broker(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def ingest(kafka: str, tmp_path: Path) -> Ingest:
+    """Empty topics and an empty lake."""
+    recreate_topics(kafka)
+    return Ingest(kafka, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server with no buckets."""
+    pytest.importorskip("moto.server", reason="moto is not installed (extra `dev`)")
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def store(s3: S3) -> Lake:
+    """A lake in a bucket of its own."""
+    return s3.lake(s3.bucket())

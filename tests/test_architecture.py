@@ -161,6 +161,15 @@ def test_every_test_carries_its_promise(path: Path) -> None:
     assert not silent
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: p.stem)
+def test_tests_share_helpers_in_one_place(path: Path) -> None:
+    """What several tests use lies in tests/support/ or flows/testing/, never in a conftest nor in another test."""
+    shared = ("tests.support", "flows.testing")
+    wrong = [m for m, _ in imports(path) if m.split(".")[0] == "tests" and not m.startswith(shared)]
+
+    assert not wrong
+
+
 def test_only_the_table_of_topics_names_a_topic() -> None:
     """A Kafka topic's name stands in schemas/topics.py alone."""
     wrong = [

@@ -21,6 +21,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from flows.testing.events import interaction
 from schemas.codec import encode
 from schemas.errors import LakeError, OffsetsLost
 from schemas.topics import INTERACTIONS
@@ -30,22 +31,13 @@ from streams.broker.broker import Broker
 from streams.lake import Lake, files
 from streams.lake.audit import audit
 from streams.producer import EventProducer
-from tests.conftest import interaction
-from tests.integration.conftest import Ingest, eventually, recreate_topics
-from tests.streams.test_readers import offsets_by_reader
+from tests.support.kafka import Ingest, recreate_topics, running, send
+from tests.support.lake import offsets_by_reader
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 AWAY_S = 25.0
 """A session lasts 10 s, a question to the broker 15 s; `make soak` stays away for minutes."""
-
-
-def send(ingest: Ingest, first: int, after: int) -> set[str]:
-    """Produce numbered events; their ids."""
-    events = [interaction(n) for n in range(first, after)]
-    with EventProducer(ingest.settings.kafka) as producer:
-        for event in events:
-            producer.send(event)
-    return {event.id for event in events}
 
 
 def whole(ingest: Ingest, expected: set[str]) -> None:
@@ -64,20 +56,6 @@ def _messages(conversation: str) -> str:
     return json.dumps(
         [{"role": "user", "content": f"question {conversation.partition('-')[2]}"}], separators=(",", ":")
     )
-
-
-@contextmanager
-def running(ingest: Ingest, lake: Lake | None = None, **archive: Any) -> Iterator[Archiver]:
-    """An archiver at work in a thread."""
-    archiver = Archiver(ingest.with_(**archive), lake or ingest.lake)
-    thread = threading.Thread(target=archiver.run)
-    thread.start()
-    try:
-        yield archiver
-    finally:
-        archiver.stop()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def rows(ingest: Ingest) -> int:

@@ -10,10 +10,11 @@ from streams.lake.audit import audit
 from streams.lake.files import filesystem
 from streams.lake.maintain import compact, delete_rows
 from streams.lake.query import read
-from tests.faults import store
-from tests.faults.test_faults import running, send
-from tests.integration.conftest import S3, Ingest, eventually
-from tests.streams.test_lake import MARK, rows
+from tests.support import store
+from tests.support.kafka import Ingest, running, send
+from tests.support.lake import MARK, rows
+from tests.support.s3 import S3
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from flows import ledger
+from flows.testing.events import START, happened, interaction
 from flows.turn import registered_at, turn, waiting
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import make_candidate
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
-from tests.conftest import START, happened, interaction
 
 SETTINGS = Settings()
 HOUR = timedelta(hours=1)

@@ -20,6 +20,7 @@ from flows.curate.versions.freeze import freeze
 from flows.erase import carry_out
 from flows.evalset import answers_folder
 from flows.run import latest
+from flows.testing.events import feedback, interaction
 from schemas.settings import ArchiveSettings, CurateSettings, KafkaSettings, Settings
 from schemas.topics import FEEDBACK, INTERACTIONS
 from streams.archive.archiver import Archiver
@@ -27,8 +28,7 @@ from streams.broker.broker import Broker
 from streams.lake import Lake
 from streams.lake.audit import audit
 from streams.producer import EventProducer
-from tests.conftest import feedback, interaction
-from tests.integration.conftest import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 PEOPLE = 40

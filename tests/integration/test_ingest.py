@@ -16,14 +16,14 @@ from kafka import KafkaConsumer
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.testing.events import feedback, interaction
 from schemas.codec import decode, encode
 from schemas.errors import BrokerError, EventError, UsageError
 from schemas.settings import KafkaSettings
 from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS
 from streams.admin import Admin
 from streams.producer import EventProducer
-from tests.conftest import feedback, interaction
-from tests.integration.conftest import Ingest, recreate_topics
+from tests.support.kafka import Ingest, recreate_topics
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,8 @@ from streams.lake.append import Span, Writer, create, mark_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, vacuum
 from streams.lake.query import query, read
-from tests.integration.conftest import S3
-from tests.streams.test_lake import rows
+from tests.support.lake import rows
+from tests.support.s3 import S3
 
 pytestmark = pytest.mark.integration
 MARK = mark_id(INTERACTIONS.name, "t", 0)

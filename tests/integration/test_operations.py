@@ -16,13 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.testing.events import interaction
 from schemas.errors import UsageError
 from schemas.topics import INTERACTIONS
 from streams.archive import metrics
 from streams.broker.broker import free_port
 from streams.producer import EventProducer
-from tests.conftest import interaction
-from tests.integration.conftest import Ingest, eventually
+from tests.support.kafka import Ingest
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 SECRET = "mother's maiden name"

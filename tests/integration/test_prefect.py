@@ -24,12 +24,12 @@ from flows.context import SERVED_MARK
 from flows.prefect_api import EVALUATION, TURN, FlowRun, request_evaluation
 from flows.serve import PROMOTION
 from flows.stack import Stack
+from flows.testing.events import START, feedback, happened, interaction
 from schemas.events import Event
 from schemas.records import make_candidate
 from schemas.settings import GateSettings, KafkaSettings, Settings, TriageSettings
-from tests.conftest import START, feedback, happened, interaction
-from tests.flows.promote.conftest import APP, BETTER, NEW, NOW, OLD, eval_set, evaluated
-from tests.integration.conftest import eventually
+from tests.support.promotion import APP, BETTER, NEW, NOW, OLD, eval_set, evaluated
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 COMPLAINTS = ("my card was swallowed by the machine", "the transfer never arrived at my friend")

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from flows.curate.stage import curate
-from tests.conftest import feedback
-from tests.flows.curate.conftest import AS_OF, World
-from tests.flows.curate.hub import TOKEN, Hub, running
-from tests.flows.curate.test_stage import questions
-from tests.integration.conftest import S3, eventually
+from flows.testing.events import feedback
+from flows.testing.world import AS_OF, World
+from tests.support.examples import questions
+from tests.support.hub import TOKEN, Hub, running
+from tests.support.s3 import S3
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from flows.testing.events import interaction
 from schemas.errors import BrokerError
 from schemas.settings import KafkaSettings
 from streams.admin import Admin
@@ -18,8 +19,8 @@ from streams.broker.broker import free_port
 from streams.broker.jars import kafka_jars
 from streams.broker.java import find_java
 from streams.producer import EventProducer
-from tests.conftest import interaction
-from tests.integration.conftest import Ingest, eventually
+from tests.support.kafka import Ingest
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

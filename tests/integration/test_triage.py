@@ -19,6 +19,7 @@ from kafka import KafkaConsumer
 from flows import ledger
 from flows.announce import Announcer
 from flows.context import child_environment, lake_of
+from flows.testing.events import START, feedback, interaction
 from schemas.codec import decode
 from schemas.events import Alert
 from schemas.records import make_candidate
@@ -27,8 +28,7 @@ from schemas.topics import ALERTS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
 from streams.broker.broker import Broker, free_port
 from streams.producer import EventProducer
-from tests.conftest import START, feedback, interaction
-from tests.integration.conftest import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 EVIDENCE = dict.fromkeys(("evaluation_id", "comparison", "dataset_version", "dataset_sha256", "scores"), "x")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from flows.context import ADDRESSES
-from tests.integration.conftest import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 

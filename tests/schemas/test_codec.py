@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.testing.events import event_id, feedback, interaction
 from schemas import codec
 from schemas.codec import decode, encode, headers, type_of
 from schemas.errors import EventError
 from schemas.events import EVENT_TYPES, Kind
 from schemas.rows import fields_of, read, row
-from tests.conftest import event_id, feedback, interaction
 
 INTERACTION = "llm.interaction.v1"
 T = TypeVar("T")

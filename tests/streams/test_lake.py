@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,7 @@ from streams.lake.append import Span, Writer, append, create, mark_id, publish, 
 from streams.lake.audit import audit, check_files
 from streams.lake.maintain import compact, delete_rows, drop_days, files, vacuum
 from streams.lake.query import query, read
-
-NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
-MARK = mark_id("llm.interactions", "t", 0)
-
-
-def rows(offsets: Sequence[int], *, day: int = 0, ids: Sequence[str] | None = None, user: str = "u") -> pa.Table:
-    """Interactions at offsets of partition 0."""
-    at = NOW + timedelta(days=day)
-    return to_rows("interactions", [
-        {
-            "id": ids[n] if ids else f"id-{offset}", "time": NOW, "application": "a", "conversation_id": "c",
-            "user_id": user, "request_model": "m", "kafka_partition": 0, "kafka_offset": offset,
-            "ingested_at": at, "ingest_date": at.date(), "kafka_topic_id": "t",
-        }
-        for n, offset in enumerate(offsets)
-    ])  # fmt: skip
-
-
-def land_range(lake: Lake, first: int, after: int, **more: Any) -> None:
-    """Land one batch of consecutive offsets, as the archiver does."""
-    writer = Writer(lake, "interactions")
-    spans = {MARK: Span(writer.mark(MARK), after)}
-    if first == 0:
-        spans[start_id("llm.interactions", "t", 0)] = Span(None, 0)
-    writer.land(rows(range(first, after), **more), spans)
+from tests.support.lake import MARK, NOW, land_range, rows
 
 
 def offsets(lake: Lake) -> list[int]:

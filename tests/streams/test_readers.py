@@ -8,8 +8,6 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import duckdb
-import polars
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from streams.lake import Lake
 from streams.lake.maintain import compact, delete_rows
 from streams.lake.query import read
-from tests.streams.test_lake import land_range
+from tests.support.lake import land_range, offsets_by_reader
 
 SPARK_READS = {
     "BOOLEAN": {"NONE"},
@@ -27,23 +25,6 @@ SPARK_READS = {
     "BYTE_ARRAY": {"NONE", "STRING"},
 }
 """Parquet physical type → logical types of it that every Spark since 3.0 reads, and older Delta readers do."""
-
-
-def offsets_by_reader(lake: Lake, name: str = "interactions") -> dict[str, list[int]]:
-    """The offsets that a table holds, as each reader sees them."""
-    handle = lake.open(name)
-    uris = handle.file_uris()
-    parquet = [pq.ParquetFile(uri).read(["kafka_offset"])["kafka_offset"].to_pylist() for uri in uris]
-    scan = duckdb.sql("SELECT kafka_offset FROM read_parquet($files)", params={"files": uris})
-    seen = {
-        "our query layer": read(lake, name)["kafka_offset"].to_pylist(),
-        "delta-rs": handle.to_pyarrow_dataset().to_table()["kafka_offset"].to_pylist(),
-        "pyarrow": [offset for file in parquet for offset in file],
-        "duckdb": [row[0] for row in scan.fetchall()],
-        "polars": polars.read_delta(lake.uri(name))["kafka_offset"].to_list(),
-        "polars without Delta": polars.scan_parquet(uris).select("kafka_offset").collect()["kafka_offset"].to_list(),
-    }
-    return {reader: sorted(offsets) for reader, offsets in seen.items()}
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from typer.testing import CliRunner, Result
 
 from flows import ledger
 from flows.cli import app
+from flows.testing.bench import Bench
+from flows.testing.endpoint import Endpoint, Reply
 from schemas.settings import EvaluateSettings
 from streams.lake import Lake
-from tests.flows.evaluate.conftest import Bench, Endpoint, Reply
 
 QUICK = {"FLYWHEEL_EVALUATE_TRIES": "1", "FLYWHEEL_EVALUATE_TIMEOUT_S": "5", "COLUMNS": "300"}
 Ask = Callable[..., Result]
@@ -24,10 +25,8 @@ Ask = Callable[..., Result]
 
 @pytest.fixture
 def server() -> Iterator[Endpoint]:
-    found = Endpoint()
-    found.start()
-    yield found
-    found.stop()
+    with Endpoint() as server:
+        yield server
 
 
 @pytest.fixture

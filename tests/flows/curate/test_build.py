@@ -13,23 +13,16 @@ from flows.curate.build import BEST_FIRST, Build, build
 from flows.curate.dedup import normalise
 from flows.curate.examples import Dropped, Found
 from flows.curate.split import unit_of
+from flows.testing.events import START
 from schemas.records import Example
 from schemas.settings import CurateSettings, Origin, Recipe
-from tests.conftest import START
-from tests.flows.curate.makers import example
+from tests.support.examples import WORDS, brute_jaccard, example
 
 SETTINGS = CurateSettings(eval_share=0.3, salt="s")
-WORDS = ["card", "refund", "ticket", "train", "lost", "late", "broken", "invoice", "login", "code", "phone", "bank"]
 
 
 def made(examples: list[Example], **recipe: object) -> Build:
     return build(Found(tuple(examples), ()), SETTINGS, Recipe(**recipe), START)  # type: ignore[arg-type]
-
-
-def brute_jaccard(a: str, b: str) -> float:
-    """An independent measure: 4-letter grams of the padded text, as Python sets."""
-    one, two = ({f" {t} "[i : i + 4] for i in range(len(t) - 1)} for t in (a, b))
-    return len(one & two) / len(one | two) if one | two else 1.0
 
 
 @st.composite

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app, main
+from flows.testing.events import feedback, interaction
+from flows.testing.world import World
 from schemas.errors import NotEnoughData, UsageError
-from tests.conftest import feedback, interaction
-from tests.flows.curate.conftest import World
 
 SETTINGS = """
 [curate]

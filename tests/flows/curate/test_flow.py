@@ -9,8 +9,8 @@ from prefect.artifacts import Artifact
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.curate.flow import curate_flow
-from tests.conftest import interaction
-from tests.flows.curate.conftest import World
+from flows.testing.events import interaction
+from flows.testing.world import World
 
 
 @pytest.mark.integration

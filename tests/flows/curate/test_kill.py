@@ -21,9 +21,9 @@ from flows.context import lake_of
 from flows.curate.folder.folder import check
 from flows.curate.stage import curate
 from flows.curate.versions.versions import versions
+from flows.testing.events import interaction
+from flows.testing.world import AS_OF, World
 from schemas.settings import CurateSettings, Settings
-from tests.conftest import interaction
-from tests.flows.curate.conftest import AS_OF, World
 
 OLD, NEW = 50, 1_500
 """Interactions that the old and the new versions are built from: enough that a build can be caught at its writing."""

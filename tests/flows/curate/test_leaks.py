@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flows.curate.dedup import gram_sets, normalise
 from flows.curate.leaks import Guard, Leaks, Near, Paraphrases, texts_of, word_sets
 from flows.embed import load
-from tests.flows.curate.makers import example
+from tests.support.examples import example
 
 EVAL = "how do i get a refund for the train ticket that i bought"
 

@@ -18,10 +18,10 @@ from flows.curate.dedup import normalise
 from flows.curate.stage import curate
 from flows.curate.versions.freeze import freeze
 from flows.curate.versions.versions import versions
+from flows.testing.events import interaction
+from flows.testing.world import AS_OF, World
 from schemas.messages import text_of
-from tests.conftest import interaction
-from tests.flows.curate.conftest import AS_OF, World
-from tests.flows.curate.test_build import WORDS, brute_jaccard
+from tests.support.examples import WORDS, brute_jaccard
 
 Row = dict[str, Any]
 STEPS = st.lists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,30 +10,16 @@ import pytest
 from datasets import load_dataset
 
 from flows.curate.stage import curate
+from flows.testing.events import feedback, interaction
+from flows.testing.world import AS_OF, World
 from schemas.errors import FileDamaged, NotEnoughData
-from schemas.events import Interaction
 from streams.lake.audit import audit
-from tests.conftest import feedback, interaction
-from tests.flows.curate.conftest import AS_OF, World
+from tests.support.examples import questions
 
 
 def load(path: str, config: str, tmp_path: Path) -> list[dict[str, Any]]:
     (split,) = load_dataset(path, config, cache_dir=str(tmp_path / "cache")).values()
     return list(split)
-
-
-def questions(world: World, count: int) -> list[Interaction]:
-    """Interactions that resemble one another in nothing."""
-    events = [
-        interaction(
-            n,
-            user_id=f"user-{n}",
-            input_messages=[{"role": "user", "content": hashlib.sha256(str(n).encode()).hexdigest()}],
-        )
-        for n in range(count)
-    ]
-    world.happened(*events)
-    return events
 
 
 def test_a_build_opens_in_datasets(world: World, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from flows.evaluate.items import read_items
 from flows.evaluate.scorers.structured import tool_calls
 from schemas.errors import FileDamaged, InputFileError
 from schemas.records import Example
-from tests.flows.curate.folder.test_folder import FACTS
+from tests.support.examples import FACTS
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "refund", "arguments": {"order": 7}}}
 MESSAGES = pa.list_(

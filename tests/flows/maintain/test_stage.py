@@ -16,6 +16,7 @@ from flows.cli import app
 from flows.maintain.stage import erase_raw, maintain, protected
 from flows.maintain.status import condition
 from flows.run import begin, finish
+from flows.testing.events import START, event_id, feedback, interaction
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings
@@ -27,7 +28,6 @@ from streams.lake import Lake
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, files
 from streams.lake.query import read
-from tests.conftest import START, event_id, feedback, interaction
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 

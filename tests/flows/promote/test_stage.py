@@ -15,7 +15,7 @@ from schemas.records import make_candidate
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
 from streams.lake.append import append, create, to_rows
-from tests.flows.promote.conftest import APP, BETTER, LEVEL, NEW, NOW, OLD, SETTINGS, WORSE, Told, eval_set, evaluated
+from tests.support.promotion import APP, BETTER, LEVEL, NEW, NOW, OLD, SETTINGS, WORSE, Told, eval_set, evaluated
 
 
 @pytest.fixture

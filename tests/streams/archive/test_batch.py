@@ -11,13 +11,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.testing.events import interaction
 from schemas.codec import encode
 from schemas.settings import ArchiveSettings
 from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, INTERACTIONS
 from streams.archive.batch import Batch, dead_table, join, lost, make_batch
 from streams.lake.files import to_parquet
-from tests.conftest import interaction
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 GOOD = encode(interaction(1))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from flows.testing.events import interaction
 from schemas.codec import encode
 from schemas.errors import CommitConflict, LakeError
 from schemas.settings import ArchiveSettings
@@ -25,7 +26,6 @@ from streams.lake.append import mark_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact
 from streams.lake.query import read
-from tests.conftest import interaction
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 PARTITIONS = (0, 1)

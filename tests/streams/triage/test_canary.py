@@ -6,12 +6,12 @@ import random
 
 import pytest
 
+from flows.testing.events import START, event_id
 from schemas.events import Decision
 from schemas.records import make_candidate
 from schemas.settings import TriageSettings
 from streams.triage.canary import Promotion, Watch, alert_of, arm_of, baseline_of, begin, is_worse, judged, promotion_of
 from streams.triage.rates import Group
-from tests.conftest import START, event_id
 
 OLD, NEW = (make_candidate(name, "http://127.0.0.1:9/v1", prompt_version="v1") for name in ("bot-1", "bot-2"))
 SETTINGS = TriageSettings(canary_alpha=0.01, canary_margin=0.02)

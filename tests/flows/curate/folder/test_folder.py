@@ -16,14 +16,8 @@ from datasets import Features, get_dataset_config_names, load_dataset
 
 from flows.curate.folder.folder import application_folder, check, write
 from schemas.records import Example
-from tests.flows.curate.makers import example
+from tests.support.examples import FACTS, example, pair, parts, verdict
 
-FACTS = {
-    "as_of": "2026-02-01T00:00:00+00:00", "versions": {"interactions": 1}, "settings_hash": "0" * 64,
-    "code_version": "c",
-    "settings": {"near_duplicate": 0.85, "paraphrase": 0.75, "paraphrase_margin": 0.15}, "split": {"eval_share": 0.2},
-    "guards": 0, "origins": {}, "clusters": {}, "dropped": {}, "redacted": {}, "run_id": "0" * 32,
-}  # fmt: skip
 WRITER = """
 import json, sys
 from pathlib import Path
@@ -37,19 +31,6 @@ def row(n):
 rows = [row(n) for n in range(int(sys.argv[3]))]
 print(write(Path(sys.argv[1]), "all-training", {("sft", "train"): rows}, json.loads(sys.argv[4])).sha256, flush=True)
 """
-
-
-def pair(n: int) -> Example:
-    return example(n, f"q {n}", rejected=json.dumps([{"role": "assistant", "content": "bad"}]), origin="correction")
-
-
-def verdict(n: int) -> Example:
-    guard = {"guard": "guardrail:pii", "category": "pii", "passed": True, "right": False, "judged_by": "thumb"}
-    return example(n, f"q {n}", guard=json.dumps(guard), origin="guardrail", feedback_id=f"f-{n}")
-
-
-def parts(rows: list[Example]) -> dict[tuple[str, str], list[Example]]:
-    return {("sft", "train"): rows, ("preference", "train"): rows, ("kto", "train"): rows, ("guardrail", "train"): []}
 
 
 def test_every_config_opens_as_it_is(tmp_path: Path) -> None:

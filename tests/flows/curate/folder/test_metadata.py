@@ -11,8 +11,7 @@ import pytest
 
 from flows.curate.folder.folder import Folder, write
 from flows.curate.folder.metadata import FACETS, PRODUCER, open_lineage
-from tests.flows.curate.folder.test_folder import FACTS, pair, parts, verdict
-from tests.flows.curate.makers import example
+from tests.support.examples import FACTS, example, pair, parts, verdict
 
 CALL = {"id": "1", "function": {"name": "refund", "arguments": {"order": 7}}}
 

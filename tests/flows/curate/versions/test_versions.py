@@ -25,14 +25,13 @@ from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
 from flows.curate.versions.versions import Version, find, versions
 from flows.erase import carry_out, plan
+from flows.testing.events import event_id, feedback, interaction
+from flows.testing.world import AS_OF, World
 from schemas.errors import FlywheelError, InputFileError, NotEnoughData, UsageError
 from schemas.events import Erasure, Interaction
 from schemas.records import make_candidate
 from schemas.settings import CurateSettings
-from tests.conftest import event_id, feedback, interaction
-from tests.flows.curate.conftest import AS_OF, World
-from tests.flows.curate.folder.test_folder import FACTS
-from tests.flows.curate.makers import example
+from tests.support.examples import FACTS, example
 
 LATER = AS_OF + timedelta(days=1)
 SALT = CurateSettings().salt

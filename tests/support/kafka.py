@@ -1,28 +1,27 @@
-"""What tests with a real Kafka share: empty topics, an archiver run to its end, and what the lake then holds."""
+"""A real Kafka with empty topics, archivers that run on it, and what the lake then holds."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-import urllib.request
+import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from confluent_kafka.admin import AdminClient
 
+from flows.testing.events import interaction
 from schemas.errors import BrokerError
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings
 from schemas.topics import ARCHIVED, TOPICS
 from streams.admin import Admin
 from streams.archive.archiver import Archiver
-from streams.broker.broker import free_port
 from streams.lake import Lake
 from streams.lake.query import query, read
+from streams.producer import EventProducer
+from tests.support.waiting import eventually
 
 
 class Ingest:
@@ -75,73 +74,24 @@ def _created(admin: Admin) -> bool:
     return True
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := holds()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-    return answer
+def send(ingest: Ingest, first: int, after: int) -> set[str]:
+    """Produce numbered events; their ids."""
+    events = [interaction(n) for n in range(first, after)]
+    with EventProducer(ingest.settings.kafka) as producer:
+        for event in events:
+            producer.send(event)
+    return {event.id for event in events}
 
 
-@pytest.fixture
-def ingest(kafka: str, tmp_path: Path) -> Ingest:
-    """Empty topics and an empty lake."""
-    recreate_topics(kafka)
-    return Ingest(kafka, tmp_path)
-
-
-class S3:
-    """A real S3 server in a child process."""
-
-    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
-        self.url, self.process = url, process
-        self.options = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }
-        """Storage options that lead to it."""
-
-    def bucket(self) -> str:
-        """The name of a new, empty bucket."""
-        name = f"lake-{uuid.uuid4()}"
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/{name}", method="PUT")).close()
-        return name
-
-    def lake(self, bucket: str, **options: str) -> Lake:
-        """A lake in a bucket."""
-        return Lake(f"s3://{bucket}/lake", {**self.options, **options})
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3]:
-    """An S3 server with no buckets."""
-    pytest.importorskip("moto.server", reason="moto is not installed (extra `dev`)")
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    eventually(lambda: _serves(url))
-    yield S3(url, process)
-    process.terminate()
-    process.wait(10)
-
-
-def _serves(url: str) -> bool:
+@contextmanager
+def running(ingest: Ingest, lake: Lake | None = None, **archive: Any) -> Iterator[Archiver]:
+    """An archiver at work in a thread."""
+    archiver = Archiver(ingest.with_(**archive), lake or ingest.lake)
+    thread = threading.Thread(target=archiver.run)
+    thread.start()
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return bool(answer.status)
-    except OSError:
-        return False
-
-
-@pytest.fixture
-def store(s3: S3) -> Lake:
-    """A lake in a bucket of its own."""
-    return s3.lake(s3.bucket())
+        yield archiver
+    finally:
+        archiver.stop()
+        thread.join(30)
+        assert not thread.is_alive()
