@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 
 from flows.curate.folder.folder import pretty
 from flows.curate.split import unit_of
-from flows.curate.versions.versions import record, versions
 from flows.curate.versions.withdraw import Holding, clear, discard_unlisted, forget, holding
 from flows.evalset import answers_folder
 from flows.run import begin, finish, under_way
+from flows.versions import record, versions
 from schemas.records import content_hash
 from schemas.settings import Settings
 from schemas.topics import FEEDBACK, INTERACTIONS

@@ -1,31 +1,92 @@
-"""The eval set that several stages share: which is the present one, and where answers to its items are kept.
+"""Which eval set decides about a candidate, and where answers to its items are kept.
 
-Evaluate asks for what to measure on, promote for whether it still holds, erasure for what to forget.
+The set is named, never guessed: by the candidate's registration (`flywheel candidate add --eval-set`), else by the
+setting `evaluate.eval_set`. Evaluate measures on it, promote asks whether it still is the one, erasure forgets answers.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from flows.ledger import Registry
+from flows.versions import Version, versions
+from schemas.errors import NotEnoughData, UsageError
+from schemas.settings import DEFAULT_RECIPE, Settings
 from streams.lake import Lake
-from streams.lake.query import read
 
 
-def present(lake: Lake, application: str) -> dict[str, Any] | None:
-    """The row of `dataset_versions` of the application's newest eval set that was not withdrawn, or None."""
-    visible = set(read(lake, "runs").column("run_id").to_pylist())
-    rows = [
-        row
-        for row in read(lake, "dataset_versions").to_pylist()
-        if row["application"] == application and row["kind"] == "eval" and row["run_id"] in visible
-    ]
-    withdrawn = {row["version"] for row in rows if row["status"] == "withdrawn"}
-    current = [row for row in rows if row["status"] == "current" and row["version"] not in withdrawn]
-    return max(current, key=lambda row: (row["created"], row["version"]), default=None)
+def name_for(registry: Registry, settings: Settings, candidate_id: str) -> str:
+    """The name of the eval set that decides about a candidate: a recipe, or what a set was frozen under."""
+    return registry.eval_set(candidate_id) or settings.evaluate.eval_set
+
+
+def find(lake: Lake, settings: Settings, name: str) -> Version:
+    """The eval set of a name: the newest of a recipe, or the newest that was frozen so.
+
+    Raises NotEnoughData where it was not built yet or was withdrawn, UsageError where the name is nobody's or both a
+    recipe's and a frozen set's; each says what to do next. Where the newest was withdrawn no older one takes its place.
+    """
+    known = [v for v in versions(lake, settings.application) if v.kind in {"eval", "frozen"}]
+    named = [version for version in known if version.dataset == name]
+    if not named:
+        raise _missing(settings, name, known)
+    if name in recipes(settings) | {v.dataset for v in known if v.kind == "eval"} and _frozen(named):
+        raise UsageError(
+            f"{name!r} is both a recipe and a frozen eval set, so it does not say which of them decides: freeze the "
+            f"set under another name (`flywheel eval freeze NAME`) and name that"
+        )
+    newest = max(named, key=lambda version: (version.made, version.version))
+    if newest.status == "withdrawn":
+        raise NotEnoughData(f"eval set {of(newest)} was withdrawn ({newest.status_reason}): {_again(newest)}")
+    return newest
+
+
+def warning(version: Version) -> str:
+    """What must be said of an eval set that still can be used; empty where there is nothing to say."""
+    return (
+        f"eval set {of(version)} is stale: {version.status_reason}; {_again(version)}"
+        if version.status == "stale"
+        else ""
+    )
+
+
+def of(version: Version) -> str:
+    """An eval set as people read it: `name@version`."""
+    return f"{version.dataset}@{version.version}"
+
+
+def recipes(settings: Settings) -> set[str]:
+    """The names that are recipes, so that no frozen set may have them."""
+    return {DEFAULT_RECIPE, *settings.curate.recipes}
 
 
 def answers_folder(home: Path, version: str) -> Path:
     """Where the answers that models gave to a version's items are kept, so that they can go with it."""
     return home / "answers" / hashlib.sha256(version.encode()).hexdigest()[:16]
+
+
+def _missing(settings: Settings, name: str, known: Sequence[Version]) -> NotEnoughData | UsageError:
+    if name in recipes(settings):
+        return NotEnoughData(
+            f"{settings.application} has no eval set of the recipe {name!r} yet: `flywheel dataset build {name}`"
+        )
+    frozen = sorted({version.dataset for version in _frozen(known)})
+    return UsageError(
+        f"there is no eval set {name[:64]!r}: recipes are {', '.join(sorted(recipes(settings)))}; frozen sets are "
+        f"{', '.join(frozen) or 'none yet'}. `flywheel eval freeze NAME` freezes one"
+    )
+
+
+def _frozen(found: Sequence[Version]) -> list[Version]:
+    return [version for version in found if version.kind == "frozen"]
+
+
+def _again(version: Version) -> str:
+    """How a set is made again under its name."""
+    recipe = version.manifest.get("recipe", DEFAULT_RECIPE)
+    build = f"`flywheel dataset build {recipe}`"
+    if version.kind != "frozen":
+        return f"{build} makes a new one"
+    return f"{build}, then `flywheel eval freeze {version.dataset} --dataset {recipe}`, makes a new one"

@@ -33,6 +33,9 @@ APPEND_TRIES = 50
 BOOTSTRAP = "bootstrap"
 """Evidence key of a first champion: set by a person, with a reason, before there is anything to compare it to."""
 
+EVAL_SET = "eval_set"
+"""Evidence key of the eval set's name: at a registration the one that was asked for, later the one that decided."""
+
 EVIDENCE = ("evaluation_id", "comparison", "dataset_version", "dataset_sha256", "scores")
 """What every other promotion must name: which comparison, on which items, by which answers."""
 
@@ -61,6 +64,11 @@ class Registry(Struct, frozen=True):
             return self.candidates[candidate_id]
         known = ", ".join(self.candidates) or "none yet; `flywheel candidate add` registers one"
         raise UsageError(f"{self.application}: no candidate {candidate_id[:64]!r}; known are {known}")
+
+    def eval_set(self, candidate_id: str) -> str:
+        """The eval set that a candidate was registered to be measured on; empty where its registration names none."""
+        registered = [d for d in self.decisions if d.action == "registered" and d.candidate.id == candidate_id]
+        return registered[-1].evidence.get(EVAL_SET, "") if registered else ""
 
 
 def fold(lake: Lake, application: str) -> Registry:
@@ -124,16 +132,26 @@ def append(
 
 
 def register(
-    lake: Lake, application: str, candidate: Candidate, *, time: datetime, decided_by: str = "flywheel"
+    lake: Lake,
+    application: str,
+    candidate: Candidate,
+    *,
+    time: datetime,
+    decided_by: str = "flywheel",
+    eval_set: str = "",
 ) -> Decision:
-    """Record a candidate; registering the same one twice is one registration."""
+    """Record a candidate; registering the same one twice, for the same eval set, is one registration.
+
+    `eval_set` names the one that it is to be measured on; empty leaves that to the settings.
+    """
     return append(
         lake,
         application,
         "registered",
         candidate,
-        id=decision_id("registered", application, candidate.id),
+        id=decision_id("registered", application, candidate.id, *([eval_set] if eval_set else [])),
         time=time,
+        evidence={EVAL_SET: eval_set} if eval_set else {},
         decided_by=decided_by,
     )
 

@@ -195,6 +195,13 @@ class Comparison(Struct, frozen=True):
     judge: dict[str, float | None] = {}
     """Where a judge gave the scores: people's labels it was measured on, its kappa, the uncorrected difference."""
     notes: tuple[str, ...] = ()
+    eval_set: str = ""
+    """The name of the eval set: a recipe, or what it was frozen under. `dataset_version` is its version."""
+
+    @property
+    def measured_on(self) -> str:
+        """The eval set as people read it: `name@version`."""
+        return f"{self.eval_set}@{self.dataset_version}" if self.eval_set else self.dataset_version
 
 
 class Verdict(Struct, frozen=True):

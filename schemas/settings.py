@@ -21,9 +21,9 @@ Positive = Annotated[float, Meta(gt=0)]
 PositiveInt = Annotated[int, Meta(ge=1)]
 Origin = Literal["accepted", "correction", "regenerate", "ab", "rejected", "guardrail"]
 """What made an interaction an example: its outcome, or what a person did."""
+DEFAULT_RECIPE = "all"
+"""The recipe that takes everything, whether the settings describe it or not."""
 T = TypeVar("T", bound=Struct)
-
-
 NO_BROKER = "no Kafka broker is named: start `flywheel up` and wait for its table, or set KAFKA_BOOTSTRAP_SERVERS"
 
 
@@ -160,6 +160,8 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
 class EvaluateSettings(Struct, frozen=True, kw_only=True):
     """Eval set and models into scores."""
 
+    eval_set: str = DEFAULT_RECIPE
+    """Decides about candidates that name no other: the newest eval set of this recipe, or the one frozen so."""
     scorer: str = "normalised_match"
     """What decides whether an answer is good; docs/evaluation.md lists them."""
     scorer_options: dict[str, Any] = {}

@@ -270,7 +270,7 @@ DATASET_VERSIONS = Table(
         _APPLICATION,
         pa.field("dataset", pa.string(), nullable=False),  # the recipe's name
         pa.field("version", pa.string(), nullable=False),  # content hash: names the folder
-        pa.field("kind", pa.string(), nullable=False),  # training, eval
+        pa.field("kind", pa.string(), nullable=False),  # training, eval, frozen
         pa.field("path", pa.string(), nullable=False),  # below the datasets root
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("created", TIME, nullable=False),
@@ -295,6 +295,7 @@ EVALUATIONS = Table(
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("reasons", TEXTS),
         pa.field("policy", JSON),
+        pa.field("eval_set", pa.string()),  # the name of the set: a recipe, or what it was frozen under
     ]),
     ("evaluation_id",),
 )  # fmt: skip

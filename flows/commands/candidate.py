@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import ledger
+from flows import evalset, ledger
 from flows.commands.shared import announce_or_say, identity, print_json
 from flows.context import lake_of
 from flows.prefect_api import page_of, request_evaluation
@@ -54,20 +54,29 @@ def add(
     prompt_version: PromptVersion = None,
     dataset: Dataset = None,
     parameters: Parameters = "{}",
+    eval_set: Annotated[
+        str, typer.Option(help="Eval set that decides about it: a recipe or a frozen set. Default: evaluate.eval_set.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Register a candidate in the ledger and announce it; its evaluation is started by that, not by a clock."""
     settings: Settings = context.obj
     lake = lake_of(settings)
     candidate = candidate_of(model, endpoint, prompt_version, dataset, parameters)
-    decision = ledger.register(lake, settings.application, candidate, time=datetime.now(UTC), decided_by=identity())
+    if eval_set:
+        evalset.find(lake, settings, eval_set)
+    decision = ledger.register(
+        lake, settings.application, candidate, time=datetime.now(UTC), decided_by=identity(), eval_set=eval_set
+    )
     announce_or_say(lake, settings)
-    run = request_evaluation(settings, candidate.id)
+    run = request_evaluation(settings, candidate.id, f"registered:{eval_set}" if eval_set else "registered")
     if as_json:
         print_json(candidate)
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"candidate [bold]{candidate.id}[/] is row {decision.sequence} of the ledger")
+    registry = ledger.fold(lake, settings.application)
+    console.print(f"eval set {evalset.name_for(registry, settings, candidate.id)} decides about it", markup=False)
     if run:
         console.print(f"its evaluation is on its way: {page_of(settings, run)}")
     else:
@@ -80,16 +89,25 @@ def list_candidates(context: typer.Context, as_json: AsJson = False) -> None:
     settings: Settings = context.obj
     registry = ledger.fold(lake_of(settings), settings.application)
     last = {decision.candidate.id: decision for decision in registry.decisions}
+
+    def eval_set(candidate: Candidate) -> str:
+        return evalset.name_for(registry, settings, candidate.id)
+
     if as_json:
-        print_json([{**msgspec.to_builtins(c), "status": status(registry, c)} for c in registry.candidates.values()])
+        print_json(
+            [
+                {**msgspec.to_builtins(c), "status": status(registry, c), "eval_set": eval_set(c)}
+                for c in registry.candidates.values()
+            ]
+        )
         return
-    table = Table("id", "model", "prompt", "endpoint", "dataset", "status", "since", "reason")
+    table = Table("id", "model", "prompt", "endpoint", "dataset", "eval set", "status", "since", "reason")
     for candidate in registry.candidates.values():
         decision = last[candidate.id]
         table.add_row(
             candidate.id, candidate.model, candidate.prompt_version or "", candidate.endpoint,
-            (candidate.dataset or "")[:16], status(registry, candidate), f"{decision.time:%Y-%m-%d %H:%M}",
-            next(iter(decision.reasons), ""),
+            (candidate.dataset or "")[:16], eval_set(candidate), status(registry, candidate),
+            f"{decision.time:%Y-%m-%d %H:%M}", next(iter(decision.reasons), ""),
         )  # fmt: skip
     Console().print(table)
 

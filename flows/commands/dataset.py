@@ -16,12 +16,12 @@ from flows.context import lake_of
 from flows.curate.folder.export import openai_lines
 from flows.curate.folder.folder import check
 from flows.curate.folder.metadata import open_lineage
-from flows.curate.stage import DEFAULT, curate
+from flows.curate.stage import curate
 from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
-from flows.curate.versions.versions import Version, find, versions
+from flows.versions import Version, find, versions
 from schemas.errors import UsageError
-from schemas.settings import Settings
+from schemas.settings import DEFAULT_RECIPE, Settings
 
 app = typer.Typer(help="Datasets: build, list, trace, export, push.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -32,7 +32,9 @@ STYLES = {"current": "green", "stale": "yellow", "withdrawn": "red"}
 @app.command("build")
 def build_dataset(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A recipe: `all`, or one of [curate.recipes] in the settings.")] = DEFAULT,
+    name: Annotated[
+        str, typer.Argument(help="A recipe: `all`, or one of [curate.recipes] in the settings.")
+    ] = DEFAULT_RECIPE,
     as_of: Annotated[
         datetime | None, typer.Option(help="Logical time of the run; the same time twice is one run. Default: now.")
     ] = None,

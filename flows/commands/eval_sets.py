@@ -12,10 +12,9 @@ from rich.table import Table
 
 from flows.commands.shared import print_json
 from flows.context import lake_of
-from flows.curate.stage import DEFAULT
 from flows.curate.versions.freeze import freeze
-from flows.curate.versions.versions import versions
-from schemas.settings import Settings
+from flows.versions import versions
+from schemas.settings import DEFAULT_RECIPE, Settings
 
 app = typer.Typer(help="Frozen eval sets: pin one, list them.", no_args_is_help=True)
 
@@ -24,7 +23,7 @@ app = typer.Typer(help="Frozen eval sets: pin one, list them.", no_args_is_help=
 def freeze_eval_set(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name to freeze it under: small letters, digits, dashes.")],
-    dataset: Annotated[str, typer.Option(help="The recipe whose newest eval set is frozen.")] = DEFAULT,
+    dataset: Annotated[str, typer.Option(help="The recipe whose newest eval set is frozen.")] = DEFAULT_RECIPE,
 ) -> None:
     """Freeze the newest eval set: from now on every training build keeps away from it."""
     settings: Settings = context.obj

@@ -5,7 +5,6 @@ Exit codes: 0 promote, 1 block, 2 inconclusive, 3 error.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +15,15 @@ from rich.markdown import Markdown
 from rich.table import Table
 from typer.core import TyperGroup
 
-from flows import ledger
+from flows import evalset, ledger
 from flows.commands.candidate import candidate_of
 from flows.commands.shared import print_json
 from flows.context import lake_of
 from flows.evaluate import report as evaluation_report
 from flows.evaluate.compare import pair
+from flows.evaluate.items import of_folder, of_version
 from flows.evaluate.selftest import flip_rates
-from flows.evaluate.stage import Plan, comparison_of, eval_set, measure, newest
+from flows.evaluate.stage import Plan, comparison_of, measure, newest
 from flows.promote import variants
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
@@ -63,7 +63,7 @@ def gate_command(
     context: typer.Context,
     candidate: Annotated[str, typer.Option(help="Id of a registered candidate, or MODEL@URL.")] = "",
     champion: Annotated[str, typer.Option(help="The same; default: who serves.")] = "",
-    dataset: Annotated[str, typer.Option(help="Folder of an eval set; default: the present one in the lake.")] = "",
+    dataset: Annotated[str, typer.Option(help="Folder of an eval set; default: the one that decides about it.")] = "",
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown summary here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict and comparison as one JSON object.")] = False,
@@ -75,12 +75,13 @@ def gate_command(
     try:
         lake = lake_of(settings)
         plan = _plan(lake, settings, candidate, champion, dataset)
-        name = content_hash([plan.candidate, plan.champion, plan.dataset_version])[:32]
+        name = content_hash([plan.candidate, plan.champion, plan.eval_set.version])[:32]
         _, comparison = measure(lake, plan, settings, name)
         verdict = decide(comparison, settings.gate)
-        text = f"{markdown(verdict, plan.candidate, plan.champion)}\n{evaluation_report.markdown(comparison)}\n"
+        said = markdown(verdict, plan.candidate, plan.champion, comparison.measured_on)
+        text = f"{said}\n{evaluation_report.markdown(comparison)}\n"
         if junit_file:
-            junit_file.write_text(junit(findings(comparison, settings.gate)))
+            junit_file.write_text(junit(findings(comparison, settings.gate), comparison.measured_on))
         if markdown_file:
             markdown_file.write_text(text)
     except (FlywheelError, OSError) as error:
@@ -106,11 +107,13 @@ def selftest(
     lake = lake_of(settings)
     name = evaluation or newest(lake, settings.application)
     paired = pair(_scores(lake, name))
-    rates = flip_rates(paired, comparison_of(lake, name), settings.gate, decide, repeats, seed)
+    comparison = comparison_of(lake, name)
+    rates = flip_rates(paired, comparison, settings.gate, decide, repeats, seed)
     if as_json:
         print_json(rates)
         return
     table = Table("verdict", "share of A/A comparisons", title=f"{repeats} A/A comparisons of evaluation {name}")
+    table.caption = f"on eval set {comparison.measured_on}"
     for verdict, rate in rates.items():
         table.add_row(verdict, f"{rate:.3f}")
     Console().print(table)
@@ -150,14 +153,10 @@ def _plan(lake: Lake, settings: Settings, candidate: str, champion: str, dataset
     serving = _who(champion, registry) if champion else registry.champion
     if serving is None:
         raise UsageError("nobody serves yet: name the model to compare with by --champion MODEL@URL")
-    return Plan(_who(candidate, registry), serving, *(_folder(dataset) if dataset else eval_set(lake, settings)))
-
-
-def _folder(dataset: str) -> tuple[str, Path, dict[str, str]]:
-    """Version, folder and sums of an eval set that no lake knows."""
-    folder = Path(dataset)
-    sums = {str(f.relative_to(folder)): sha256(f.read_bytes()).hexdigest() for f in folder.glob("data/*.parquet")}
-    return content_hash(sums)[:32], folder, sums
+    who = _who(candidate, registry)
+    name = evalset.name_for(registry, settings, who.id)
+    asked = of_folder(Path(dataset)) if dataset else of_version(evalset.find(lake, settings, name), settings)
+    return Plan(who, serving, asked)
 
 
 def _who(text: str, registry: ledger.Registry) -> Candidate:

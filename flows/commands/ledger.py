@@ -13,7 +13,7 @@ from flows import ledger
 from flows.commands.candidate import AsJson
 from flows.commands.shared import print_json
 from flows.context import lake_of
-from schemas.events import Candidate
+from schemas.events import Candidate, Decision
 from schemas.settings import Settings
 
 app = typer.Typer(help="The ledger of decisions: show it, verify it.", no_args_is_help=True)
@@ -31,11 +31,13 @@ def show(
     if as_json:
         print_json([msgspec.to_builtins(row) for row in rows])
         return
-    table = Table("row", "time", "action", "candidate", "champion after", "verdict", "by", "first reason", "hash")
+    table = Table(
+        "row", "time", "action", "candidate", "champion after", "verdict", "eval set", "by", "first reason", "hash"
+    )
     for row in rows:
         table.add_row(
             str(row.sequence), f"{row.time:%Y-%m-%d %H:%M}", row.action, _name(row.candidate), _name(row.champion),
-            row.verdict, row.decided_by, next(iter(row.reasons), ""), row.hash[:12],
+            row.verdict, _eval_set(row), row.decided_by, next(iter(row.reasons), ""), row.hash[:12],
         )  # fmt: skip
     Console().print(table)
 
@@ -48,6 +50,12 @@ def verify(context: typer.Context) -> None:
         rows = ledger.verify(lake, application)
         head = ledger.fold(lake, application).head
         Console().print(f"{application}: {rows} rows hold, head {head}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _eval_set(decision: Decision) -> str:
+    """What it was decided on, or is to be."""
+    name, version = decision.evidence.get(ledger.EVAL_SET, ""), decision.evidence.get("dataset_version", "")
+    return f"{name}@{version}" if name and version else name or version
 
 
 def _name(candidate: Candidate | None) -> str:

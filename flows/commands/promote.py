@@ -57,7 +57,7 @@ def _show(summary: dict[str, Any], settings: Settings) -> None:
     candidate, against = (msgspec.convert(summary[role], Candidate) for role in ("candidate", "against"))
     verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), settings.gate.policy)
     console = Console()
-    console.print(Markdown(markdown(verdict, candidate, against)))
+    console.print(Markdown(markdown(verdict, candidate, against, summary["eval_set"])))
     console.print(f"{summary['action'].replace('_', ' ')}; {summary['champion']['model']} serves", highlight=False)
     if summary["action"] == "awaiting_approval":
         console.print("Answer with `flywheel promote --approve` or `--reject`, or in the Prefect UI.")

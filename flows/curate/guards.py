@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from flows.curate.dedup import normalise
 from flows.curate.leaks import Guard
-from flows.curate.versions.versions import Version
+from flows.versions import Version
 from schemas.errors import InputFileError
 from schemas.messages import Chat, text_of
 from schemas.settings import Settings

@@ -22,24 +22,22 @@ from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact.redact import Redactor
 from flows.curate.split import NORMALISER, unit_of
 from flows.curate.versions.staleness import stale
-from flows.curate.versions.versions import Version, record, versions
 from flows.curate.versions.withdraw import clear, discard_unlisted, forget
 from flows.embed import load
 from flows.run import Run, begin, finish, finished, latest, under_way
+from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Example
-from schemas.settings import CurateSettings, Recipe, Settings
+from schemas.settings import DEFAULT_RECIPE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
 from streams.lake.query import query, read
 
 TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
 FOLDER = Path(__file__).parent
-DEFAULT = "all"
-"""The recipe that takes everything."""
 
 
-def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT) -> dict[str, Any]:
+def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT_RECIPE) -> dict[str, Any]:
     """Build a training and an eval dataset by the recipe `name` from all that is known; returns the run's summary.
 
     The same tables, settings and `as_of` are one run: a second call returns the first one's summary.
@@ -100,10 +98,10 @@ def _forgotten(lake: Lake, run: Run, salt: str) -> set[str]:
 
 
 def _recipe(settings: CurateSettings, name: str) -> Recipe:
-    if name == DEFAULT:
-        return settings.recipes.get(DEFAULT, Recipe())
+    if name == DEFAULT_RECIPE:
+        return settings.recipes.get(DEFAULT_RECIPE, Recipe())
     if name not in settings.recipes:
-        known = ", ".join(sorted({DEFAULT, *settings.recipes}))
+        known = ", ".join(sorted({DEFAULT_RECIPE, *settings.recipes}))
         raise UsageError(f"there is no recipe {name!r}; known are {known}. Add [curate.recipes.{name}] to the settings")
     return settings.recipes[name]
 

@@ -23,16 +23,19 @@ __all__ = ["evaluate", "evaluate_flow"]
 def evaluate_flow(
     candidate_id: str | None = None, application: str | None = None, as_of: str | None = None
 ) -> dict[str, Any]:
-    """Compare a candidate (default: the newest that waits) with the champion on the newest eval set."""
+    """Compare a candidate (default: the newest that waits) with the champion on the eval set that decides about it."""
     settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = evaluate(lake, settings, moment, candidate_id, _teller())
     comparison = comparison_of(lake, summary["evaluation_id"])
+    on = f"on eval set {comparison.measured_on}"
     create_markdown_artifact(
-        markdown(comparison), key="comparison", description=f"Evaluation of {summary['candidate']}"
+        markdown(comparison), key="comparison", description=f"Evaluation of {summary['candidate']} {on}"
     )
-    create_table_artifact(rows(comparison), key="comparison-slices", description="Candidate against champion by slice")
+    create_table_artifact(
+        rows(comparison), key="comparison-slices", description=f"Candidate against champion by slice, {on}"
+    )
     return summary
 
 

@@ -1,6 +1,6 @@
 """The eval set: the rows of a frozen dataset folder as items, checked to be the very rows that were frozen.
 
-Reads Parquet with pyarrow alone; which folder, is `evaluation.py`'s business. Go on to `runner.py`.
+Reads Parquet with pyarrow alone; which folder is `flows/evalset.py`'s business. Go on to `runner.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,44 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows import evalset
+from flows.versions import Version
 from schemas.errors import FileDamaged, InputFileError
 from schemas.messages import to_chat
-from schemas.records import Item
+from schemas.records import Item, content_hash
+from schemas.settings import Settings
+
+
+class EvalSet(msgspec.Struct, frozen=True, kw_only=True):
+    """An eval set, and where its items lie."""
+
+    name: str
+    """A recipe, or what it was frozen under; of a folder that no lake knows, the folder's name."""
+    version: str
+    folder: Path
+    sha256: dict[str, str]
+    """Of the folder's files, as recorded when the eval set was frozen."""
+    warning: str = ""
+    """What a comparison has to say of it: that it is stale."""
+
+
+def of_version(version: Version, settings: Settings) -> EvalSet:
+    """A version of the lake as an eval set."""
+    return EvalSet(
+        name=version.dataset,
+        version=version.version,
+        folder=version.folder(settings),
+        sha256=version.manifest.get("files", {}),
+        warning=evalset.warning(version),
+    )
+
+
+def of_folder(folder: Path) -> EvalSet:
+    """A folder as an eval set, whether a lake knows it or not: its version is the hash of its files."""
+    sums = {
+        str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.glob("data/*.parquet")
+    }
+    return EvalSet(name=folder.resolve().name, version=content_hash(sums)[:32], folder=folder, sha256=sums)
 
 
 def read_items(folder: Path, sha256: Mapping[str, str] | None = None) -> list[Item]:

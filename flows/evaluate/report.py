@@ -16,7 +16,7 @@ def markdown(comparison: Comparison) -> str:
     candidate, champion = comparison.candidate, comparison.champion
     who = (
         f"Candidate `{escape.code(candidate.model)}` ({candidate.id}) against champion `{escape.code(champion.model)}` "
-        f"({champion.id}) on eval set {comparison.dataset_version}; evaluation {comparison.evaluation_id}."
+        f"({champion.id}) on eval set {escape.text(comparison.measured_on)}; evaluation {comparison.evaluation_id}."
     )
     return "\n".join([who, "", *_table(comparison), *_guards(comparison), "", *_changes(comparison)])
 

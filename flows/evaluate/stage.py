@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from flows.evalset import answers_folder, present
+from flows import evalset
+from flows.evalset import answers_folder
 from flows.evaluate.compare import compare
 from flows.evaluate.correction import is_judged
-from flows.evaluate.items import read_items
+from flows.evaluate.items import EvalSet, of_version, read_items
 from flows.evaluate.journal import Journal
 from flows.evaluate.labels import Question, fingerprint, known, questions
 from flows.evaluate.power import refuse_impossible
@@ -26,6 +27,7 @@ from flows.evaluate.runner import Progress, Role, run
 from flows.evaluate.scorers.registry import scorer_of
 from flows.ledger import Registry, fold
 from flows.run import Run, begin, finish, finished, latest, runs
+from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate, to_json
 from schemas.records import Comparison, Score
@@ -40,10 +42,7 @@ class Plan(Struct, frozen=True):
 
     candidate: Candidate
     champion: Candidate
-    dataset_version: str
-    folder: Path
-    sha256: dict[str, str]
-    """Of the folder's files, as recorded when the eval set was frozen."""
+    eval_set: EvalSet
 
 
 def evaluate(
@@ -55,15 +54,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a candidate (none given: the newest that nothing was decided about) with the champion.
 
-    Returns `{"evaluation_id", "candidate", "champion", "dataset_version", "items", "scores": {role: mean or None},
-    "unscored": {role: {reason: count}}, "difference", "low", "high"}`. What an endpoint does wrong makes unscored
-    items, not errors. Answers are kept in a journal: started again, only missing ones are asked for. Raises
-    NotEnoughData without a champion, candidate or eval set.
+    Returns `{"evaluation_id", "candidate", "champion", "eval_set", "dataset_version", "items", "scores": {role: mean or
+    None}, "unscored": {role: {reason: count}}, "difference", "low", "high"}`. What an endpoint does wrong makes
+    unscored items, not errors. Answers are kept in a journal: started again, only missing ones are asked for. Raises
+    NotEnoughData without a champion, candidate or eval set, UsageError where the set's name is nobody's.
     """
     if earlier := _decided(lake, settings.application, candidate_id):
         return earlier
     plan = _plan(lake, settings, candidate_id)
-    how = msgspec.structs.replace(settings.evaluate, api_keys={})
+    how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
     run_of = begin(
         lake,
         "evaluate",
@@ -73,7 +72,7 @@ def evaluate(
         [how, settings.gate],
         candidate=plan.candidate.id,
         champion=plan.champion.id,
-        dataset_version=plan.dataset_version,
+        dataset_version=plan.eval_set.version,
         labels=fingerprint(lake) if is_judged([how.scorer]) else "",
     )
     if summary := finished(lake, run_of):
@@ -89,15 +88,17 @@ def measure(
 
     Raises SettingsError for a gate that could not pass whatever is answered, before anything is asked.
     """
-    items = read_items(plan.folder, plan.sha256)
+    items = read_items(plan.eval_set.folder, plan.eval_set.sha256)
     refuse_impossible(items, settings.gate)
     how = settings.evaluate
     models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
     with Journal(journal_path(settings.home_path, plan, how)) as journal:
         scores = run(items, models, how, scorer_of(how), journal, watch)
     labels = known(lake, scores) if is_judged([how.scorer]) else ()
-    compared = plan.candidate, plan.champion, plan.dataset_version
-    return scores, compare(scores, *compared, evaluation_id, settings.gate, labels)
+    compared = plan.candidate, plan.champion, plan.eval_set.version
+    comparison = compare(scores, *compared, evaluation_id, settings.gate, labels)
+    said = (plan.eval_set.warning,) if plan.eval_set.warning else ()
+    return scores, msgspec.structs.replace(comparison, eval_set=plan.eval_set.name, notes=(*comparison.notes, *said))
 
 
 def newest(lake: Lake, application: str) -> str:
@@ -122,25 +123,16 @@ def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> 
     Raises UsageError for an id that is none, and NotEnoughData where nothing was scored for both models.
     """
     version = comparison_of(lake, evaluation_id).dataset_version
-    rows = read(lake, "dataset_versions").to_pylist()
-    folder, sha256 = _place(settings, next(row for row in rows if row["version"] == version))
+    asked = of_version(next(v for v in versions(lake, settings.application) if v.version == version), settings)
     scores = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
-    return questions(scores, read_items(folder, sha256), settings.evaluate.rubric, count, evaluation_id)
-
-
-def eval_set(lake: Lake, settings: Settings) -> tuple[str, Path, dict[str, str]]:
-    """Version, folder and recorded sums of the present eval set. Raises NotEnoughData where there is none."""
-    row = present(lake, settings.application)
-    if row is None:
-        raise NotEnoughData(f"{settings.application} has no eval set yet: `flywheel dataset build`")
-    return row["version"], *_place(settings, row)
+    return questions(scores, read_items(asked.folder, asked.sha256), settings.evaluate.rubric, count, evaluation_id)
 
 
 def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
     """Where the answers of an evaluation are kept."""
     pair = "all" if how.share_answers else f"{plan.candidate.id}-{plan.champion.id}"
     name = hashlib.sha256(pair.encode()).hexdigest()[:16]
-    return answers_folder(home, plan.dataset_version) / f"{name}.jsonl"
+    return answers_folder(home, plan.eval_set.version) / f"{name}.jsonl"
 
 
 def _decided(lake: Lake, application: str, candidate_id: str | None) -> dict[str, Any] | None:
@@ -160,12 +152,8 @@ def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
     if registry.champion is None:
         raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
     candidate = registry.candidate(candidate_id) if candidate_id else _pending(registry)
-    return Plan(candidate, registry.champion, *eval_set(lake, settings))
-
-
-def _place(settings: Settings, row: dict[str, Any]) -> tuple[Path, dict[str, str]]:
-    """The folder of a dataset version, and the SHA-256 of its files."""
-    return settings.datasets_path / row["path"], msgspec.json.decode(row["manifest"]).get("files", {})
+    name = evalset.name_for(registry, settings, candidate.id)
+    return Plan(candidate, registry.champion, of_version(evalset.find(lake, settings, name), settings))
 
 
 def _pending(registry: Registry) -> Candidate:
@@ -188,6 +176,7 @@ def _publish(
         "evaluation_id": run_of.run_id,
         "candidate": to_json(comparison.candidate),
         "champion": to_json(comparison.champion),
+        "eval_set": comparison.eval_set,
         "dataset_version": comparison.dataset_version,
         "created": run_of.as_of,
         "comparison": to_json(comparison),
@@ -211,6 +200,7 @@ def summarise(scores: list[Score], comparison: Comparison) -> dict[str, Any]:
         "evaluation_id": comparison.evaluation_id,
         "candidate": comparison.candidate.id,
         "champion": comparison.champion.id,
+        "eval_set": comparison.eval_set,
         "dataset_version": comparison.dataset_version,
         "items": overall.items,
         "scores": {"candidate": overall.candidate, "champion": overall.champion},

@@ -77,4 +77,5 @@ def _ask(evaluation_id: str, description: str) -> Approval:
 
 def _report(summary: dict[str, Any], policy: str) -> str:
     verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), policy)
-    return markdown(verdict, *(msgspec.convert(summary[role], Candidate) for role in ("candidate", "against")))
+    candidate, against = (msgspec.convert(summary[role], Candidate) for role in ("candidate", "against"))
+    return markdown(verdict, candidate, against, summary["eval_set"])

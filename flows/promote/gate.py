@@ -62,7 +62,10 @@ def _lacking(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
     asked = overall.items + overall.unscored
     if overall.items < gate.min_items:
         yield Finding(
-            "inconclusive", "evidence", f"only {overall.items} items have both scores; {gate.min_items} are needed"
+            "inconclusive",
+            "evidence",
+            f"only {overall.items} items of eval set {comparison.measured_on} have both scores; {gate.min_items} are "
+            "needed",
         )
     elif overall.units < gate.min_units:
         yield Finding(

@@ -14,7 +14,7 @@ from schemas.records import Verdict
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate) -> str:
+def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate, eval_set: str) -> str:
     """The verdict first, then every reason, those that decided it at the top. Names made by users are escaped."""
     names = [f"{escape.text(model.model)} ({model.id})" for model in (candidate, champion)]
     reasons = [f"{n}. {escape.text(reason)}" for n, reason in enumerate(verdict.reasons, 1)]
@@ -22,7 +22,7 @@ def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate) -> str
         [
             f"## Verdict: {verdict.verdict}",
             "",
-            f"Candidate {' against '.join(names)}, policy `{verdict.policy}`.",
+            f"Candidate {' against '.join(names)} on eval set {escape.text(eval_set)}, policy `{verdict.policy}`.",
             "",
             *reasons,
             "",
@@ -30,10 +30,12 @@ def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate) -> str
     )
 
 
-def junit(findings: Sequence[Finding]) -> str:
+def junit(findings: Sequence[Finding], eval_set: str) -> str:
     """One test case a finding; whatever does not speak for promotion is a failure, its type says which."""
     failures = sum(finding.answer != "promote" for finding in findings)
     suite = ElementTree.Element("testsuite", name="flywheel gate", tests=str(len(findings)), failures=str(failures))
+    properties = ElementTree.SubElement(suite, "properties")
+    ElementTree.SubElement(properties, "property", name="eval_set", value=_clean(eval_set))
     for finding in findings:
         case = ElementTree.SubElement(suite, "testcase", classname="flywheel.gate", name=_clean(finding.about))
         if finding.answer != "promote":

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from flows import ledger
-from flows.evalset import present
+from flows import evalset, ledger
 from flows.promote.gate import decide
 from flows.run import code_version
-from schemas.errors import UsageError
+from flows.versions import Version
+from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Decision
 from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
@@ -41,9 +41,10 @@ class Evidence(Struct, frozen=True):
 
     evaluation_id: str
     comparison: Comparison
-    eval_set: str
-    """The application's present eval set; empty where there is none."""
-    eval_set_sha256: str
+    eval_set: Version | None
+    """The eval set that decides about the candidate now; None where there is none to decide."""
+    missing: str
+    """Why there is none, and what to do about it; empty where there is one."""
     scores_hash: str
     settings_hash: str
 
@@ -52,8 +53,9 @@ class Evidence(Struct, frozen=True):
         return {
             "evaluation_id": self.evaluation_id,
             "comparison": content_hash(self.comparison),
+            ledger.EVAL_SET: self.comparison.eval_set,
             "dataset_version": self.comparison.dataset_version,
-            "dataset_sha256": self.eval_set_sha256,
+            "dataset_sha256": self.eval_set.sha256 if self.eval_set else "",
             "scores": self.scores_hash,
             "policy": self.settings_hash,
             "code": code_version(),
@@ -70,10 +72,11 @@ def promote(
 ) -> dict[str, Any]:
     """Decide on a recorded evaluation, once: the same evaluation under the same settings is the same decision.
 
-    Returns `{verdict, reasons, action, candidate, against, champion, decision_id}`: `against` is the champion it was
-    compared with, `champion` who serves now. The action is `promoted`, `held`, or `awaiting_approval` where settings
-    ask for a person's word and none is given yet (nothing is recorded then).
-    Raises UsageError for an unknown evaluation and LedgerConflict where another candidate was promoted meanwhile.
+    Returns `{verdict, reasons, action, candidate, against, eval_set, champion, decision_id}`: `against` is the champion
+    it was compared with on `eval_set` (`name@version`), `champion` who serves now. The action is `promoted`, `held`, or
+    `awaiting_approval` where settings ask for a person's word and none is given yet (nothing is recorded then).
+    Raises UsageError for an unknown evaluation or a name of an eval set that is nobody's, and LedgerConflict where
+    another candidate was promoted meanwhile.
     """
     evidence = gather(lake, settings, evaluation_id)
     comparison = evidence.comparison
@@ -119,14 +122,15 @@ def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
         raise UsageError(
             f"{settings.application}: no finished evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one"
         )
-    eval_set = present(lake, settings.application)
+    comparison = msgspec.json.decode(row["comparison"], type=Comparison)
+    eval_set, missing = _deciding(lake, settings, comparison.candidate.id)
     scores = [score for score in read(lake, "scores").to_pylist() if score["evaluation_id"] == evaluation_id]
     keys = ("item_id", "role", "sample", "scorer")
     return Evidence(
         evaluation_id=evaluation_id,
-        comparison=msgspec.json.decode(row["comparison"], type=Comparison),
-        eval_set=eval_set["version"] if eval_set else "",
-        eval_set_sha256=eval_set["sha256"] if eval_set else "",
+        comparison=comparison,
+        eval_set=eval_set,
+        missing=missing,
         scores_hash=content_hash(sorted(scores, key=lambda score: tuple(str(score[key]) for key in keys))),
         settings_hash=content_hash(msgspec.structs.asdict(settings.gate)),
     )
@@ -143,10 +147,17 @@ def judge(evidence: Evidence, registry: ledger.Registry, gate: GateSettings) -> 
         return _stale(f"candidate {comparison.candidate.id} is the champion", gate)
     if comparison.candidate.id not in registry.candidates:
         return _stale(f"candidate {comparison.candidate.id} was never registered", gate)
-    if comparison.dataset_version != evidence.eval_set:
-        present = evidence.eval_set or "there is none"
-        return _stale(f"evaluated on eval set {comparison.dataset_version}, but the present one is {present}", gate)
-    return decide(comparison, gate)
+    if evidence.eval_set is None:
+        return _stale(evidence.missing, gate)
+    if (comparison.eval_set or evidence.eval_set.dataset, comparison.dataset_version) != (
+        evidence.eval_set.dataset,
+        evidence.eval_set.version,
+    ):
+        decides = evalset.of(evidence.eval_set)
+        return _stale(f"evaluated on eval set {comparison.measured_on}, but {decides} decides now", gate)
+    verdict = decide(comparison, gate)
+    said = (warning,) if (warning := evalset.warning(evidence.eval_set)) else ()
+    return Verdict(verdict.verdict, (*verdict.reasons, *said), verdict.policy)
 
 
 def approval_of(decision: Literal["promote", "reject"], reviewer: str, comment: str) -> Approval:
@@ -203,6 +214,15 @@ def announce_pending(lake: Lake, application: str, announce: Announce) -> int:
     return len(pending)
 
 
+def _deciding(lake: Lake, settings: Settings, candidate_id: str) -> tuple[Version | None, str]:
+    """The eval set that decides about a candidate, or why there is none."""
+    name = evalset.name_for(ledger.fold(lake, settings.application), settings, candidate_id)
+    try:
+        return evalset.find(lake, settings, name), ""
+    except NotEnoughData as error:
+        return None, str(error)
+
+
 def _stale(reason: str, gate: GateSettings) -> Verdict:
     return Verdict("inconclusive", (f"{reason}; evaluate again",), gate.policy)
 
@@ -221,6 +241,7 @@ def _summary(
         "action": action,
         "candidate": msgspec.to_builtins(comparison.candidate),
         "against": msgspec.to_builtins(comparison.champion),
+        "eval_set": comparison.measured_on,
         "champion": msgspec.to_builtins(registry.champion),
         "decision_id": decision_id,
     }

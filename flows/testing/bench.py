@@ -37,17 +37,17 @@ class Bench:
         self.lake, self.endpoint = lake, endpoint
         self.settings = Settings(home=str(home), lake=lake.root, evaluate=how)
 
-    def freeze(self, count: int) -> Path:
-        """An eval set of `count` questions on disk and in the lake."""
-        file = self.settings.datasets_path / "app" / "v1" / "data" / "eval-test-00000-of-00001.parquet"
-        file.parent.mkdir(parents=True)
+    def freeze(self, count: int, version: str = "v1", **fields: Any) -> Path:
+        """An eval set of `count` questions on disk and in the lake; `fields` are columns of its row."""
+        file = self.settings.datasets_path / "app" / version / "data" / "eval-test-00000-of-00001.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist([self._row(n) for n in range(count)], EVAL_SET), file)
-        run = begin(self.lake, "curate", self.application, self.as_of, (), None)
+        run = begin(self.lake, "curate", self.application, self.as_of, (), None, version=version, row=str(fields))
         manifest = {"files": {f"data/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()}}
         row = {
-            "run_id": run.run_id, "application": self.application, "dataset": "all", "version": "v1", "kind": "eval",
-            "path": "app/v1", "sha256": "", "created": self.as_of, "manifest": json.dumps(manifest),
-            "status": "current",
+            "run_id": run.run_id, "application": self.application, "dataset": "all", "version": version, "kind": "eval",
+            "path": f"app/{version}", "sha256": "", "created": self.as_of, "manifest": json.dumps(manifest),
+            "status": "current", **fields,
         }  # fmt: skip
         publish(self.lake, "dataset_versions", to_rows("dataset_versions", [row]), run.run_id)
         finish(self.lake, run, {})

@@ -34,7 +34,7 @@ class Told(list[Decision]):
 def eval_set(lake: Lake, version: str, **fields: Any) -> None:
     """A frozen eval set, as curate publishes it."""
     row = {
-        "run_id": f"curate-{version}-{fields}", "application": APP, "dataset": "default", "version": version,
+        "run_id": f"curate-{version}-{fields}", "application": APP, "dataset": "all", "version": version,
         "kind": "eval", "path": version, "sha256": "0" * 64, "created": NOW, "manifest": "{}", "status": "current",
     }  # fmt: skip
     row |= fields

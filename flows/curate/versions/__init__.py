@@ -1,6 +1,5 @@
-"""Dataset versions: which there are, what each is worth now, where its rows came from.
+"""What happens to dataset versions once they are built (which there are is `flows/versions.py`).
 
-versions     the table of versions, and the folders behind it
 staleness    whether what it was built from has changed since
 freeze       an eval set that no later build touches
 trace        a row → the Kafka offsets that it came from

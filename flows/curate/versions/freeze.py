@@ -7,8 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from flows.curate.versions.versions import Version, record, versions
+from flows.evalset import recipes
 from flows.run import begin, finish, finished, under_way
+from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -24,6 +25,8 @@ def freeze(lake: Lake, settings: Settings, as_of: datetime, name: str, dataset: 
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for an eval set: use small letters, digits and dashes")
+    if name in recipes(settings):
+        raise UsageError(f"{name!r} is a recipe: a set frozen under its name could not be told from the newest one")
     with under_way(settings.home_path):
         return _freeze(lake, settings, as_of, name, dataset)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from flows.curate.folder.folder import check, file_sha256
-from flows.curate.versions.versions import Version
+from flows.versions import Version
 from schemas.errors import FlywheelError, UsageError
 
 LAST = ("croissant.json", "README.md", "manifest.json")

@@ -1,6 +1,6 @@
 """Which dataset versions rest on feedback that has changed since: late, superseded, retracted. Pure but for the files.
 
-A version is never edited; the finding lies beside it. Go on to `versions.py`, which folds the two.
+A version is never edited; the finding lies beside it. Go on to `flows/versions.py`, which folds the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 
-from flows.curate.versions.versions import Version
+from flows.versions import Version
 from schemas.records import Example
 from schemas.settings import Settings
 

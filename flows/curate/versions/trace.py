@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.curate.versions.versions import Version, versions
+from flows.versions import Version, versions
 from schemas.errors import UsageError
 from schemas.settings import Settings
 from schemas.topics import ARCHIVED

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from flows.curate.folder.card import card
 from flows.curate.folder.folder import HIDDEN, application_folder, file_sha256, hidden_folder, pretty, reveal, sweep
 from flows.curate.folder.metadata import croissant
-from flows.curate.versions.versions import Version
+from flows.versions import Version
 from schemas.settings import Settings
 
 REASON = "holds rows of a person who asked to be forgotten"

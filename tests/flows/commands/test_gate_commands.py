@@ -147,17 +147,18 @@ FINDINGS = [
 
 def test_junit_is_well_formed_whatever_names_contain() -> None:
     """A finding that does not speak for promotion is a failure whose type is its answer."""
-    suite = ElementTree.fromstring(junit(FINDINGS))
+    suite = ElementTree.fromstring(junit(FINDINGS, "all@v1"))
 
     assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
     assert [failure.get("type") for failure in suite.iter("failure")] == ["block", "inconclusive"]
-    assert suite[0].get("name") == "slice <a>"
+    assert next(case.get("name") for case in suite.iter("testcase")) == "slice <a>"
+    assert suite.find("properties/property").get("value") == "all@v1"
 
 
 def test_markdown_of_a_verdict_escapes_names_made_by_users() -> None:
     """A model called like a picture shows no picture, and no name speaks to the terminal."""
     model = make_candidate("![x](http://evil/x.png)", "http://127.0.0.1:1/v1")
-    text = markdown(Verdict("block", ("slice **a**: worse\n\x1b[2J\u202e",), "better"), model, model)
+    text = markdown(Verdict("block", ("slice **a**: worse\n\x1b[2J\u202e",), "better"), model, model, "all@v1")
 
     assert text.startswith("## Verdict: block")
     assert "![x]" not in text

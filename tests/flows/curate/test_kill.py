@@ -20,9 +20,9 @@ from flows.cli import app
 from flows.context import lake_of
 from flows.curate.folder.folder import check
 from flows.curate.stage import curate
-from flows.curate.versions.versions import versions
 from flows.testing.events import interaction
 from flows.testing.world import AS_OF, World
+from flows.versions import versions
 from schemas.settings import CurateSettings, Settings
 
 OLD, NEW = 50, 1_500

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from flows.curate.dedup import normalise
 from flows.curate.stage import curate
 from flows.curate.versions.freeze import freeze
-from flows.curate.versions.versions import versions
 from flows.testing.events import interaction
 from flows.testing.world import AS_OF, World
+from flows.versions import versions
 from schemas.messages import text_of
 from tests.support.examples import WORDS, brute_jaccard
 

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from flows import ledger
+from flows.evaluate.items import EvalSet
 from flows.evaluate.report import markdown, rows
 from flows.evaluate.stage import Plan, comparison_of, evaluate, journal_path
 from schemas.errors import EndpointError, FileDamaged, NotEnoughData, UsageError
@@ -202,7 +203,8 @@ def test_no_name_leads_out_of_the_data_root(bench: Any, name: str) -> None:
     """Where answers are kept is made of hashes: a version or a candidate's id is never part of a path."""
     old, new = bench.enlist()
     models = (msgspec.structs.replace(model, id=name) for model in (new, old))
-    plan = Plan(*models, name, bench.settings.home_path, {})
+    asked = EvalSet(name=name, version=name, folder=bench.settings.home_path, sha256={})
+    plan = Plan(*models, asked)
     path = journal_path(bench.settings.home_path, plan, bench.settings.evaluate)
 
     assert re.fullmatch(r"answers/[0-9a-f]{16}/[0-9a-f]{16}\.jsonl", str(path.relative_to(bench.settings.home_path)))

@@ -74,7 +74,7 @@ def test_evidence_must_be_about_the_present(ready: Lake) -> None:
     stranger = make_candidate("stranger", "http://127.0.0.1:3/v1")
     cases = {
         evaluated(ready, "e1", BETTER, champion=stranger): "against champion",
-        evaluated(ready, "e2", BETTER, dataset="set-0"): "present one is set-1",
+        evaluated(ready, "e2", BETTER, dataset="set-0"): "all@set-1 decides now",
         evaluated(ready, "e3", BETTER, candidate=stranger): "never registered",
         evaluated(ready, "e4", BETTER, candidate=OLD): "is the champion",
     }
@@ -87,12 +87,17 @@ def test_evidence_must_be_about_the_present(ready: Lake) -> None:
 
 
 def test_a_newer_eval_set_makes_evidence_old(ready: Lake) -> None:
-    """Evidence holds for the eval set it was made on, while that is the newest that was not withdrawn."""
+    """Evidence holds for the newest eval set of its name; where that was withdrawn, no older one takes its place."""
     eval_set(ready, "set-2", created=NOW + timedelta(days=1))
-    assert promote(ready, SETTINGS, NOW, evaluated(ready, "e1", BETTER), Told())["action"] == "held"
+    newer = promote(ready, SETTINGS, NOW, evaluated(ready, "e1", BETTER), Told())
+    eval_set(ready, "set-2", created=NOW + timedelta(days=2), status="withdrawn", status_reason="holds rows")
+    withdrawn = promote(ready, SETTINGS, NOW, evaluated(ready, "e2", BETTER), Told())
+    eval_set(ready, "set-1", created=NOW + timedelta(days=3))
+    built_again = promote(ready, SETTINGS, NOW, evaluated(ready, "e3", BETTER), Told())
 
-    eval_set(ready, "set-2", created=NOW + timedelta(days=1), status="withdrawn")
-    assert promote(ready, SETTINGS, NOW, evaluated(ready, "e2", BETTER), Told())["action"] == "promoted"
+    assert [found["action"] for found in (newer, withdrawn, built_again)] == ["held", "held", "promoted"]
+    assert "all@set-2 decides now" in newer["reasons"][0]
+    assert "all@set-2 was withdrawn (holds rows): `flywheel dataset build all` makes" in withdrawn["reasons"][0]
 
 
 def test_a_candidate_evaluated_against_a_former_champion_is_held(ready: Lake) -> None:

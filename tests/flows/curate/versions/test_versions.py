@@ -23,10 +23,10 @@ from flows.curate.stage import curate
 from flows.curate.versions.freeze import freeze
 from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
-from flows.curate.versions.versions import Version, find, versions
 from flows.erase import carry_out, plan
 from flows.testing.events import event_id, feedback, interaction
 from flows.testing.world import AS_OF, World
+from flows.versions import Version, find, versions
 from schemas.errors import FlywheelError, InputFileError, NotEnoughData, UsageError
 from schemas.events import Erasure, Interaction
 from schemas.records import make_candidate

@@ -1,7 +1,7 @@
 """Which dataset versions there are, and what each is worth now: a fold over the lake's `dataset_versions`.
 
-A version's row is written once; a finding about it (stale, withdrawn) lies beside it as a later row. Go on to
-`guards.py`, `staleness.py` and `erase.py`.
+A version's row is written once; a finding about it (stale, withdrawn) lies beside it as a later row. Shared by the
+stage that makes them and by those who ask what is there. Go on to `evalset.py`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ class Version(msgspec.Struct, frozen=True):
     status: str = "current"
     """current, stale or withdrawn."""
     status_reason: str | None = None
+    renewed: datetime | None = None
+    """When the same content was last made again, where it was: it is the newest then, whatever came in between."""
+
+    @property
+    def made(self) -> datetime:
+        """When it was made last."""
+        return self.renewed or self.created
 
     def folder(self, settings: Settings) -> Path:
         """Where its files lie."""
@@ -71,7 +78,7 @@ def find(lake: Lake, application: str, name: str) -> Version:
     matching = [v for v in known if v.dataset == name or (len(name) >= 4 and v.version.startswith(name))]
     if not matching:
         raise UsageError(f"no dataset {name!r} of {application!r}: `flywheel dataset list` shows what there is")
-    return max(matching, key=lambda v: (v.status == "current", v.created, v.kind == "training"))
+    return max(matching, key=lambda v: (v.status == "current", v.made, v.kind == "training"))
 
 
 def record(lake: Lake, run: Run, found: Iterable[Version]) -> None:
@@ -90,4 +97,5 @@ def record(lake: Lake, run: Run, found: Iterable[Version]) -> None:
 
 def _marked(old: Version, new: Version) -> Version:
     """A later row about the same version: its status counts, what it is does not change."""
-    return msgspec.structs.replace(old, status=new.status, status_reason=new.status_reason)
+    renewed = new.created if new.status == "current" else old.renewed
+    return msgspec.structs.replace(old, status=new.status, status_reason=new.status_reason, renewed=renewed)
