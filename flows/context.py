@@ -14,12 +14,17 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from flows import signin
+from flows.keyring import own_secret
 from schemas.errors import SettingsError
 from schemas.settings import SECTIONS, Settings, load
 from streams.lake import Lake
 
 ADDRESSES = "addresses.json"
 """In `<home>/run`, while `flywheel up` runs."""
+
+PREFECT_USER = "flywheel"
+"""Prefect knows one user; the name is ours to choose."""
 
 SERVED_MARK = "run/flows.ready"
 """Below the home: written by the process that serves the flows, once it does."""
@@ -94,13 +99,28 @@ def prefect_url(settings: Settings) -> str:
     return os.environ.get("PREFECT_API_URL") or f"http://127.0.0.1:{settings.prefect_port}/api"
 
 
+def prefect_auth(settings: Settings) -> str:
+    """What a client of the Prefect server signs in with, `user:password`; empty where it needs none.
+
+    A server that somebody else runs (PREFECT_API_URL) says itself what it wants: PREFECT_API_AUTH_STRING. The one that
+    `flywheel up` starts has a secret of this home: whoever may write to its API can run any program as its owner.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        return os.environ.get("PREFECT_API_AUTH_STRING", "")
+    return f"{PREFECT_USER}:{own_secret(settings.home_path, 'prefect')}"
+
+
 def prefect_environment(settings: Settings) -> dict[str, str]:
-    """What Prefect's server and runs are told: loopback, no calls home, results as JSON and never pickled."""
+    """What Prefect's server and runs are told: who may ask, no calls home, results as JSON and never pickled."""
     url = prefect_url(settings)
+    page, auth = url.removesuffix("/api"), prefect_auth(settings)
     return {
+        **({"PREFECT_SERVER_API_AUTH_STRING": auth, "PREFECT_API_AUTH_STRING": auth} if auth else {}),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,  # its default lets every page of the operator's browser ask
+        "PREFECT_UI_STATIC_DIRECTORY": str(settings.home_path / signin.UI),
         "PREFECT_HOME": str(settings.home_path / "prefect"),
         "PREFECT_API_URL": url,
-        "PREFECT_UI_URL": url.removesuffix("/api"),
+        "PREFECT_UI_URL": page,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         "DO_NOT_TRACK": "1",

@@ -6,18 +6,19 @@ Go on to `serve.py`, whose flows are started here.
 
 from __future__ import annotations
 
+import base64
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
 
-from flows.context import prefect_url
+from flows.context import prefect_auth, prefect_url
 from schemas.settings import Settings
 
 TIMEOUT_S = 10.0
@@ -56,10 +57,18 @@ class Deployment(Struct, frozen=True):
 
 
 class Orchestrator:
-    """A Prefect server at a URL that ends in `/api`."""
+    """A Prefect server at a URL that ends in `/api`; `auth` is `user:password`, empty where it asks for none."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, auth: str = "") -> None:
         self.url = url.rstrip("/")
+        self.headers = {"content-type": "application/json"}
+        if auth:
+            self.headers["authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The server that the settings and the environment name."""
+        return cls(prefect_url(settings), prefect_auth(settings))
 
     @property
     def page(self) -> str:
@@ -97,7 +106,9 @@ class Orchestrator:
         if found is None or found.paused:
             yield
             return
-        self._ask("POST", f"/deployments/{found.id}/pause_deployment")
+        for _ in range(2):  # what the server was just planning, it plans all the same: the second time takes it away
+            self._ask("POST", f"/deployments/{found.id}/pause_deployment")
+            time.sleep(PAUSE_S)
         try:
             yield
         finally:
@@ -113,7 +124,7 @@ class Orchestrator:
             self.url + path,
             method=method,
             data=None if body is None else msgspec.json.encode(body),
-            headers={"content-type": "application/json"},
+            headers=self.headers,
         )
         opener = _LOCAL if "//127.0.0.1" in self.url or "//localhost" in self.url else _PROXIED
         for _ in range(TRIES):
@@ -140,7 +151,7 @@ def request_evaluation(settings: Settings, candidate_id: str, occasion: str = "r
     None where no Prefect server answers, or serves no flows: the candidate then waits in the ledger for the next turn,
     which asks for all that wait, or for `flywheel evaluate`.
     """
-    return Orchestrator(prefect_url(settings)).start(
+    return Orchestrator.of(settings).start(
         EVALUATION,
         {"candidate_id": candidate_id, "application": settings.application},
         f"evaluate:{settings.application}:{candidate_id}@{occasion}",
@@ -149,4 +160,4 @@ def request_evaluation(settings: Settings, candidate_id: str, occasion: str = "r
 
 def page_of(settings: Settings, run: FlowRun) -> str:
     """Where a person looks at a run."""
-    return f"{Orchestrator(prefect_url(settings)).page}/runs/flow-run/{run.id}"
+    return f"{Orchestrator.of(settings).page}/runs/flow-run/{run.id}"

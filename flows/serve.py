@@ -35,7 +35,7 @@ from prefect.states import Completed, Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.cluster.flow import cluster_flow
-from flows.context import SERVED_MARK, lake_of, prefect_url, settings_from_environment
+from flows.context import SERVED_MARK, lake_of, settings_from_environment
 from flows.curate.flow import curate_flow
 from flows.evaluate.flow import evaluate_flow
 from flows.maintain.flow import maintain_flow
@@ -86,7 +86,7 @@ def evaluate_and_promote_flow(candidate_id: str, application: str | None = None,
         return Completed(name="NothingToDo", message=str(nothing))
     evaluation_id = evaluation["evaluation_id"]
     if settings.gate.approval:  # it suspends, which only a run of its own can
-        Orchestrator(prefect_url(settings)).start(PROMOTION, {"evaluation_id": evaluation_id, **known}, evaluation_id)
+        Orchestrator.of(settings).start(PROMOTION, {"evaluation_id": evaluation_id, **known}, evaluation_id)
         return Completed(name="AwaitingApproval", message=f"evaluation {evaluation_id} waits for a person's word")
     return {"evaluate": evaluation, "promote": promote_flow(evaluation_id, **known)}
 

@@ -24,12 +24,14 @@ from typing import Self
 import msgspec
 from msgspec.structs import replace
 
+from flows import signin
 from flows.context import (
     ADDRESSES,
     SERVED_MARK,
     Addresses,
     child_environment,
     lake_of,
+    prefect_auth,
     prefect_environment,
     prefect_url,
 )
@@ -75,9 +77,19 @@ class Stack:
         )
 
     @property
+    def prefect_page(self) -> str:
+        """Where a person looks at runs: for a server of our own, the link that signs them in."""
+        page = self.orchestrator.page
+        return signin.link(page, prefect_auth(self.settings)) if self._starts_prefect else page
+
+    @property
+    def _starts_prefect(self) -> bool:
+        return self._prefect and "PREFECT_API_URL" not in os.environ
+
+    @property
     def orchestrator(self) -> Orchestrator:
         """The Prefect server."""
-        return Orchestrator(prefect_url(self.settings))
+        return Orchestrator.of(self.settings)
 
     @property
     def archiver_pid(self) -> int | None:
@@ -136,13 +148,15 @@ class Stack:
         Admin(self.settings.kafka).ensure_topics()
         self._supervisor = self._open.enter_context(Supervisor(self._children(home / "run")))
         self._keep_addresses(home / "run" / ADDRESSES)
+        if self._starts_prefect:
+            signin.lay_out(home)
 
     def _take_ports(self) -> None:
         """Settle the ports of what is to be started; 0 becomes a free one."""
         triage = free_port() if not self.settings.triage.web_port else self.settings.triage.web_port
         prefect = self.settings.prefect_port or free_port(0, triage)
         started = {"FLYWHEEL_TRIAGE_WEB_PORT": triage}
-        if self._prefect and "PREFECT_API_URL" not in os.environ:
+        if self._starts_prefect:
             started["FLYWHEEL_PREFECT_PORT"] = prefect
         for variable, port in started.items():
             if not is_free(port):
@@ -174,7 +188,7 @@ class Stack:
             return children
         environment |= prefect_environment(self.settings)
         place = ("--host", LOOPBACK, "--port", str(self.settings.prefect_port))
-        if "PREFECT_API_URL" not in os.environ:
+        if self._starts_prefect:
             children.append(
                 Child(
                     name="prefect", folder=folder, env=environment, stop_timeout_s=5,

@@ -35,8 +35,18 @@ def test_the_settings_of_the_containers_are_settings() -> None:
 
 
 def test_nothing_is_published_beyond_this_machine() -> None:
-    """None of the pages has a password, so every published port is bound to loopback."""
+    """Kafka and triage have no password, so every published port is bound to loopback."""
     ports = [port for each in COMPOSE["services"].values() for port in each.get("ports", [])]
 
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_prefect_asks_for_a_password_that_the_flows_alone_know() -> None:
+    """Compose does not start without the secret; its server wants it, the flows have it, and no other container does."""
+    needed = "${PREFECT_API_AUTH_STRING:?}"
+    given = {name: each.get("environment", {}) for name, each in COMPOSE["services"].items()}
+
+    assert given["prefect"]["PREFECT_SERVER_API_AUTH_STRING"] == needed
+    assert given["prefect"]["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200"
+    assert [name for name, each in given.items() if needed in map(str, each.values())] == ["prefect", "flows"]

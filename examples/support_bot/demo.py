@@ -117,7 +117,7 @@ def run(settings: Settings, options: Options, console: Console) -> Report:
         demo = stack.enter_context(Demo(house, service, world, options, console))
         with running.orchestrator.held(TURN):  # by itself it would turn as of now, and the demo's days lie before
             report = demo.play()
-        _show(console, report, settings, running.orchestrator.page)
+        _show(console, report, settings, running.prefect_page)
         if options.report:
             options.report.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
             console.print(f"Report: {options.report}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.context import lake_of, prefect_url
+from flows.context import lake_of
 from flows.prefect_api import TURN, Orchestrator, page_of
 from flows.turn import turn as turn_here
 from schemas.errors import UsageError
@@ -45,7 +45,7 @@ def turn(
 def _asked(settings: Settings, moment: datetime) -> str | None:
     """The page of the run that was started, or None where nobody took the order."""
     known = {"application": settings.application, "as_of": moment.isoformat()}
-    run = Orchestrator(prefect_url(settings)).start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
+    run = Orchestrator.of(settings).start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
     return None if run is None else page_of(settings, run)
 
 

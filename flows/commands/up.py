@@ -46,7 +46,7 @@ def _where(stack: Stack) -> Table:
     settings, addresses = stack.settings, stack.addresses
     table = Table("what", "where", title="flywheel is up")
     if addresses.prefect:
-        table.add_row("Prefect UI: runs, schedules, artifacts", stack.orchestrator.page)
+        table.add_row("Prefect UI: runs, schedules, artifacts", stack.prefect_page)
     table.add_row("live failure rates", addresses.triage)
     table.add_row("Kafka", addresses.kafka)
     table.add_row("lake", settings.lake_root)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
+import stat
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,7 +78,7 @@ def call(stack: Stack, method: str, path: str, body: Any = None) -> Any:
         stack.orchestrator.url + path,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
+        headers=stack.orchestrator.headers,
     )
     for _ in range(BUSY_TRIES):
         try:
@@ -127,6 +132,81 @@ def test_the_ui_is_served_without_calling_out(stack: Stack) -> None:
     settings = call(stack, "GET", "/admin/settings")
     assert settings["server"]["analytics_enabled"] is False
     assert settings["results"]["default_serializer"] == "json"
+
+
+def refused(stack: Stack, method: str, path: str, **headers: str) -> tuple[int, dict[str, str]]:
+    """Status and headers of a request that does not sign in."""
+    body = b'{"entrypoint": "stranger.py:run"}' if method in {"PATCH", "POST"} else None
+    request = urllib.request.Request(stack.orchestrator.url + path, data=body, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}
+    except urllib.error.HTTPError as error:
+        return error.code, {name.lower(): value for name, value in error.headers.items()}
+
+
+FOREIGN = {"Origin": "http://evil.example", "Host": "evil.example"}
+
+
+@pytest.mark.parametrize("headers", [{}, FOREIGN, {"Authorization": "Basic Zmx5d2hlZWw6Z3Vlc3M="}], ids=str)
+def test_nobody_starts_a_program_through_prefect(stack: Stack, headers: dict[str, str]) -> None:
+    """Whoever may change a deployment runs any program: without this home's secret each call is refused."""
+    place = deployment(stack, TURN)["id"]
+    before = deployment(stack, TURN)["entrypoint"], len(planned(stack))
+
+    answers = {
+        refused(stack, "PATCH", f"/deployments/{place}", **headers)[0],
+        refused(stack, "POST", f"/deployments/{place}/create_flow_run", **headers)[0],
+        refused(stack, "POST", "/flow_runs/filter", **headers)[0],
+        refused(stack, "GET", "/admin/settings", **headers)[0],
+    }
+
+    assert answers == {HTTPStatus.UNAUTHORIZED}
+    assert (deployment(stack, TURN)["entrypoint"], len(planned(stack))) == before
+
+
+def test_a_foreign_page_may_not_even_ask(stack: Stack) -> None:
+    """The browser asks first whether a page of another origin may call; only Prefect's own page may."""
+    asked = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+    foreign, its_headers = refused(stack, "OPTIONS", "/deployments/filter", Origin="http://evil.example", **asked)
+    own, own_headers = refused(stack, "OPTIONS", "/deployments/filter", Origin=stack.orchestrator.page, **asked)
+
+    assert (foreign, own) == (HTTPStatus.BAD_REQUEST, HTTPStatus.OK)
+    assert "access-control-allow-origin" not in its_headers
+    assert own_headers["access-control-allow-origin"] == stack.orchestrator.page
+
+
+def test_the_secret_is_the_owners_alone(stack: Stack) -> None:
+    """Another account of the machine can read neither the secret nor the command lines that would name it."""
+    home = stack.settings.home_path
+    secret = (home / "secrets" / "prefect").read_text()
+    lines = b"".join(
+        Path(f"/proc/{status.pid}/cmdline").read_bytes() for status in stack.status() if status.pid is not None
+    )
+
+    assert stat.S_IMODE((home / "secrets").stat().st_mode) == 0o700
+    assert stat.S_IMODE((home / "secrets" / "prefect").stat().st_mode) == 0o600
+    assert secret.encode() not in lines
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser (Debian package `chromium`)")
+def test_the_printed_link_signs_a_person_in(stack: Stack, tmp_path: Path) -> None:
+    """In a real browser: the link opens the dashboard; without it Prefect asks for the password."""
+
+    def shown(url: str, profile: str) -> str:
+        words = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--timeout=45000"]
+        words += ["--virtual-time-budget=30000", f"--user-data-dir={tmp_path / profile}", url]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=150, check=False)
+        return " ".join(re.sub(r"<(script|style|head).*?</\1>|<[^>]*>", " ", done.stdout, flags=re.DOTALL).split())
+
+    stranger = shown(stack.orchestrator.page, "stranger")
+    person = shown(stack.prefect_page, "person")
+
+    assert "Dashboard" not in stranger
+    assert "Dashboard" in person
 
 
 def planned(stack: Stack) -> list[dict[str, Any]]:
