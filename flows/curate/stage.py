@@ -17,6 +17,7 @@ import msgspec
 from flows.curate.build import Build, build
 from flows.curate.examples import Found, examples_of
 from flows.curate.folder.folder import Folder, Part, application_folder, write
+from flows.curate.folder.shapes import KINDS
 from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact.redact import Redactor
@@ -151,7 +152,7 @@ def _publish(
     record(lake, run, [*marked, *found])
     summary = {
         "training": _brief(training)
-        | {f"{kind}_rows": training.rows.get(f"{kind}/train", 0) for kind in ("sft", "preference", "kto", "guardrail")},
+        | {f"{kind.name}_rows": training.rows.get(f"{kind.name}/train", 0) for kind in KINDS.values() if kind.teaches},
         "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
         "dropped": made.reasons(),
         "stale": [f"{v.dataset}@{v.version}" for v in marked if v.status == "stale"],
@@ -163,14 +164,7 @@ def _publish(
 
 
 def _parts(kind: str, made: Build) -> dict[Part, Sequence[Example]]:
-    if kind == "eval":
-        return {("eval", "test"): made.eval}
-    return {
-        ("sft", "train"): made.taught,
-        ("preference", "train"): made.pairs,
-        ("kto", "train"): (*made.taught, *made.rejected),
-        ("guardrail", "train"): made.guardrail,
-    }
+    return {(k.name, k.split): k.takes(made) for k in KINDS.values() if k.teaches == (kind == "training")}
 
 
 def _write(settings: Settings, run: Run, name: str, kind: str, made: Build, facts: dict[str, Any]) -> Folder:

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from flows.curate.folder.card import card
 from flows.curate.folder.metadata import croissant
-from flows.curate.folder.shapes import SHAPES, schema_of, to_arrow, uses_tools
+from flows.curate.folder.shapes import KINDS, Kind, schema_of, to_arrow, uses_tools
 from schemas.errors import FlywheelError
 from schemas.events import to_json
 from schemas.records import Example, content_hash
@@ -63,11 +63,17 @@ def application_folder(root: Path, application: str) -> Path:
     return root / hashlib.sha256(application.encode()).hexdigest()[:16]
 
 
-def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts: Mapping[str, Any]) -> Folder:
+def write(
+    root: Path,
+    name: str,
+    parts: Mapping[Part, Sequence[Example]],
+    facts: Mapping[str, Any],
+    kinds: Mapping[str, Kind] = KINDS,
+) -> Folder:
     """Write a dataset version below `root` and make it visible; where it is there already, leave it as it is.
 
     `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
-    and the card.
+    and the card. `kinds` says what each config is.
 
     1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder.
     A config without rows is left out, but for the first: `datasets` opens none that is empty.
@@ -76,10 +82,10 @@ def write(root: Path, name: str, parts: Mapping[Part, Sequence[Example]], facts:
     parts = {part: examples for part, examples in parts.items() if examples or part == first}
     with hidden_folder(root, content_hash([name, facts])[:16]) as hidden:
         digest = hashlib.sha256(to_json({"name": name}).encode())
-        schemas = {kind: schema_of(kind, any(map(uses_tools, examples))) for (kind, _), examples in parts.items()}
+        schemas = {kind: schema_of(kinds[kind], any(map(uses_tools, rows))) for (kind, _), rows in parts.items()}
         with _no_collection():
             counts = {
-                f"{kind}/{split}": _write_part(hidden / "data", (kind, split), examples, schemas[kind], digest)
+                f"{kind}/{split}": _write_part(hidden / "data", kinds[kind], split, examples, schemas[kind], digest)
                 for (kind, split), examples in parts.items()
             }
         sha256 = digest.hexdigest()
@@ -140,18 +146,17 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_part(data: Path, part: Part, examples: Sequence[Example], schema: pa.Schema, digest: Any) -> int:
+def _write_part(data: Path, kind: Kind, split: str, examples: Sequence[Example], schema: pa.Schema, digest: Any) -> int:
     """Write the shards of one config and split, a group at a time; returns the number of rows."""
-    kind, split = part
     shards = max(1, -(-len(examples) // SHARD))
     count = 0
     for shard in range(shards):
-        path = data / f"{kind}-{split}-{shard:05d}-of-{shards:05d}.parquet"
+        path = data / f"{kind.name}-{split}-{shard:05d}-of-{shards:05d}.parquet"
         mine = examples[shard * SHARD : (shard + 1) * SHARD]
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED) as file:
             for start in range(0, len(mine), GROUP):
-                table, content = to_arrow(SHAPES[kind](list(mine[start : start + GROUP])), schema)
-                digest.update(f"{kind}/{split}\n".encode() + content)
+                table, content = to_arrow(kind, list(mine[start : start + GROUP]), schema)
+                digest.update(f"{kind.name}/{split}\n".encode() + content)
                 file.write_table(table)
                 count += len(table)
     return count

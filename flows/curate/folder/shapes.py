@@ -1,4 +1,4 @@
-"""Examples into the rows that trainers and the eval runner take, one schema a kind.
+"""Kinds of dataset: examples into the rows that trainers and the eval runner take, one schema a kind.
 
     sft          messages                                   the answer is the last message
     preference   prompt, chosen, rejected                   conversational, explicit prompt
@@ -7,19 +7,20 @@
     eval         item_id, messages, reference, slice, …     what `flows/evaluate` reads
 
 Columns beyond a trainer's own are provenance; trainers ignore them. Every row carries `row_id`, the hash of what it
-says, and `interaction_id`, where it came from. Go on to `folder.py`.
+says, and `interaction_id`, where it came from. Kinds of your own: docs/extending.md. Go on to `folder.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 
+from flows.curate.build import Build
 from schemas.events import to_json
 from schemas.records import Example
 from schemas.tables import TIME
@@ -56,13 +57,48 @@ Texts = tuple[str, ...]
 """A chat as the JSON texts of its parts: prompt, then answer."""
 
 
+Column = Literal["chat", "text", "flag", "number", "tools"]
+"""What a column holds: messages, a text, true or false, a float, or the tools that the row's model could call."""
+_TYPES = {"text": pa.string(), "flag": pa.bool_(), "number": pa.float64(), "tools": pa.list_(JSON)}
+
+
 class Shaped(msgspec.Struct, frozen=True):
-    """The rows of one kind, column by column."""
+    """The rows that some examples give, column by column; all lists are of one length."""
 
     sources: list[Example]
     """The example of each row; one may have several."""
     chats: dict[str, list[Texts]]
+    """Columns of messages."""
     others: dict[str, list[Any]] = {}
+    """Columns of texts, flags and numbers; `row_id` and `item_id` are filled in."""
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of dataset: which examples it takes, and what rows it makes of them.
+
+    `takes` is called once a build, after the split, the removal of what leaks, de-duplication and the recipe: what it
+    is given is safe to teach. `shape` is called with some of those examples at a time, in order, never with all; it
+    must depend on them alone, since the rows' hash is the version's name. Neither is given personal data that
+    `curate.redact` found, and neither may keep what it is given.
+    """
+
+    name: str
+    """Of the config, as `datasets.load_dataset` takes it."""
+    columns: Mapping[str, Column]
+    """Its own columns, in order, beside those of SOURCE. A column of tools is filled in, and left out where no example
+    has any."""
+    takes: Callable[[Build], Sequence[Example]]
+    shape: Callable[[Sequence[Example]], Shaped]
+    split: str = "train"
+    later: frozenset[str] = frozenset()
+    """Columns that say what was found out about a row: they do not name it."""
+    always_tools: bool = False
+    """Keep the column of tools where no example has any."""
+
+    @property
+    def teaches(self) -> bool:
+        """Whether its rows are trained on, rather than asked."""
+        return self.split == "train"
 
 
 def _sft(examples: Sequence[Example]) -> Shaped:
@@ -105,34 +141,62 @@ def _eval(examples: Sequence[Example]) -> Shaped:
     return Shaped(list(examples), {"messages": [(e.prompt,) for e in examples]}, others)
 
 
-SHAPES: Mapping[str, Callable[[Sequence[Example]], Shaped]] = {
-    "sft": _sft,
-    "preference": _preference,
-    "kto": _kto,
-    "guardrail": _guardrail,
-    "eval": _eval,
-}
-"""Kind → what makes its rows."""
-LATER = frozenset({"slice", "source"})
-"""Columns that say what was found out about a row: they do not name it."""
-CHAT = frozenset({"messages", "prompt", "completion", "chosen", "rejected"})
-FLAGS = frozenset({"label", "passed", "right"})
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "sft": ("messages", "tools"),
-    "preference": ("prompt", "chosen", "rejected", "tools"),
-    "kto": ("prompt", "completion", "label", "tools"),
-    "guardrail": ("messages", "guard", "category", "passed", "right", "judged_by", "tools"),
-    "eval": ("item_id", "messages", "reference", "slice", "rubric", "tools", "source"),
-}
-"""Kind → its own columns."""
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="sft",
+            columns={"messages": "chat", "tools": "tools"},
+            takes=lambda made: made.taught,
+            shape=_sft,
+        ),
+        Kind(
+            name="preference",
+            columns={"prompt": "chat", "chosen": "chat", "rejected": "chat", "tools": "tools"},
+            takes=lambda made: made.pairs,
+            shape=_preference,
+        ),
+        Kind(
+            name="kto",
+            columns={"prompt": "chat", "completion": "chat", "label": "flag", "tools": "tools"},
+            takes=lambda made: (*made.taught, *made.rejected),
+            shape=_kto,
+        ),
+        Kind(
+            name="guardrail",
+            columns={
+                "messages": "chat", "guard": "text", "category": "text", "passed": "flag", "right": "flag",
+                "judged_by": "text", "tools": "tools",
+            },
+            takes=lambda made: made.guardrail,
+            shape=_guardrail,
+        ),
+        Kind(
+            name="eval",
+            split="test",
+            columns={
+                "item_id": "text", "messages": "chat", "reference": "text", "slice": "text", "rubric": "text",
+                "tools": "tools", "source": "text",
+            },
+            takes=lambda made: made.eval,
+            shape=_eval,
+            later=frozenset({"slice", "source"}),
+            always_tools=True,
+        ),
+    )
+}  # fmt: skip
+"""Our own kinds by name; the first of a version's is what `datasets` opens by default."""
 
 
-def schema_of(kind: str, with_tools: bool) -> pa.Schema:
+def schema_of(kind: Kind, with_tools: bool) -> pa.Schema:
     """The Arrow schema of a kind; `with_tools` where any row of the dataset calls or defines one."""
-    types = dict.fromkeys(CHAT, MESSAGES if with_tools else PLAIN) | dict.fromkeys(FLAGS, pa.bool_())
-    types["tools"] = pa.list_(JSON)
-    names = [name for name in COLUMNS[kind] if with_tools or name != "tools" or kind == "eval"]
-    return pa.schema([*(pa.field(name, types.get(name, pa.string())) for name in names), *SOURCE])
+    types = {**_TYPES, "chat": MESSAGES if with_tools else PLAIN}
+    own = [
+        pa.field(name, types[holds])
+        for name, holds in kind.columns.items()
+        if with_tools or holds != "tools" or kind.always_tools
+    ]
+    return pa.schema([*own, *SOURCE])
 
 
 def uses_tools(example: Example) -> bool:
@@ -141,37 +205,38 @@ def uses_tools(example: Example) -> bool:
     return bool(example.tools) or any('"tool_call' in text or '"name":' in text for text in texts)
 
 
-def to_arrow(shaped: Shaped, schema: pa.Schema) -> tuple[pa.Table, bytes]:
+def to_arrow(kind: Kind, examples: Sequence[Example], schema: pa.Schema) -> tuple[pa.Table, bytes]:
     """Rows as an Arrow table of the schema, and their content as bytes that no writer, thread or shard changes."""
-    columns = _columns(shaped, schema)
+    shaped = kind.shape(examples)
+    columns = _columns(kind, shaped, schema)
     arrays = [
         _chat_column(shaped.chats[field.name], field.type)
-        if field.name in CHAT
+        if field.name not in columns
         else pa.array(columns[field.name], _storage(field.type)).cast(field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema), to_json(columns).encode()
 
 
-def _columns(shaped: Shaped, schema: pa.Schema) -> dict[str, list[Any]]:
+def _columns(kind: Kind, shaped: Shaped, schema: pa.Schema) -> dict[str, list[Any]]:
     """All columns but the chats, which are in the row's id."""
-    ids = row_ids(shaped)
+    ids = row_ids(shaped, kind.later)
     own: dict[str, list[Any]] = {**shaped.others, "row_id": ids, "item_id": ids}
     if "tools" in schema.names:
         own["tools"] = [_texts(msgspec.json.decode(e.tools)) if e.tools else None for e in shaped.sources]
     return {
         name: own[name] if name in own else [getattr(e, name) for e in shaped.sources]
         for name in schema.names
-        if name not in CHAT
+        if kind.columns.get(name) != "chat"
     }
 
 
-def row_ids(shaped: Shaped) -> list[str]:
+def row_ids(shaped: Shaped, later: Container[str] = ()) -> list[str]:
     """16 hex digits of the SHA-256 of each row's chats, own columns, tools and source.
 
     It says what the row teaches or asks, and of whom: a later cluster or score does not change it.
     """
-    own = [to_json(value) for value in zip(*(v for k, v in shaped.others.items() if k not in LATER), strict=True)]
+    own = [to_json(value) for value in zip(*(v for k, v in shaped.others.items() if k not in later), strict=True)]
     return [
         hashlib.sha256("\0".join((
             *itertools.chain.from_iterable(chats), extra, e.tools or "", e.interaction_id, e.feedback_id or "",
