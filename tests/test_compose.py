@@ -43,7 +43,7 @@ def test_nothing_is_published_beyond_this_machine() -> None:
 
 
 def test_prefect_asks_for_a_password_that_the_flows_alone_know() -> None:
-    """Compose does not start without the secret; its server wants it, the flows have it, and no other container does."""
+    """Compose does not start without the secret; the server wants it, the flows have it, no other container does."""
     needed = "${PREFECT_API_AUTH_STRING:?}"
     given = {name: each.get("environment", {}) for name, each in COMPOSE["services"].items()}
 
