@@ -141,7 +141,7 @@ class Timed(Archiver):
             held = self._admin.offsets([INTERACTIONS.name])
             self.total = sum(held[at].latest - part.position for at, part in self._partitions.items() if at in held)
             self._consumer.resume(self._consumer.assignment())
-        self.seen += len(records)
+        self.seen += sum(record.error() is None for record in records)
         if records:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             self.resident.append((self.seen, pages * resource.getpagesize() / 2**20))

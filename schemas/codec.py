@@ -124,7 +124,9 @@ def known_type(type_name: str) -> tuple[str, int]:
 def type_of(record_headers: Headers | None, default: str) -> str:
     """The event type that a record claims in `ce_type`, or its topic's where it claims none or that among others."""
     claims = [value for name, value in record_headers or () if name == TYPE_HEADER and value]
-    return default if not claims or default.encode() in claims else claims[0].decode("utf-8", "replace")
+    if not claims or default.encode() in claims:
+        return default
+    return claims[0].decode("utf-8", "replace") if isinstance(claims[0], bytes) else str(claims[0])
 
 
 def check_depth(value: bytes) -> None:

@@ -59,29 +59,69 @@ class Headed(Struct, frozen=True, kw_only=True):
 class ToolFunction(Struct, frozen=True, omit_defaults=True):
     """The function that a tool call names."""
 
-    name: Name
-    arguments: str | dict[str, Any] = ""
-    """JSON text as OpenAI sends it, or the object itself."""
+    name: str
+    arguments: str = ""
+    """JSON text as OpenAI sends it."""
 
 
 class ToolCall(Struct, frozen=True, omit_defaults=True):
     """A call that the model asks for, in OpenAI's form."""
 
     function: ToolFunction
-    id: str = ""
-    type: str = "function"
+    id: str | None = None
+    type: str | None = "function"
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
-    """One chat message, as OpenAI sends it (`content`) or as OpenTelemetry records it (`parts`)."""
+    """One message, in any of the dialects that `schemas/messages` reads.
+
+    Nothing in it is a reason to refuse an interaction but that it cannot be told whose it is: what a dialect has
+    beyond these fields is kept, and so is what these fields hold.
+    """
+
+    role: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    content: Text | bool | float | list[Any] | dict[str, Any] | None = None
+    """Text, or parts: OpenAI's, Anthropic's, Bedrock's, or plain texts."""
+    parts: Any = None
+    """OpenTelemetry's (`{"type": "text", "content": …}`) or Gemini's (`{"text": …}`)."""
+    name: Any = None
+    tool_calls: Any = None
+    """OpenAI's (see `ToolCall`) or LangChain's (`{"name", "args", "id"}`)."""
+    tool_call_id: Any = None
+    refusal: Any = None
+    function_call: Any = None
+    """OpenAI's single call of old: `{"name", "arguments"}`."""
+    audio: Any = None
+    type: Any = None
+    """What the item is, where it has no role: the Responses API's `function_call`, …; LangChain's `human`, …"""
+    call_id: Any = None
+    arguments: Any = None
+    input: Any = None
+    output: Any = None
+    """With `call_id`, `arguments` and `input`: of items of the Responses API."""
+    message: Any = None
+    """The message itself, where it comes wrapped: a choice, or OpenInference's."""
+    message_role: Any = msgspec.field(default=None, name="message.role")
+    """OpenInference's attributes, flat."""
+    data: Any = None
+    kwargs: Any = None
+    """LangChain's, dumped."""
+
+    def __post_init__(self) -> None:
+        """Refuse a message that is nobody's."""
+        if not any((self.role, self.type, self.parts, self.message, self.message_role)):
+            raise ValueError("role is missing (docs/contracts.md has the forms that are read)")
+
+
+class PlainMessage(Struct, frozen=True):
+    """What nearly every message is: text under a role, or calls with their arguments as text. See `schemas/rows.py`."""
 
     role: Annotated[str, Meta(min_length=1, max_length=64)]
-    content: Text | list[dict[str, Any]] | None = None
-    parts: list[dict[str, Any]] | None = None
-    """OpenTelemetry GenAI parts: `{"type": "text", "content": …}`, `tool_call`, `tool_call_response`, `reasoning`."""
+    content: Text | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
+    refusal: str | None = None
 
 
 class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,7 +136,7 @@ class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """Interactions that belong together; the Kafka key."""
     user_id: Name | None = None
     """The person, pseudonymous if you can; the unit of train/eval splits and of erasure."""
-    operation_name: str = "chat"
+    operation_name: str | None = "chat"
     provider_name: str | None = None
     request_model: Name
     response_model: str | None = None
@@ -105,13 +145,13 @@ class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     variant: str | None = None
     """The arm of an A/B test or canary that served this request."""
     input_messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
-    output_messages: Annotated[list[Message], Meta(max_length=100)] = []
+    output_messages: Annotated[list[Message], Meta(max_length=10_000)] | None = []
     """Empty when the request failed."""
     system_instructions: Text | None = None
     tool_definitions: list[dict[str, Any]] | None = None
     request_parameters: dict[str, Any] | None = None
     """temperature, top_p, max_tokens, seed, …"""
-    finish_reasons: Annotated[list[str], Meta(max_length=100)] = []
+    finish_reasons: Annotated[list[str | None], Meta(max_length=100)] | None = []
     error_type: str | None = None
     """Set when the request failed: an HTTP status, an exception's name, `timeout`."""
     input_tokens: Count | None = None

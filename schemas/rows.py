@@ -19,7 +19,17 @@ from msgspec import Raw
 
 from schemas.codec import MAX_DEPTH, check_depth, decode
 from schemas.errors import EventError
-from schemas.events import EVENT_TYPES, YEARS, Headed, Id, event_type
+from schemas.events import (
+    EVENT_TYPES,
+    YEARS,
+    Headed,
+    Id,
+    Message,
+    PlainMessage,
+    ToolCall,
+    ToolFunction,
+    event_type,
+)  # fmt: skip
 
 Row = tuple[Any, ...]
 """Values in the order of `fields_of`: scalars as Python values, nested ones as JSON text (empty where absent)."""
@@ -35,6 +45,8 @@ _UNSURE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventError,
 """The event is bad, or only unusual: the slow way knows, and says which field."""
 _UUID_LENGTH, _UUID_DASHES = 36, (8, 13, 18, 23)
 _absent = Raw(b"")
+_ANY = msgspec.json.Decoder().decode
+_PLAIN: dict[Any, type[msgspec.Struct]] = {Message: PlainMessage, ToolCall: ToolCall, ToolFunction: ToolFunction}
 
 
 def fields_of(type_name: str) -> tuple[str, ...]:
@@ -125,17 +137,15 @@ class _Reader:
 
 
 class _Check:
-    """Whether JSON texts are of a type, known to their last field, and not too deep."""
+    """Whether JSON texts are of a type, readable to their last byte, and not too deep."""
 
     def __init__(self, hint: Any) -> None:
-        self._strict = msgspec.json.Decoder(list[_strict(hint)]).decode  # type: ignore[misc]
-        self._flat: Callable[[bytes], Any] | None = None
-        if not _is_endless(hint):
-            self._flat = msgspec.json.Decoder(list[_strict(hint, flat=True)]).decode  # type: ignore[misc]
+        self._typed = msgspec.json.Decoder(list[hint]).decode
+        self._plain = _plain(hint)
 
     def failing(self, texts: Sequence[Raw]) -> list[int]:
         """The places of the texts that are not; absent ones (empty) are."""
-        if self._flat is None and self._holds([*{bytes(text) for text in texts if text}]):
+        if self._plain is None and self._holds([*{bytes(text) for text in texts if text}]):
             return []  # parameters and tools are the same few in nearly all events: each is looked at once
         there = list(filter(None, texts))
         step = max(1, GROUP_BYTES * len(there) // (sum(map(len, there)) or 1))
@@ -148,22 +158,23 @@ class _Check:
     def _holds(self, texts: Sequence[Raw | bytes]) -> bool:
         joined = b"".join((b"[", b",".join(texts), b"]"))
         try:
-            if self._is_flat(joined):
+            if self._is_plain(joined):
                 return True
-            self._strict(joined)
+            self._typed(joined)
+            _ANY(joined)  # what the type does not know must be readable too
             for text in texts:
-                if len(text) > 2 * MAX_DEPTH:  # a level takes two brackets
-                    check_depth(bytes(text))
+                if len(text) > 2 * MAX_DEPTH - 2:  # a level takes two brackets; the event itself is the first level
+                    check_depth(b"[" + bytes(text) + b"]")
         except _UNSURE:
             return False
         return True
 
-    def _is_flat(self, joined: bytes) -> bool:
-        """Whether these are plain text messages, as nearly all are: they cannot be deep."""
-        if self._flat is None:
+    def _is_plain(self, joined: bytes) -> bool:
+        """Whether these are plain messages, as nearly all are: known to their last field, they cannot be deep."""
+        if self._plain is None:
             return False
         try:
-            self._flat(joined)
+            self._plain(joined)
         except msgspec.ValidationError:
             return False
         return True
@@ -192,30 +203,28 @@ def _is_nested(hint: Any) -> bool:
     if origin in {Union, types.UnionType}:
         return any(_is_nested(argument) for argument in arguments)
     if origin is list:
-        return arguments[0] is not str
+        return {arguments[0], *get_args(arguments[0])} - {str, types.NoneType, str | None} != set()
     return origin is dict or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
 
 
-def _strict(hint: Any, *, flat: bool = False) -> Any:
-    """The same type, but its structs refuse fields that they do not know: nothing is skipped unread.
+def _plain(hint: Any) -> Callable[[bytes], Any] | None:
+    """What reads a list of the type's values where their messages are plain; None for a type without messages."""
+    narrow = _narrow(hint)
+    return None if narrow == hint else msgspec.json.Decoder(list[narrow]).decode  # type: ignore[valid-type]
 
-    `flat` leaves out whatever can nest without end (`dict`); what remains cannot be too deep.
-    """
+
+def _narrow(hint: Any) -> Any:
+    """The same type, its messages plain ones that have no field beside: nothing is skipped unread."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return _twin(hint, {name: _strict(inner, flat=flat) for name, inner in _hints(hint).items()})
+    if hint in _PLAIN:
+        return _twin(_PLAIN[hint], {name: _narrow(inner) for name, inner in _hints(_PLAIN[hint]).items()})
     if origin is Annotated:
-        return Annotated[(_strict(arguments[0], flat=flat), *arguments[1:])]
+        return Annotated[(_narrow(arguments[0]), *arguments[1:])]
     if origin in {Union, types.UnionType}:
-        kept = [argument for argument in arguments if not (flat and _is_endless(argument))]
-        return Union[tuple(_strict(argument, flat=flat) for argument in kept)]  # noqa: UP007 - built from a tuple
+        return Union[tuple(map(_narrow, arguments))]  # noqa: UP007 - built from a tuple
     if origin is list:
-        return list[_strict(arguments[0], flat=flat)]  # type: ignore[misc]
+        return list[_narrow(arguments[0])]  # type: ignore[misc]
     return hint
-
-
-def _is_endless(hint: Any) -> bool:
-    return get_origin(hint) is dict or any(_is_endless(argument) for argument in get_args(hint))
 
 
 def _twin(cls: type[msgspec.Struct], hints: dict[str, Any]) -> type[msgspec.Struct]:

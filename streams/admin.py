@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.errors import BrokerError, UsageError
@@ -41,6 +41,8 @@ class Offsets(msgspec.Struct, frozen=True):
     earliest: int
     latest: int
     """The offset that the next event will get."""
+    stable: int
+    """Up to here all transactions are decided: what lies beyond cannot be read yet."""
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
@@ -152,11 +154,16 @@ class Admin:
         places = [TopicPartition(name, n) for name, count in self.partitions(names).items() for n in range(count)]
         if not places:
             return {}
-        earliest, latest = [
+        first, last = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        earliest, latest, stable = [
             {(at.topic, at.partition): order.result(TIMEOUT_S).offset for at, order in answers.items()}
             for answers in (
-                self._client.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_S)
-                for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+                self._client.list_offsets(dict.fromkeys(places, spec), isolation_level=seen, request_timeout=TIMEOUT_S)
+                for spec, seen in (
+                    (first, IsolationLevel.READ_UNCOMMITTED),
+                    (last, IsolationLevel.READ_UNCOMMITTED),
+                    (last, IsolationLevel.READ_COMMITTED),
+                )
             )
         ]
-        return {place: Offsets(earliest[place], latest[place]) for place in earliest}
+        return {place: Offsets(earliest[place], latest[place], stable[place]) for place in earliest}

@@ -15,6 +15,7 @@ DOORS = {  # foreign library → the only files (or folders) that may import it
     "kafka": ("streams/producer.py",),
     "confluent_kafka": ("streams/archive/archiver.py", "streams/admin.py", "streams/archive/probe.py"),
     "faust": ("streams/triage/app.py",),
+    "aiokafka": ("streams/triage/headers.py",),
     "deltalake": ("streams/lake/",),
     "duckdb": ("streams/lake/",),
     "wordllama": ("flows/embed.py",),

@@ -79,7 +79,8 @@ def _lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
                 mark = handle.transaction_version(mark_id(name, ids.get(name, ""), number)) if handle else None
                 at = kafka.earliest if mark is None else mark
                 lost = max(0, kafka.earliest - at)
-                found.append(PartitionLag(name, number, mark, kafka.latest, kafka.latest - at - lost, lost))
+                lag = max(0, kafka.stable - at - lost)  # an open transaction's events cannot be read yet
+                found.append(PartitionLag(name, number, mark, kafka.latest, lag, lost))
     return found
 
 

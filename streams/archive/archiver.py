@@ -28,7 +28,8 @@ from schemas.settings import Settings
 from schemas.topics import ARCHIVED, BY_NAME, Topic
 from streams.admin import Admin, Offsets, client_options
 from streams.archive import metrics
-from streams.archive.batch import Batch, join, lost, make_batch, unreadable
+from streams.archive.batch import absent, join, lost, make_batch, unreadable
+from streams.archive.buffer import Buffer
 from streams.archive.landing import Landing
 from streams.archive.probe import end
 from streams.lake import Lake
@@ -43,32 +44,6 @@ ASK_AGAIN_S = 1.0
 """Between questions to a Kafka that does not answer."""
 STOP_S = 4.0
 """For the last commit after a stop is asked; what is not committed by then is read again at the next start."""
-
-
-class Buffer:
-    """What was consumed of one topic and was not handed to the lake yet."""
-
-    def __init__(self) -> None:
-        self.parts: list[Batch] = []
-        self.records = 0
-        self.bytes = 0
-        self.since = 0.0
-        """Monotonic time of the oldest record."""
-        self.dead: list[dict[str, Any]] = []
-        """Losses found at a seek, to be landed with the next batch."""
-
-    def add(self, part: Batch, records: list[Message], now: float) -> None:
-        """Take what was made of records."""
-        if not self.parts:
-            self.since = now
-        self.parts.append(part)
-        self.records += len(records)
-        self.bytes += sum(map(len, records))  # a message's length is its value's
-
-    def drop(self, partition: int) -> None:
-        """Forget what came from a partition."""
-        self.parts = [part.without(partition) for part in self.parts]
-        self.dead = [letter for letter in self.dead if letter["kafka_partition"] != partition]
 
 
 class Partition(msgspec.Struct):
@@ -154,18 +129,23 @@ class Archiver:
 
     def _take(self, records: list[Message]) -> int:
         by_topic: dict[str, list[Message]] = {name: [] for name in self._buffers}
-        errors = []
+        errors: list[tuple[Message, KafkaError]] = []
+        ends: list[Message] = []
         for record in records:
-            if error := record.error():
-                errors.append((record, error))
-            else:
+            if (error := record.error()) is None:
                 by_topic[record.topic() or ""].append(record)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its API
+                ends.append(record)
+            else:
+                errors.append((record, error))
         for name, mine in by_topic.items():
             if mine:
                 self._decode(BY_NAME[name], mine)
+        for record in ends:  # before any error has moved a position
+            self._at_end(record)
         for record, error in errors:
             self._kafka_error(record, error)
-        return len(records)
+        return len(records) - len(ends)
 
     def _decode(self, topic: Topic, records: list[Message]) -> None:
         """Decode at once, while the last batch lands: columns take less memory than Kafka's messages."""
@@ -182,6 +162,16 @@ class Archiver:
         self._buffers[topic.name].add(part, records, time.monotonic())
         for number, after in part.next.items():
             mine[number].position = after
+
+    def _at_end(self, record: Message) -> None:
+        """All that can be read of a partition was: what lies between was a transaction's marker, or aborted."""
+        topic, number, end_ = BY_NAME[record.topic() or ""], record.partition() or 0, record.offset() or 0
+        state = self._partitions.get((topic.name, number))
+        if state is None or end_ <= state.position:
+            return
+        part = absent(topic, self._ids[topic.name], {number: state.position}, {number: end_}, self._clock())
+        self._buffers[topic.name].add(part, [], time.monotonic())
+        state.position = end_
 
     def _mine(self, topic: Topic) -> dict[int, Partition]:
         return {number: at for (name, number), at in self._partitions.items() if name == topic.name}
@@ -382,6 +372,7 @@ class Archiver:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",  # a reset would skip events silently
+            "enable.partition.eof": True,  # the only word of a transaction's marker that nothing follows
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 10_000,  # a killed member's partitions are taken over after that
             "heartbeat.interval.ms": 1_000,  # and a new member is noticed after that

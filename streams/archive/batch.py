@@ -7,10 +7,10 @@ lands batches.
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,32 +22,14 @@ from schemas.rows import BLOCK, Columns, Row, fields_of, nested_of, read, slow_r
 from schemas.settings import ArchiveSettings
 from schemas.tables import DEAD_LETTERS, TABLES, TIME
 from schemas.topics import Topic
-from streams.archive.columns import EPOCH, Column, column
+from streams.archive.columns import Column, column
+from streams.archive.letters import DeadLetters
+from streams.archive.record import Metadata, Record, metadata, noted
+
+_log = logging.getLogger(__name__)
 
 _PLACE = {"kafka_partition": pa.int32(), "kafka_offset": pa.int64(), "kafka_time": pa.int64()}
 """Columns of a record's place; its time as milliseconds since the epoch."""
-
-
-class Record(Protocol):
-    """One record as Kafka clients hand it out; `confluent_kafka.Message` is one."""
-
-    def partition(self) -> int | None:
-        """Its partition."""
-
-    def offset(self) -> int | None:
-        """Its offset."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind of time, and milliseconds since the epoch."""
-
-    def key(self) -> bytes | None:
-        """Its key."""
-
-    def value(self) -> bytes | None:
-        """Its value."""
-
-    def headers(self) -> Any:
-        """Its headers: pairs of name and bytes, or None."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -81,29 +63,71 @@ def make_batch(
     limits: ArchiveSettings,
     refused: frozenset[tuple[int, int]] = frozenset(),
 ) -> Batch:
-    """Decode and validate records, in offset order within each partition.
+    """Decode and validate records, in offset order within each partition. Never raises for what a record holds.
 
     `start` says for each partition which offset comes next: earlier records are skipped (they are in the lake), as are
     those of other partitions; a jump is a gap of Kafka's own (transaction markers, aborted or compacted records) and
     becomes one `absent` dead letter. `refused` are (partition, offset) that are dead letters already, whatever this
-    version thinks of them.
+    version thinks of them. A record that stops this program's code in a way that nobody foresaw is found by halving,
+    and becomes the dead letter `unexpected`.
     """
+    make_dead = DeadLetters(topic, topic_id, ingested_at, limits.dead_letter_bytes)
+
+    def made(part: Sequence[Record], start: Mapping[int, int]) -> Batch:
+        try:
+            return _make(topic, topic_id, part, start, ingested_at, limits, refused, make_dead)
+        except Exception as error:
+            stopped = error
+        if len(part) > 1:
+            first = made(part[: len(part) // 2], start)
+            second = made(part[len(part) // 2 :], first.next)
+            return join(topic, [first, second], [], second.next)
+        _log.error("a record stops the decoding: it becomes a dead letter", exc_info=stopped)
+        expected = dict(start)
+        wanted, gaps = _in_order(part, expected, refused)
+        dead = [_gap(make_dead, gap) for gap in gaps] + [make_dead.unexpected(record, stopped) for record in wanted]
+        return Batch(TABLES[topic.table].schema.empty_table(), dead, dict(start), expected)
+
+    return made(records, start)
+
+
+def _make(
+    topic: Topic,
+    topic_id: str,
+    records: Sequence[Record],
+    start: Mapping[int, int],
+    ingested_at: datetime,
+    limits: ArchiveSettings,
+    refused: frozenset[tuple[int, int]],
+    make_dead: DeadLetters,
+) -> Batch:
     expected = dict(start)
     dead: list[dict[str, Any]] = []
-    make_dead = _DeadLetters(topic, topic_id, ingested_at, limits.dead_letter_bytes)
     columns = _columns(topic)
     for at in range(0, len(records), BLOCK):
         wanted, gaps = _in_order(records[at : at + BLOCK], expected, refused)
-        dead += [make_dead.absent(*gap, "no record in Kafka at these offsets") for gap in gaps]
-        found, unsure = read(_values(topic, wanted, limits.max_event_bytes), topic.event_type)
+        dead += [_gap(make_dead, gap) for gap in gaps]
+        beside = metadata(wanted)
+        found, unsure = read(_values(topic, wanted, beside.headers, limits.max_event_bytes), topic.event_type)
         if unsure:
-            wanted, found, bad = _look_again(topic, wanted, found, frozenset(unsure), limits.max_event_bytes)
-            dead += [make_dead.refused(record, error) for record, error in bad]
+            wanted, beside, found, bad = _look_again(
+                topic, wanted, beside, found, frozenset(unsure), limits.max_event_bytes
+            )
+            dead += [make_dead.refused(*letter) for letter in bad]
         if wanted:
-            for grown, more in zip(columns.values(), (*found, *_places(wanted)), strict=True):
+            if beside.notes:
+                found = _with_notes(topic, found, beside.notes)
+            for grown, more in zip(columns.values(), (*found, *_places(wanted, beside)), strict=True):
                 grown.extend(more)
     dead.sort(key=_place)
     return Batch(_to_arrow(topic, topic_id, columns, ingested_at), dead, dict(start), expected)
+
+
+def absent(topic: Topic, topic_id: str, start: Mapping[int, int], after: Mapping[int, int], at: datetime) -> Batch:
+    """The batch of no record at all: Kafka has come to its end, and between here and there is nothing to be read."""
+    make_dead = DeadLetters(topic, topic_id, at, 0)
+    dead = [_gap(make_dead, (number, start[number], after[number] - start[number])) for number in sorted(after)]
+    return Batch(TABLES[topic.table].schema.empty_table(), dead, dict(start), {**start, **after})
 
 
 def join(topic: Topic, parts: Sequence[Batch], dead: list[dict[str, Any]], next_: dict[int, int]) -> Batch:
@@ -118,7 +142,7 @@ def join(topic: Topic, parts: Sequence[Batch], dead: list[dict[str, Any]], next_
 
 def lost(topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime) -> dict[str, Any]:
     """The dead letter for offsets that Kafka's retention removed before they were archived."""
-    letters = _DeadLetters(topic, topic_id, ingested_at, 0)
+    letters = DeadLetters(topic, topic_id, ingested_at, 0)
     return letters.absent(partition, first, count, "removed by Kafka's retention before it was archived", "lost")
 
 
@@ -126,12 +150,16 @@ def unreadable(
     topic: Topic, topic_id: str, partition: int, first: int, count: int, ingested_at: datetime, why: str
 ) -> dict[str, Any]:
     """The dead letter for offsets whose records cannot be unpacked: a compression bomb, or damage by their producer."""
-    return _DeadLetters(topic, topic_id, ingested_at, 0).absent(partition, first, count, why[:1000], "unreadable")
+    return DeadLetters(topic, topic_id, ingested_at, 0).absent(partition, first, count, why[:1000], "unreadable")
 
 
 def dead_table(letters: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Dead letters as rows of their table."""
     return pa.Table.from_pylist(list(letters), schema=DEAD_LETTERS.schema)
+
+
+def _gap(make_dead: DeadLetters, gap: tuple[int, int, int]) -> dict[str, Any]:
+    return make_dead.absent(*gap, "no record in Kafka at these offsets")
 
 
 def _in_order(
@@ -161,20 +189,27 @@ def _in_order(
     return wanted, gaps
 
 
-def _places(records: Sequence[Record]) -> Columns:
+def _places(records: Sequence[Record], beside: Metadata) -> Columns:
     """What `_PLACE` names, of records."""
     return [
         [record.partition() or 0 for record in records],
         [record.offset() or 0 for record in records],
-        [record.timestamp()[1] for record in records],
+        beside.times,
     ]
+
+
+def _with_notes(topic: Topic, columns: Columns, notes: Mapping[int, dict[str, Any]]) -> Columns:
+    """The columns, with what of the records' metadata could not be kept in `extra`."""
+    at = fields_of(topic.event_type).index("extra")
+    extra = [noted(value, notes[place]) if place in notes else value for place, value in enumerate(columns[at])]
+    return [*columns[:at], extra, *columns[at + 1 :]]
 
 
 def _place(letter: Mapping[str, Any]) -> tuple[int, int]:
     return letter["kafka_partition"], letter["kafka_offset"]
 
 
-def _values(topic: Topic, records: Sequence[Record], limit: int) -> list[bytes]:
+def _values(topic: Topic, records: Sequence[Record], headers: Sequence[Headers | None], limit: int) -> list[bytes]:
     """The bytes of records of the topic's own type; none for any other."""
     own = topic.event_type
     claim = (TYPE_HEADER, own.encode())  # looked for first: Python's own search is twice as fast as `type_of`
@@ -182,81 +217,44 @@ def _values(topic: Topic, records: Sequence[Record], limit: int) -> list[bytes]:
         value
         if (value := record.value())
         and len(value) <= limit
-        and (not (headers := record.headers()) or claim in headers or type_of(headers, own) == own)
+        and (not pairs or claim in pairs or type_of(pairs, own) == own)
         else b""
-        for record in records
+        for record, pairs in zip(records, headers, strict=True)
     ]
 
 
+_Letter = tuple[Record, EventError, Headers | None, int | None, Mapping[str, Any]]
+"""What `DeadLetters.refused` is told."""
+
+
 def _look_again(
-    topic: Topic, records: Sequence[Record], columns: Columns, unsure: frozenset[int], limit: int
-) -> tuple[list[Record], Columns, list[tuple[Record, EventError]]]:
-    """The records that are rows, all rows as columns, and the records that are none, with the reason."""
+    topic: Topic, records: Sequence[Record], beside: Metadata, columns: Columns, unsure: frozenset[int], limit: int
+) -> tuple[list[Record], Metadata, Columns, list[_Letter]]:
+    """The records that are rows, with what came beside them and as columns, and the records that are none."""
     sound = zip(*columns, strict=True)
-    kept, found, bad = [], [], []
+    kept: list[int] = []
+    found: list[Row] = []
+    bad: list[_Letter] = []
     for place, record in enumerate(records):
+        headers = beside.headers[place]
         try:
-            found.append(_slow(topic, record, limit) if place in unsure else next(sound))
+            found.append(_slow(topic, record, headers, limit) if place in unsure else next(sound))
         except EventError as error:
-            bad.append((record, error))
+            bad.append((record, error, headers, beside.times[place], beside.notes.get(place, {})))
         else:
-            kept.append(record)
-    return kept, list(zip(*found, strict=True)), bad
+            kept.append(place)
+    return [records[place] for place in kept], beside.kept(kept), list(zip(*found, strict=True)), bad
 
 
-def _slow(topic: Topic, record: Record, limit: int) -> Row:
+def _slow(topic: Topic, record: Record, headers: Headers | None, limit: int) -> Row:
     """A record looked at from all sides. Raises EventError with the reason of its refusal."""
     value = record.value()
     if value is not None and len(value) > limit:
         raise EventError("too_large", f"{len(value)} bytes; archive.max_event_bytes is {limit}")
-    type_name = type_of(record.headers(), topic.event_type)
+    type_name = type_of(headers, topic.event_type)
     if type_name != topic.event_type and known_type(type_name)[0] != topic.event_type:
         raise EventError("wrong_topic", f"{type_name} does not belong on {topic.name}")
     return slow_row(value, type_name)
-
-
-class _DeadLetters:
-    """Makes dead letters of one topic: one method for each kind of cause."""
-
-    def __init__(self, topic: Topic, topic_id: str, ingested_at: datetime, kept_bytes: int) -> None:
-        self._kept_bytes = kept_bytes
-        self._common = {
-            "kafka_topic": topic.name,
-            "kafka_topic_id": topic_id,
-            "ingested_at": ingested_at,
-            "ingest_date": ingested_at.date(),
-        }
-
-    def refused(self, record: Record, error: EventError) -> dict[str, Any]:
-        """The record came, and breaks the contract."""
-        value = record.value()
-        return {
-            **self._common,
-            "kafka_partition": record.partition() or 0,
-            "kafka_offset": record.offset() or 0,
-            "kafka_time": EPOCH + timedelta(milliseconds=max(0, record.timestamp()[1])),
-            "reason": error.reason,
-            "detail": error.detail[:1000].encode("utf-8", "replace").decode(),
-            "key": record.key(),
-            "value": None if value is None else value[: self._kept_bytes],
-            "value_size": None if value is None else len(value),
-            "value_sha256": None if value is None else hashlib.sha256(value).hexdigest(),
-            "headers": _headers_text(record.headers()),
-            "offsets": 1,
-        }
-
-    def absent(self, partition: int, first: int, count: int, detail: str, reason: str = "absent") -> dict[str, Any]:
-        """No record came for these offsets."""
-        place = {"kafka_partition": partition, "kafka_offset": first, "offsets": count}
-        return {**self._common, **place, "reason": reason, "detail": detail}
-
-
-def _headers_text(headers: Headers | None) -> str | None:
-    if not headers:
-        return None
-    return msgspec.json.encode(
-        [[name, None if value is None else value.decode("utf-8", "replace")] for name, value in headers]
-    ).decode()
 
 
 def _columns(topic: Topic) -> dict[str, Column]:

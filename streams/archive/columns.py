@@ -100,16 +100,17 @@ class JsonTexts(Texts):
 
 
 class TextLists:
-    """Lists of texts."""
+    """Lists of texts, each text or list maybe None: a list that is none is empty."""
 
     def __init__(self) -> None:
         self._sizes: list[np.ndarray] = []
         self._texts = Texts()
 
-    def extend(self, values: Sequence[Sequence[str]]) -> None:
+    def extend(self, values: Sequence[Sequence[str | None] | None]) -> None:
         """Append values."""
-        self._sizes.append(np.fromiter(map(len, values), np.int32, len(values)))
-        if flat := list(chain.from_iterable(values)):
+        lists: Sequence[Sequence[str | None]] = values if None not in values else [each or () for each in values]  # type: ignore[assignment]
+        self._sizes.append(np.fromiter(map(len, lists), np.int32, len(lists)))
+        if flat := list(chain.from_iterable(lists)):
             self._texts.extend(flat)
 
     def to_arrow(self) -> pa.Array:

@@ -30,6 +30,7 @@ from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
 from streams.triage import canary, report
 from streams.triage.canary import Met, Promotion, Watch, promotion_of
+from streams.triage.headers import tolerate
 from streams.triage.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def main(settings: Settings, roll_back: RollBack | None = None) -> None:
     """
     import faust  # noqa: PLC0415 - lazy: a second of import that the archiver, started by the same door, need not pay
 
+    tolerate()
     (settings.home_path / "triage").mkdir(parents=True, exist_ok=True)
     app = Triage(settings, roll_back).app
     Admin(settings.kafka).ensure_topics()
@@ -103,7 +105,7 @@ class Triage:
     async def join(self, stream: faust.StreamT[bytes]) -> None:
         """Every event into the state of its interaction, and on as a change of its group's counts."""
         async for kafka_event in stream.events():
-            if change := self._observe(kafka_event.message):
+            if change := self._looked_at(kafka_event.message):
                 key = msgspec.json.encode(change.group)
                 await self.changes.send(key=key, value=msgspec.json.encode(change))
 
@@ -172,6 +174,15 @@ class Triage:
 
     async def _recovered(self) -> None:
         self._order.clear()
+
+    def _looked_at(self, message: faust.types.Message) -> Change | None:
+        """`_observe`, whatever one record does: the archiver keeps it as a dead letter, with its traceback."""
+        try:
+            return self._observe(message)
+        except Exception:
+            _log.exception("a record of %s cannot be looked at: it is left out", message.topic)
+            self.counts["malformed: unexpected"] += 1
+            return None
 
     def _observe(self, message: faust.types.Message) -> Change | None:
         """One Kafka record into the join; what cannot be used is counted under the name of its reason."""

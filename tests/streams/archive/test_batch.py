@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from schemas.codec import encode
 from schemas.settings import ArchiveSettings
 from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, INTERACTIONS
-from streams.archive.batch import Batch, dead_table, join, lost, make_batch
+from streams.archive.batch import Batch, absent, dead_table, join, lost, make_batch
 from streams.lake.files import to_parquet
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -27,9 +28,16 @@ class Record:
     """One record, of partition 0 unless it says otherwise."""
 
     def __init__(
-        self, offset: int, value: bytes | None, headers: Any = None, key: bytes | None = b"key", partition: int = 0
+        self,
+        offset: int,
+        value: bytes | None,
+        headers: Any = None,
+        key: bytes | None = b"key",
+        partition: int = 0,
+        time_ms: int = -1,
     ) -> None:
         self._offset, self._value, self._headers, self._key, self._partition = offset, value, headers, key, partition
+        self._time_ms = time_ms
 
     def partition(self) -> int:
         return self._partition
@@ -38,7 +46,7 @@ class Record:
         return self._offset
 
     def timestamp(self) -> tuple[int, int]:
-        return 0, -1
+        return 1, self._time_ms
 
     def key(self) -> bytes | None:
         return self._key
@@ -48,6 +56,18 @@ class Record:
 
     def headers(self) -> Any:
         return self._headers
+
+
+class Unreadable(Record):
+    """A record with a header name that is no UTF-8, as librdkafka's client hands it out: it can be asked once."""
+
+    asked = 0
+
+    def headers(self) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            raise SystemError("returned NULL without setting an exception")
+        return b"\xff\xfe".decode()
 
 
 @st.composite
@@ -69,14 +89,29 @@ def damaged(draw: st.DrawFn) -> bytes | None:
 @given(
     values=st.lists(damaged(), max_size=12),
     gaps=st.sets(st.integers(0, 11), max_size=4),
-    headers=st.none() | st.lists(st.tuples(st.text(max_size=4), st.none() | st.binary(max_size=4)), max_size=2),
+    headers=st.none()
+    | st.lists(st.tuples(st.text(max_size=4), st.none() | st.binary(max_size=4) | st.text(max_size=4)), max_size=2),
     key=st.none() | st.binary(max_size=4),
+    times=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=12, max_size=12),
+    unreadable=st.sets(st.integers(0, 11), max_size=3),
 )
 def test_every_offset_is_accounted_for_once(
-    values: list[bytes | None], gaps: set[int], headers: Any, key: bytes | None
+    values: list[bytes | None],
+    gaps: set[int],
+    headers: Any,
+    key: bytes | None,
+    times: list[int],
+    unreadable: set[int],
 ) -> None:
-    """Rows, dead letters and gaps together are exactly the offsets up to the next; all of it can be written."""
-    records = [Record(n, value, headers, key) for n, value in enumerate(values) if n not in gaps]
+    """Rows, dead letters and gaps together are exactly the offsets up to the next; all of it can be written and read.
+
+    Whatever a producer wrote beside the values: times of any size, header names that are no UTF-8, values of any type.
+    """
+    records = [
+        (Unreadable if n in unreadable else Record)(n, value, headers, key, time_ms=times[n])
+        for n, value in enumerate(values)
+        if n not in gaps
+    ]
 
     batch = make_batch(INTERACTIONS, "t", records, {0: 0}, NOW, ArchiveSettings())
 
@@ -85,6 +120,7 @@ def test_every_offset_is_accounted_for_once(
         places += range(letter["kafka_offset"], letter["kafka_offset"] + letter["offsets"])
     assert sorted(places) == list(range(batch.next[0]))
     batch.rows.validate(full=True)
+    assert len(batch.rows.to_pylist()) + len(dead_table(batch.dead).to_pylist()) == len(batch.rows) + len(batch.dead)
     to_parquet(INTERACTIONS.table, batch.rows, {})
     to_parquet("dead_letters", dead_table(batch.dead), {})
 
@@ -115,6 +151,82 @@ def test_a_loss_is_one_letter_for_all_its_offsets() -> None:
     letter = dead_table([lost(INTERACTIONS, "t", 1, 40, 30, NOW)]).to_pylist()[0]
 
     assert (letter["reason"], letter["kafka_offset"], letter["offsets"], letter["value"]) == ("lost", 40, 30, None)
+
+
+@pytest.mark.parametrize(
+    "time_ms",
+    [1_767_600_000_000_000, 1_767_600_000_000_000_000, 2**63 - 1, -2, -(2**63), 253_370_764_800_000],
+    ids=["micro", "nano", "largest", "negative", "smallest", "year 9999"],
+)
+def test_a_time_that_is_none_costs_the_time(time_ms: int) -> None:
+    """The row lands without it, with what was said in its `extra`; so does the dead letter of a bad event."""
+    records = [Record(0, GOOD, time_ms=time_ms), Record(1, b"bad", time_ms=time_ms), Record(2, GOOD, time_ms=0)]
+
+    batch = make_batch(INTERACTIONS, "t", records, {0: 0}, NOW, ArchiveSettings())
+
+    odd, sound = batch.rows.to_pylist()
+    assert (odd["kafka_time"], json.loads(odd["extra"])) == (None, {"kafka_note": {"time_ms": time_ms}})
+    assert (sound["kafka_time"], sound["extra"]) == (datetime(1970, 1, 1, tzinfo=UTC), None)
+    (letter,) = dead_table(batch.dead).to_pylist()
+    assert letter["kafka_time"] is None
+    assert str(time_ms) in letter["detail"]
+
+
+def test_a_note_stands_beside_what_the_producer_sent() -> None:
+    """Unknown fields stay, even one that has the note's own name."""
+    value = json.dumps({**msgspec.to_builtins(interaction(1)), "kafka_note": "mine", "mood": 1}).encode()
+
+    (row,) = make_batch(
+        INTERACTIONS, "t", [Record(0, value, time_ms=-9)], {0: 0}, NOW, ArchiveSettings()
+    ).rows.to_pylist()
+
+    assert json.loads(row["extra"]) == {"kafka_note": "mine", "mood": 1, "kafka_note_": {"time_ms": -9}}
+
+
+def test_a_header_name_that_is_no_text_costs_the_headers() -> None:
+    """The record is what its topic carries, its neighbours keep their headers, and nobody is asked twice."""
+    other = [("ce_type", b"llm.feedback.v1")]
+    records = [Record(0, GOOD), Unreadable(1, GOOD), Record(2, GOOD, other), Unreadable(3, b"bad"), Record(4, GOOD)]
+
+    batch = make_batch(INTERACTIONS, "t", records, {0: 0}, NOW, ArchiveSettings())
+
+    assert batch.rows["kafka_offset"].to_pylist() == [0, 1, 4]
+    assert "can't decode" in json.loads(batch.rows["extra"].to_pylist()[1])["kafka_note"]["headers"]
+    assert [letter["reason"] for letter in batch.dead] == ["wrong_topic", "invalid_json"]
+    assert "can't decode" in batch.dead[1]["detail"]
+
+
+def test_a_record_that_stops_our_code_is_one_dead_letter() -> None:
+    """Its neighbours are rows, the offset is accounted for, and the traceback says where."""
+
+    class Worse(Record):
+        def value(self) -> Any:
+            if self._offset == 4:
+                raise MemoryError("nobody foresaw this")
+            return GOOD
+
+        def key(self) -> bytes | None:
+            return b"k"
+
+    records = [Worse(n, GOOD, [("ce_type", b"llm.interaction.v1")]) for n in (0, 1, 2, 4, 5)]
+
+    batch = make_batch(INTERACTIONS, "t", records, {0: 0}, NOW, ArchiveSettings())
+
+    assert batch.rows["kafka_offset"].to_pylist() == [0, 1, 2, 5]
+    assert [(letter["reason"], letter["kafka_offset"]) for letter in batch.dead] == [("absent", 3), ("unexpected", 4)]
+    assert "in value" in batch.dead[1]["detail"]
+    assert batch.next == {0: 6}
+    dead_table(batch.dead).validate(full=True)
+
+
+def test_the_end_of_a_partition_accounts_for_what_nobody_reads() -> None:
+    """Behind a transaction's marker there is nothing: the offsets are a gap, and the batch has no row."""
+    batch = absent(INTERACTIONS, "t", {1: 4}, {1: 8}, NOW)
+
+    assert [(letter["reason"], letter["kafka_offset"], letter["offsets"]) for letter in batch.dead] == [
+        ("absent", 4, 4)
+    ]
+    assert (batch.first, batch.next, len(batch.rows)) == ({1: 4}, {1: 8}, 0)
 
 
 def test_an_empty_batch_has_the_schema_of_its_table() -> None:
