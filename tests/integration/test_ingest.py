@@ -9,13 +9,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaConsumer
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from kafka import KafkaConsumer, KafkaProducer
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.maintain.status import condition
 from flows.testing.events import feedback, interaction
 from schemas.codec import decode, encode
 from schemas.errors import BrokerError, EventError, UsageError
@@ -220,6 +224,73 @@ def test_an_event_that_kafka_would_refuse_is_refused_before(ingest: Ingest) -> N
 
     ingest.archive()
     assert len(ingest.stored("interactions")) == 1
+
+
+class Name(str):
+    """A header name that goes out as the bytes of these letters."""
+
+    def encode(self, *_: Any) -> bytes:
+        return bytes(map(ord, self))
+
+
+def test_what_a_producer_writes_beside_the_value_stops_nobody(ingest: Ingest) -> None:
+    """Times in nanoseconds and header names that are no UTF-8: the rows land, and a second start has nothing to do."""
+    servers = ingest.settings.kafka.bootstrap_servers
+    wanted = {"message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": str(2**63 - 1)}
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
+    topic = ConfigResource(ConfigResource.Type.TOPIC, INTERACTIONS.name, incremental_configs=entries)
+    client = AdminClient({"bootstrap.servers": servers})
+    for order in client.incremental_alter_configs([topic]).values():
+        order.result(30)
+    times = [1_767_600_000_000_000_000, 1_767_600_000_000_000, 2**63 - 1, 1_767_600_000_000]
+    producer = KafkaProducer(bootstrap_servers=servers)
+    for n, time_ms in enumerate(times):
+        producer.send(INTERACTIONS.name, encode(interaction(n)), partition=0, timestamp_ms=time_ms)
+        headers = [(Name("\xff\xfe"), b"1"), ("ce_type", b"llm.interaction.v1")]
+        producer.send(INTERACTIONS.name, encode(interaction(10 + n)), partition=0, headers=headers)
+        producer.send(INTERACTIONS.name, b"bad", partition=0, timestamp_ms=time_ms, headers=headers)
+    producer.flush()
+
+    ingest.archive()
+    ingest.archive()
+
+    rows, letters = ingest.stored("interactions"), ingest.stored("dead_letters")
+    assert sorted(row["id"] for row in rows) == sorted(interaction(n).id for n in (*range(4), *range(10, 14)))
+    assert [letter["reason"] for letter in letters] == ["invalid_json"] * 4
+    assert sum(row["kafka_time"] is None for row in rows) == 3
+    assert sum("kafka_note" in (row["extra"] or "") for row in rows) == 3 + 4
+
+
+def test_there_is_no_lag_behind_a_transactions_marker(ingest: Ingest) -> None:
+    """Three aborted events last in one partition, one committed event last in the other: all that can be read is in."""
+    options = {"bootstrap.servers": ingest.settings.kafka.bootstrap_servers, "transactional.id": "t"}
+    producer = Producer(options)
+    producer.init_transactions()
+    for partition, count, end in (
+        (0, 2, producer.commit_transaction),
+        (0, 3, producer.abort_transaction),
+        (1, 1, producer.commit_transaction),
+    ):
+        producer.begin_transaction()
+        for n in range(count):
+            producer.produce(INTERACTIONS.name, encode(interaction(10 * partition + n)), partition=partition)
+        producer.flush()
+        end()
+
+    ingest.archive()
+
+    lags = [at for at in condition(ingest.lake, ingest.settings.kafka).partitions if at.topic == INTERACTIONS.name]
+    assert [(at.lag, at.latest) for at in lags] == [(0, 7), (0, 2)]
+    assert len(ingest.stored("interactions")) == 3
+    assert sum(letter["offsets"] for letter in ingest.stored("dead_letters")) == 7 + 2 - 3
+    producer.begin_transaction()  # and what is not decided yet is no lag either
+    producer.produce(INTERACTIONS.name, encode(interaction(30)), partition=1)
+    producer.flush()
+    lags = [at for at in condition(ingest.lake, ingest.settings.kafka).partitions if at.topic == INTERACTIONS.name]
+    assert [at.lag for at in lags] == [0, 0]
+    producer.commit_transaction()
+    ingest.archive()
+    assert len(ingest.stored("interactions")) == 4
 
 
 def test_topics_are_made_once_with_what_the_table_of_topics_says(ingest: Ingest) -> None:

@@ -34,6 +34,13 @@ pytestmark = pytest.mark.integration
 EVIDENCE = dict.fromkeys(("evaluation_id", "comparison", "dataset_version", "dataset_sha256", "scores"), "x")
 
 
+class Name(str):
+    """A header name that goes out as the bytes of these letters."""
+
+    def encode(self, *_: Any) -> bytes:
+        return bytes(map(ord, self))
+
+
 class Watched:
     """A broker of its own, triage as a process, and what its page says."""
 
@@ -128,6 +135,7 @@ def test_bad_events_are_counted_and_stop_nothing(watched: Watched) -> None:
         for value in (b"{nope", b"\xff\xfe", b"[]", None, b'{"id": 7}', b"x" * 5_000_000):
             producer.send_bytes(INTERACTIONS, "x", value, [])
         producer.send_bytes(FEEDBACK, None, b"{}", [("ce_type", b"llm.unheard.v9")])
+        producer.send_bytes(INTERACTIONS, "x", b"{nope", [(Name("\xff\xfe"), b"1")])
     watched.send("after-the-bad", range(100, 105), bad=range(0))
 
     assert eventually(lambda: watched.counts("after-the-bad") == (5, 5, 0))

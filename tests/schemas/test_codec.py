@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, get_args
 
+import jsonschema
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -126,6 +127,73 @@ def test_unknown_fields_are_kept() -> None:
     assert named["extra"] == decode(value, INTERACTION).extra
     odd = json.dumps(fields(input_messages=[{"role": "user", "content": "x", "mood": "calm"}])).encode()
     assert b'"mood"' in bytes(dict(zip(fields_of(INTERACTION), row(odd, INTERACTION), strict=True))["input_messages"])
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "type": "custom", "custom": {"name": "sh"}}]},
+        {"role": "assistant", "tool_calls": [{**CALL, "id": None}, {**CALL, "index": 0}, {"function": None}, "odd"]},
+        {"role": "assistant", "tool_calls": [{"function": {"name": None, "arguments": {"a": 1}}}]},
+        {"role": "assistant", "tool_calls": {"0": CALL}, "name": None, "content": ["a", "b", {"type": "new"}]},
+        {"role": "assistant", "content": {"type": "text", "text": "x"}, "refusal": None, "annotations": [], "audio": 7},
+        {"role": "assistant", "content": 42, "name": {"first": "a"}, "tool_call_id": 7, "function_call": "f"},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "x"}]},
+        {"role": "model", "parts": [{"text": "x"}, {"functionCall": {"name": "f", "args": {}}}, None]},
+        {"parts": [{"text": "x"}]},
+        {"message": {"role": "user", "content": "x"}},
+        {"message.role": "user", "message.content": "x"},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "HumanMessage"], "kwargs": {"content": "x"}},
+        {"type": "human", "data": {"content": "x"}},
+    ],
+    ids=str,
+)
+def test_no_form_of_a_message_is_a_reason_to_refuse(message: dict[str, Any]) -> None:
+    """Whatever a dialect puts into a message is kept to the letter, by both ways of reading alike."""
+    plain = {"role": "user", "content": "x"}
+    value = json.dumps(fields(input_messages=[plain, message], output_messages=[message])).encode()
+
+    jsonschema.validate(json.loads(value), codec.json_schemas()[INTERACTION])
+    _agree(value, INTERACTION)
+    assert not read([value], INTERACTION)[1], "the archiver's fast way reads it too"
+    named = dict(zip(fields_of(INTERACTION), row(value, INTERACTION), strict=True))
+    assert json.loads(bytes(named["input_messages"])) == [plain, message]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output_messages": None, "finish_reasons": None, "operation_name": None, "request_parameters": None},
+        {"finish_reasons": [None, "stop"], "tool_definitions": None, "system_instructions": None},
+        {"input_tokens": None, "cost_usd": None, "training_consent": None, "error_type": None},
+    ],
+)
+def test_an_optional_field_may_be_null(changes: dict[str, Any]) -> None:
+    """What is absent to one producer is null to another."""
+    value = json.dumps({**msgspec.to_builtins(interaction(1)), **changes}).encode()
+
+    jsonschema.validate(json.loads(value), codec.json_schemas()[INTERACTION])
+    _agree(value, INTERACTION)
+    assert decode(value, INTERACTION).event.id == interaction(1).id
+
+
+@pytest.mark.parametrize("depth", [61, 62, 63, 64, 65])
+@pytest.mark.parametrize("field", ["input_messages", "request_parameters", "tool_definitions"])
+def test_both_ways_count_depth_alike(field: str, depth: int) -> None:
+    """A level is a level wherever it is counted from: beside, in a message, in parameters."""
+    deep: Any = "x"
+    for _ in range(depth):
+        deep = [deep]
+    nested = {
+        "input_messages": [{"role": "user", "content": deep}],
+        "request_parameters": {"a": deep},
+        "tool_definitions": [{"a": deep}],
+    }
+    _agree(json.dumps(fields(**{field: nested[field]})).encode(), INTERACTION)
 
 
 def test_an_unknown_type_is_refused() -> None:
