@@ -31,9 +31,10 @@ from flows.curate.dedup import normalise, stars
 from flows.curate.examples import Found
 from flows.curate.folder.folder import write
 from flows.curate.redact.redact import Redactor
-from flows.curate.split import unit_of
+from flows.curate.split import pseudonym
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe
+from schemas.unit import unit_of
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = CurateSettings(paraphrase=1)
@@ -348,7 +349,7 @@ def _chat_example(n: int) -> Example:
 
 def _example(n: int, user: str, text: str) -> Example:
     prompt, answer = ([{"role": role, "content": text}] for role in ("user", "assistant"))
-    unit = unit_of(user, "", SETTINGS.salt)
+    unit = pseudonym(unit_of(user, ""), SETTINGS.salt)
     return Example(f"i-{n:06d}", unit, json.dumps(prompt), json.dumps(answer), text, "accepted", score=0.9, time=AS_OF)
 
 

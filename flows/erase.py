@@ -18,21 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.curate.folder.folder import pretty
-from flows.curate.split import unit_of
+from flows.curate.split import pseudonym
 from flows.curate.versions.withdraw import Holding, clear, discard_unlisted, forget, holding
 from flows.evalset import answers_folder
 from flows.run import begin, finish, under_way
 from flows.versions import record, versions
 from schemas.records import content_hash
 from schemas.settings import Settings
-from schemas.topics import FEEDBACK, INTERACTIONS
+from schemas.unit import unit_of
 from streams.lake import Lake
+from streams.lake.forget import FOR_EVER, rows_of
+from streams.lake.forget import forget as forget_rows
 from streams.lake.maintain import ERASED, delete_rows, discard, files, rewrite
-from streams.lake.query import query, read
-from streams.lake.retire import blank_dead_letters, erase
+from streams.lake.query import read
 from streams.purge import forget_archived
 
-SQL = Path(__file__).with_name("erase.sql")
 REPORTS = "reports"
 """Below the home: pages of clusters, which quote what people said. The next cluster run makes them anew."""
 SCANNED_BYTES = 2**22
@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
     application: str
     """Empty: every application."""
     raw: tuple[dict[str, Any], ...]
-    """Rows of `erase.sql`."""
+    """Rows of `streams.lake.forget.rows_of`."""
     held: tuple[Holding, ...]
     decisions: tuple[dict[str, Any], ...]
     """Ledger rows whose candidate was trained on, or judged by, a version that holds their rows."""
@@ -80,10 +80,9 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(lake: Lake, settings: Settings, subject: str, application: str = "") -> Plan:
     """What an erasure would touch; nothing is changed."""
-    known = lake.versions(("interactions", "feedback"))
-    raw = query(lake, SQL.read_text(), known, {"subject": subject, "application": application}).to_pylist()
+    raw = rows_of(lake, subject, application)
     interactions = {row["id"] for row in raw if row["name"] == "interactions"}
-    units = {unit_of(subject, "", settings.curate.salt)}
+    units = {pseudonym(unit_of(subject, ""), settings.curate.salt): FOR_EVER}
     held = holding(versions(lake, application or None), settings, units, interactions)
     return Plan(subject, application, tuple(raw), tuple(held), tuple(_decisions(lake, held)))
 
@@ -107,7 +106,7 @@ def carry_out(
 
 
 def _carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *, purge_kafka: bool) -> dict[str, Any]:
-    units = {unit_of(planned.subject, "", settings.curate.salt)}
+    units = {pseudonym(unit_of(planned.subject, ""), settings.curate.salt): FOR_EVER}
     ids = set(planned.interactions)
     found = forget([held.version for held in planned.held], settings, units, ids, as_of)
     run = begin(
@@ -122,7 +121,7 @@ def _carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *
     for held in planned.held:
         shutil.rmtree(answers_folder(settings.home_path, held.version.version), ignore_errors=True)
     shutil.rmtree(settings.home_path / REPORTS, ignore_errors=True)
-    rows = _forget_derived(lake, planned) | _forget_raw(lake, planned, as_of)
+    rows = _forget_derived(lake, planned) | forget_rows(lake, planned.raw, [planned.subject], as_of)
     receipt = {
         **planned.receipt(),
         "erased_at": as_of.isoformat(),
@@ -210,14 +209,6 @@ def _blank_medoids(lake: Lake, ids: pa.Array) -> int:
         group = files(lake.open("clusters"))
         discard(lake, "clusters", rewrite(lake, "clusters", group, blank, ERASED, data_change=True))
     return changed
-
-
-def _forget_raw(lake: Lake, planned: Plan, as_of: datetime) -> dict[str, int]:
-    """Feedback first: it is found by its interaction."""
-    done = {}
-    for topic in (FEEDBACK, INTERACTIONS):
-        done[topic.table] = erase(lake, topic, [row for row in planned.raw if row["name"] == topic.table], as_of)
-    return {**done, "dead_letters": blank_dead_letters(lake, [planned.subject])}
 
 
 def _remaining(home: Path, subject: str) -> list[str]:

@@ -33,7 +33,8 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
     """
     if not lake.exists("interactions"):
         raise NotEnoughData(f"no interactions have come to the lake at {lake.root} yet: there is nothing to turn")
-    run = begin(lake, "turn", settings.application, as_of, RAW, [settings.cluster, settings.curate])
+    wheel = [settings.cluster, settings.curate, settings.archive.after_erasure]
+    run = begin(lake, "turn", settings.application, as_of, RAW, wheel)
     if (before := finished(lake, run) or _unchanged(lake, run)) is not None:
         return before
     steps = steps or {

@@ -57,9 +57,8 @@ class Version(msgspec.Struct, frozen=True):
 
 def versions(lake: Lake, application: str | None = None) -> list[Version]:
     """Every visible version with its newest status, oldest first. `withdrawn` is final."""
-    known = lake.versions(("dataset_versions", "runs"))
     folded: dict[tuple[str, str, str], Version] = {}
-    for row in query(lake, SQL.read_text(), known).to_pylist():
+    for row in query(lake, SQL.read_text(), lake.versions(["dataset_versions"])).to_pylist():
         if application not in {None, row["application"]}:
             continue
         version = msgspec.convert(

@@ -14,6 +14,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.kinds import KINDS, Kind
+from schemas.unit import unit_of
+
 MAX_TEXT = 1_000_000
 """Characters in one text field: with a 1 MiB event limit nothing longer can arrive whole."""
 
@@ -163,18 +166,6 @@ class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """False: never in a dataset. None: the setting `curate.consent` decides."""
 
 
-Kind = Literal[
-    "thumb", "rating", "comment", "correction", "label",  # explicit: a person said so
-    "regenerate", "copy", "abandon", "escalate", "retry",  # implicit: a person did so
-    "guardrail", "judge", "rule", "reviewer",  # verdict: somebody whose task it is
-]  # fmt: skip
-EXPLICIT: frozenset[str] = frozenset({"thumb", "rating", "comment", "correction", "label"})
-IMPLICIT: frozenset[str] = frozenset({"regenerate", "copy", "abandon", "escalate", "retry"})
-VERDICTS: frozenset[str] = frozenset({"guardrail", "judge", "rule", "reviewer"})
-_NEEDS_VALUE = {"thumb", "rating"} | VERDICTS
-_NEEDS_TEXT = {"comment", "correction"}
-
-
 class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anything that says how good one interaction was."""
 
@@ -197,9 +188,15 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     replaced_by: Id | None = None
     """regenerate, retry: the id of the interaction that answered instead."""
     supersedes: Id | None = None
-    """The id of an earlier feedback event that this one replaces."""
+    """The id of an earlier feedback event that this one replaces: of the same `source` and user, on the same
+    interaction; else it replaces nothing."""
     retracts: Id | None = None
     """The id of an earlier feedback event that is taken back; this event says nothing itself."""
+
+    @property
+    def speaker(self) -> tuple[str, str]:
+        """Source and unit: only the same ones, on the same interaction, may supersede or retract what they said."""
+        return self.source, unit_of(self.user_id, self.conversation_id)
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot say."""
@@ -210,14 +207,15 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 check_id(value, field)
         if self.retracts is not None:
             return
-        if self.kind in _NEEDS_VALUE and self.value is None:
+        needs = KINDS[self.kind].needs
+        if needs == "value" and self.value is None:
             raise ValueError(f"value is required for kind {self.kind!r}: a number from 0 (bad) to 1 (good)")
         if self.kind == "thumb" and self.value not in {0.0, 1.0}:
             raise ValueError(f"value of a thumb must be 0 or 1, got {self.value}")
-        if self.kind in _NEEDS_TEXT and not (self.text or "").strip():
+        if needs == "text" and not (self.text or "").strip():
             raise ValueError(f"text is required for kind {self.kind!r}")
-        if self.kind == "label" and not self.label:
-            raise ValueError("label is required for kind 'label'")
+        if needs == "label" and not self.label:
+            raise ValueError(f"label is required for kind {self.kind!r}")
 
 
 class Erasure(Headed, frozen=True, kw_only=True, omit_defaults=True):

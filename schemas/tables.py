@@ -38,6 +38,11 @@ class Table(msgspec.Struct, frozen=True):
     """Columns worth a Parquet dictionary; on others it costs time and saves nothing."""
     raw: bool = False
 
+    @property
+    def of_run(self) -> bool:
+        """Whether its rows belong to runs: visible once their run is finished."""
+        return "run_id" in self.schema.names and self.identity != ("run_id",)
+
 
 def _raw(name: str, low_cardinality: tuple[str, ...], *fields: pa.Field) -> Table:
     identity = [pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False)]

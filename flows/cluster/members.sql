@@ -1,7 +1,7 @@
--- The home of every failure that has one (the CTE `homes` of other queries): where it was placed, or moved to last. Only finished runs count.
-SELECT m.interaction_id, max_by(m.cluster_id, coalesce(m.moves, 0)) AS cluster_id, min(m.text_hash) AS text_hash,
-       max(coalesce(m.moves, 0)) AS moves
-FROM cluster_members AS m JOIN runs AS r ON r.run_id = m.run_id
-WHERE r.stage = 'cluster' AND m.application = $application AND m.cluster_id <> ''
-GROUP BY m.interaction_id
-ORDER BY m.interaction_id
+-- The home of every failure that has one (the CTE `homes` of other queries): where it was placed, or moved to last.
+SELECT interaction_id, max_by(cluster_id, coalesce(moves, 0)) AS cluster_id, min(text_hash) AS text_hash,
+       max(coalesce(moves, 0)) AS moves
+FROM cluster_members
+WHERE application = $application AND cluster_id <> ''
+GROUP BY interaction_id
+ORDER BY interaction_id

@@ -52,7 +52,7 @@ def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     run, summary = _start(lake, settings, as_of)
     if summary is not None:
         return summary
-    interactions, signals = _events(lake, run.application, run.versions, settings.cluster)
+    interactions, signals = _events(lake, run.application, run.versions, settings)
     if not len(interactions):
         raise NotEnoughData(
             f"there are no interactions of application {run.application!r} in the lake at {lake.root}: "
@@ -65,7 +65,7 @@ def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     placed = place_failures(lake, run.application, judged, before, embedder, settings.cluster.min_size)
     decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
     before, placed, changed = carry_out(lake, decisions, judged, before, placed, embedder)
-    people = Population(interactions, signals, before.homes | placed.homes, judged)
+    people = Population(interactions, signals, before.homes | placed.homes, judged, settings.cluster.failing_labels)
     promotions = _promotions(lake, run)
     found = catalogue(people, before, placed, promotions, as_of, settings.cluster, _namer(settings.cluster))
     found = replace(found, events=[*changed, *found.events])
@@ -83,7 +83,17 @@ def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | 
     """
 
     def after(previous: str) -> Run:
-        return begin(lake, "cluster", settings.application, as_of, READS, settings.cluster, previous=previous)
+        after = settings.archive.after_erasure
+        return begin(
+            lake,
+            "cluster",
+            settings.application,
+            as_of,
+            READS,
+            settings.cluster,
+            previous=previous,
+            after_erasure=after,
+        )
 
     history = runs(lake, "cluster", settings.application)
     previous = ["", *(row["run_id"] for row in history)]
@@ -95,18 +105,18 @@ def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | 
 
 def judged_of(lake: Lake, settings: Settings) -> Judged:
     """Outcomes as the newest events have them, published nowhere: for looking, and for tests."""
-    interactions, signals = _events(lake, settings.application, lake.versions(READS), settings.cluster)
+    interactions, signals = _events(lake, settings.application, lake.versions(READS), settings)
     return judge(interactions, signals, settings.cluster)
 
 
-def _events(
-    lake: Lake, application: str, versions: Mapping[str, int], settings: ClusterSettings
-) -> tuple[pa.Table, pa.Table]:
+def _events(lake: Lake, application: str, versions: Mapping[str, int], settings: Settings) -> tuple[pa.Table, pa.Table]:
     """The interactions of an application and the feedback on them that stands."""
-    parameters = {"application": application}
+    parameters: dict[str, Any] = {"application": application}
     read = {name: versions[name] for name in ("interactions", "feedback", "erasures")}
-    interactions = query(lake, _SQL["interactions"], read, parameters)
-    return interactions, query(lake, _SQL["signals"], read, parameters | {"cap": settings.feedback_cap})
+    after = settings.archive.after_erasure
+    interactions = query(lake, _SQL["interactions"], read, parameters, after_erasure=after)
+    parameters |= {"cap": settings.cluster.feedback_cap}
+    return interactions, query(lake, _SQL["signals"], read, parameters, after_erasure=after)
 
 
 def _namer(settings: ClusterSettings) -> Namer | None:

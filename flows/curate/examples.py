@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from flows.curate.split import unit_of
+from flows.curate.split import pseudonym
 from schemas.events import to_json
 from schemas.messages import Chat, parse, text_of
 from schemas.records import Example
+from schemas.unit import unit_of
 
 Row = Mapping[str, Any]
 """A row of `examples.sql`."""
@@ -53,7 +54,7 @@ def examples_of(rows: Iterable[Row], verdicts: Iterable[Row], salt: str, consent
 
 def _unusable(row: Row, consent: bool) -> str | None:
     """Why a row cannot be an example; None where it can."""
-    if row["erased"]:
+    if row.get("erased"):
         return "erased"
     if not _agreed(row["training_consent"], consent):
         return "no_consent"
@@ -104,7 +105,7 @@ def _base(row: Row, salt: str) -> Example:
     prompt = _prompt(row)
     return Example(
         interaction_id=row["interaction_id"],
-        unit=unit_of(row["user_id"], row["conversation_id"], salt),
+        unit=pseudonym(unit_of(row["user_id"], row["conversation_id"]), salt),
         prompt=to_json(prompt),
         answer="",
         text=text_of(prompt, "user"),

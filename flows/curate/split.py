@@ -16,13 +16,13 @@ NORMALISER = 1
 """Version of `normalise_unit` and `dedup.normalise`: in the manifest, so that a change is seen."""
 
 
-def unit_of(user_id: str | None, conversation_id: str, salt: str) -> str:
-    """The unit's pseudonym: keyed BLAKE2b (16 hex digits) of the user where known, else of the conversation.
+def pseudonym(unit: str, salt: str) -> str:
+    """What stands for a unit (`schemas.unit.unit_of`) in datasets: keyed BLAKE2b, 16 hex digits.
 
     The name itself never leaves the lake; whoever knows the salt and a name can find the unit again (erasure does).
     """
-    name = f"user:{normalise_unit(user_id)}" if user_id else f"conversation:{normalise_unit(conversation_id)}"
-    return _keyed(name, salt, 8).hex()
+    kind, _, name = unit.partition(":")
+    return _keyed(f"{kind}:{normalise_unit(name)}", salt, 8).hex()
 
 
 def side_of(unit: str, salt: str, share: float) -> Side:

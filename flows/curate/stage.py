@@ -21,7 +21,7 @@ from flows.curate.folder.shapes import KINDS
 from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact.redact import Redactor
-from flows.curate.split import NORMALISER, unit_of
+from flows.curate.split import NORMALISER, pseudonym
 from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, forget
 from flows.embed import load
@@ -32,7 +32,7 @@ from schemas.records import Example
 from schemas.settings import DEFAULT_RECIPE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
-from streams.lake.query import query, read
+from streams.lake.query import query
 
 TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
 FOLDER = Path(__file__).parent
@@ -63,19 +63,20 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         "frozen": ",".join(f"{v.dataset}@{v.version}" for v in bound),
         "benchmarks": digest_of(settings.curate.benchmarks),
         "embedder": settings.cluster.embedder + settings.cluster.embedder_url,
+        "after_erasure": settings.archive.after_erasure,
     }
     run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
     if (summary := finished(lake, run)) is not None:
         return summary
     check_files(lake, TABLES)
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
-    found = _read(lake, run, settings.curate, judged["run_id"])
+    found = _read(lake, run, settings, judged["run_id"])
     made, redacted = _think(found, settings, recipe, as_of, guards)
     if not made.taught and not made.eval:
         left_out = made.reasons()
         hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
         raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
-    units = _forgotten(lake, run, settings.curate.salt)
+    units = _forgotten(lake, run, settings)
     discard_unlisted(known, settings, settings.application, units)
     gone = forget(known, settings, units, (), as_of)
     left = {version.version for version in gone}
@@ -92,10 +93,16 @@ def split_of(settings: CurateSettings) -> dict[str, Any]:
     return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": NORMALISER}
 
 
-def _forgotten(lake: Lake, run: Run, salt: str) -> set[str]:
-    """The units of the people whose wish to be forgotten has arrived as an event."""
-    wishes = read(lake, "erasures", run.versions["erasures"]).to_pylist()
-    return {unit_of(row["subject"], "", salt) for row in wishes if row["application"] in {None, run.application}}
+def _forgotten(lake: Lake, run: Run, settings: Settings) -> dict[str, datetime]:
+    """The units of the people whose wish to be forgotten has arrived as an event, and until when they are forgotten."""
+    sql, versions = (FOLDER / "wishes.sql").read_text(), {"erasures": run.versions["erasures"]}
+    after = settings.archive.after_erasure
+    wishes = query(lake, sql, versions, {"application": run.application}, after_erasure=after).to_pylist()
+    units: dict[str, datetime] = {}
+    for wish in wishes:
+        unit = pseudonym(wish["unit"], settings.curate.salt)
+        units[unit] = max(wish["until"], units.get(unit, wish["until"]))
+    return units
 
 
 def _recipe(settings: CurateSettings, name: str) -> Recipe:
@@ -107,17 +114,15 @@ def _recipe(settings: CurateSettings, name: str) -> Recipe:
     return settings.recipes[name]
 
 
-def _read(lake: Lake, run: Run, settings: CurateSettings, outcome_run: str) -> Found:
-    known = {**run.versions, "runs": lake.version("runs")}
-
+def _read(lake: Lake, run: Run, settings: Settings, outcome_run: str) -> Found:
     def rows(file: str, **more: str) -> Iterator[dict[str, Any]]:
-        parameters = {"application": run.application, **more}
-        table = query(lake, (FOLDER / file).read_text(), known, parameters)
+        parameters, after = {"application": run.application, **more}, settings.archive.after_erasure
+        table = query(lake, (FOLDER / file).read_text(), run.versions, parameters, after_erasure=after)
         for batch in table.to_batches(10_000):
             yield from batch.to_pylist()
 
     examples = rows("examples.sql", outcome_run=outcome_run)
-    return examples_of(examples, rows("guardrails.sql"), settings.salt, settings.consent)
+    return examples_of(examples, rows("guardrails.sql"), settings.curate.salt, settings.curate.consent)
 
 
 def _think(

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from schemas.settings import Settings
 from schemas.tables import TABLES
-from schemas.topics import FEEDBACK, INTERACTIONS
 from streams.lake import Lake
 from streams.lake.audit import audit
+from streams.lake.forget import forget, wished_rows
 from streams.lake.maintain import compact, vacuum
-from streams.lake.query import query, read
-from streams.lake.retire import blank_dead_letters, erase, retire
-
-ERASABLE = Path(__file__).with_name("erasable.sql")
+from streams.lake.query import rows
+from streams.lake.retire import retire
 
 
 def maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool = True) -> dict[str, Any]:
@@ -47,21 +44,14 @@ def erase_raw(lake: Lake, settings: Settings, as_of: datetime) -> dict[str, int]
     Also removes what arrived since for a subject that was erased earlier: late events always, later ones where
     `archive.after_erasure` is `refuse`.
     """
-    tables = ["interactions", "feedback", "erasures", "dead_letters"]
-    refuse = settings.archive.after_erasure == "refuse"
-    found = query(lake, ERASABLE.read_text(), lake.versions(tables), {"refuse": refuse}).to_pylist()
-    done = {
-        topic.table: erase(lake, topic, [row for row in found if row["name"] == topic.table], as_of)
-        for topic in (FEEDBACK, INTERACTIONS)  # feedback is found by its interaction, so that goes last
-    }
-    subjects = set(read(lake, "erasures")["subject"].to_pylist())
-    return {**done, "dead_letters": blank_dead_letters(lake, sorted(subjects))}
+    subjects = {row["subject"] for row in rows(lake, "erasures")}
+    return forget(lake, wished_rows(lake, settings.archive.after_erasure), subjects, as_of)
 
 
 def protected(lake: Lake) -> dict[str, set[int]]:
     """Per table, the versions that finished runs have read: datasets and decisions can be traced to them."""
     versions: dict[str, set[int]] = defaultdict(set)
-    for row in read(lake, "runs").to_pylist():
+    for row in rows(lake, "runs"):
         for name, version in msgspec.json.decode(row["versions"]).items():
             if version >= 0:
                 versions[name].add(version)

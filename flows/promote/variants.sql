@@ -1,8 +1,8 @@
--- Judged interactions by arm and unit (user where known, else conversation), of one cluster run's outcomes.
+-- Judged interactions by arm and unit, of one cluster run's outcomes.
 -- An arm is a variant; interactions without one belong to the arm ''.
 SELECT
     coalesce(variant, '') AS arm,
-    coalesce('user:' || user_id, 'conversation:' || conversation_id) AS unit,
+    unit,
     count(*) AS interactions,
     sum(CASE WHEN outcome = 'ok' THEN 1 ELSE 0 END) AS ok,
     sum(CASE WHEN outcome = 'failed' THEN 1 ELSE 0 END) AS failed

@@ -73,6 +73,7 @@ class Triage:
         if settings.triage.alert_clear_rate > settings.triage.alert_rate:
             raise SettingsError("triage.alert_clear_rate must not be above triage.alert_rate")
         self.settings = settings.triage
+        self.failing_labels = settings.cluster.failing_labels
         self.max_event_bytes = settings.archive.max_event_bytes
         self.counts: Counter[str] = Counter()
         """What was seen since this process started, and what was dropped, by reason."""
@@ -194,7 +195,7 @@ class Triage:
         if before is None:
             before = Seen(message.partition)
             self._admit(interaction_id, message.partition)
-        after, change = observe(before, event)
+        after, change = observe(before, event, self.failing_labels)
         if after is not before:
             self.seen.put(interaction_id.encode(), after)
         return change
@@ -248,7 +249,7 @@ class Triage:
         arm = canary.arm_of(before, change.group) if before and change.judged > 0 else None
         if before is None or arm is None:
             return None
-        user = msgspec.json.encode((change.group.application, before.decision_id, change.user))
+        user = msgspec.json.encode((change.group.application, before.decision_id, change.unit))
         if self.users.get(user) or len(self.users) >= self.settings.keep_interactions:
             return None
         self.users.put(user, Met(change.failed > 0))

@@ -8,7 +8,9 @@ estimate: the outcome that counts is the lake's, which weighs each kind of feedb
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,14 +18,12 @@ import msgspec
 from msgspec import Struct
 
 from schemas.events import Alert, Feedback, Interaction
+from schemas.kinds import says
 from schemas.settings import TriageSettings
+from schemas.unit import unit_of
 
-GOOD_FROM = 0.5
-"""Ratings and verdicts at or above this say that an interaction was good."""
 MAX_SIGNALS = 100
 """Feedback events that one interaction can gather: the state of a flooded one stays small."""
-_SAYS_BAD = {"correction", "regenerate", "retry", "escalate", "abandon"}
-_SAYS_GOOD = {"copy"}
 _NAMESPACE = uuid.UUID("6f8b6d0e-3c0f-5d4e-9a43-0d1a5b7f2c11")
 
 
@@ -41,13 +41,16 @@ class Group(Struct, frozen=True, order=True):
         return ", ".join(part for part in parts if part)
 
 
-class Signal(Struct, frozen=True):
-    """What one feedback event says."""
+class Signal(Struct, frozen=True, omit_defaults=True):
+    """What one feedback event says, and who says it."""
 
     good: bool | None
-    """None: it says nothing that can be counted live (a comment, a label, a retraction)."""
-    cancels: str | None = None
-    """The feedback event that this one supersedes or retracts."""
+    """None: it says neither (`schemas.kinds.says`), or is a retraction."""
+    application: str = ""
+    speaker: str = ""
+    """Short hash of `Feedback.speaker`: who may take it back."""
+    takes_back: tuple[str, ...] = ()
+    """The feedback events that it supersedes or retracts, where the same speaker said them."""
 
 
 class Seen(Struct, frozen=True, omit_defaults=True):
@@ -59,14 +62,28 @@ class Seen(Struct, frozen=True, omit_defaults=True):
     """None until the interaction itself has come."""
     time: float = 0.0
     """When the request began, seconds since the epoch."""
-    user: str = ""
+    unit: str = msgspec.field(default="", name="user")
+    """The user where known, else the conversation."""
     error: bool = False
     signals: dict[str, Signal] = {}
 
+    def standing(self) -> dict[str, Signal]:
+        """The signals that stand: as `streams/lake/standing_feedback.sql` has it, of this interaction's application."""
+        own = {
+            name: signal
+            for name, signal in self.signals.items()
+            if self.group is None or signal.application == self.group.application
+        }
+        taken_back = {
+            (name, signal.application, signal.speaker) for signal in own.values() for name in signal.takes_back
+        }
+        return {
+            name: signal for name, signal in own.items() if (name, signal.application, signal.speaker) not in taken_back
+        }
+
     def outcome(self) -> Literal["ok", "failed", "unknown"]:
-        """One word on the interaction: any bad signal that still stands makes it failed."""
-        cancelled = {signal.cancels for signal in self.signals.values()}
-        said = {signal.good for name, signal in self.signals.items() if name not in cancelled}
+        """One word on the interaction: any bad signal that stands makes it failed."""
+        said = {signal.good for signal in self.standing().values()}
         if self.error or False in said:
             return "failed"
         return "ok" if True in said else "unknown"
@@ -78,7 +95,7 @@ class Change(Struct, frozen=True, tag=True):
     group: Group
     time: float
     interaction_id: str
-    user: str
+    unit: str = msgspec.field(name="user")
     interactions: int
     judged: int
     failed: int
@@ -113,27 +130,31 @@ class Alarm(Struct, frozen=True):
     window: int = -(2**62)
 
 
-def signal_of(feedback: Feedback) -> Signal:
-    """What a feedback event says, live."""
-    good: bool | None = None
-    if feedback.retracts is not None:
-        return Signal(None, feedback.retracts)
-    if feedback.kind in _SAYS_BAD | _SAYS_GOOD:
-        good = feedback.kind in _SAYS_GOOD
-    elif feedback.value is not None:
-        good = feedback.value >= GOOD_FROM
-    return Signal(good, feedback.supersedes)
+def signal_of(feedback: Feedback, failing_labels: Collection[str] = ()) -> Signal:
+    """What a feedback event says: the same as it says in the lake."""
+    good = None
+    if feedback.retracts is None:
+        good = says(feedback.kind, feedback.value, feedback.label, failing_labels)
+    return Signal(
+        good,
+        feedback.application,
+        hashlib.blake2b("\0".join(feedback.speaker).encode(), digest_size=8).hexdigest(),
+        tuple(name for name in (feedback.supersedes, feedback.retracts) if name),
+    )
 
 
-def observe(seen: Seen, event: Interaction | Feedback) -> tuple[Seen, Change | None]:
+def observe(
+    seen: Seen, event: Interaction | Feedback, failing_labels: Collection[str] = ()
+) -> tuple[Seen, Change | None]:
     """What is known after an event of this interaction, and how that changes the counts.
 
-    The order of events does not matter, and an event that comes twice changes nothing.
+    `failing_labels` is the setting `cluster.failing_labels`. The order of events does not matter, and an event that
+    comes twice changes nothing.
     """
     if isinstance(event, Feedback):
         if len(seen.signals) >= MAX_SIGNALS or event.id in seen.signals:
             return seen, None
-        after = msgspec.structs.replace(seen, signals={**seen.signals, event.id: signal_of(event)})
+        after = msgspec.structs.replace(seen, signals={**seen.signals, event.id: signal_of(event, failing_labels)})
     elif seen.group is None:
         after = _with_interaction(seen, event)
     else:
@@ -197,7 +218,7 @@ def _with_interaction(seen: Seen, event: Interaction) -> Seen:
         seen,
         group=Group(event.application, event.request_model, event.prompt_version or "", event.variant or ""),
         time=event.time.timestamp(),
-        user=event.user_id or event.conversation_id,
+        unit=unit_of(event.user_id, event.conversation_id),
         error=event.error_type is not None,
     )
 
@@ -213,4 +234,4 @@ def _change(before: Seen, after: Seen, interaction_id: str) -> Change | None:
         int(now != "unknown") - int(was in {"ok", "failed"}),
         int(now == "failed") - int(was == "failed"),
     )
-    return Change(after.group, after.time, interaction_id, after.user, *moved) if any(moved) else None
+    return Change(after.group, after.time, interaction_id, after.unit, *moved) if any(moved) else None

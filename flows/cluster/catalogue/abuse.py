@@ -36,7 +36,7 @@ class Suspicion:
 def suspicions(cluster: Ints, fresh: NDArray[np.bool_]) -> list[Suspicion]:
     """Clusters with more fresh complainers than chance gives, at a controlled false discovery rate.
 
-    One entry a (cluster, subject) pair of the current window: its cluster, and whether the subject is fresh.
+    One entry a (cluster, unit) pair of the current window: its cluster, and whether the unit is fresh.
     """
     from scipy.stats import binom  # noqa: PLC0415 lazy: 1 s of import
 

@@ -36,8 +36,8 @@ class Traffic:
     """Seconds since the epoch."""
     cluster: Ints
     """Index of the failure's cluster; -1 where it did not fail or has no home."""
-    subject: Ints
-    """Number of the user, or of the conversation where no user is known."""
+    unit: Ints
+    """Number of the unit."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def counts(
 ) -> tuple[Ints, Ints]:
     """Failures by (window, cluster) and interactions by window.
 
-    One subject counts at most `cap` times in a window of a cluster: k accounts move a count by at most k · cap. With
+    One unit counts at most `cap` times in a window of a cluster: k units move a count by at most k · cap. With
     `open_end` the last window also takes what is dated after its end (clocks differ).
     """
     failures = np.zeros((len(spans), clusters), dtype=np.int64)
@@ -93,9 +93,7 @@ def counts(
             inside &= traffic.time < span.end.timestamp()
         served[i] = inside.sum()
         failed = inside & (traffic.cluster >= 0)
-        pairs, times = np.unique(
-            np.stack([traffic.cluster[failed], traffic.subject[failed]]), axis=1, return_counts=True
-        )
+        pairs, times = np.unique(np.stack([traffic.cluster[failed], traffic.unit[failed]]), axis=1, return_counts=True)
         np.add.at(failures[i], pairs[0], np.minimum(times, cap))
     return failures, served
 

@@ -91,11 +91,11 @@ def _features(rows: pa.Table, texts: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415
 
     hour = pc.hour(rows["time"]).to_numpy().astype(np.float64) / 24 * 2 * np.pi
-    subjects = pc.coalesce(rows["user_id"], rows["conversation_id"]).to_pylist()
-    _, subject, activity = np.unique(np.array(subjects, dtype=str), return_inverse=True, return_counts=True)
+    units = np.array(rows["unit"].to_pylist(), dtype=str)
+    _, unit, activity = np.unique(units, return_inverse=True, return_counts=True)
     lengths = np.array([len(text) for text in texts], dtype=np.float64)
     duration = pc.fill_null(rows["duration_ms"].cast(pa.float64()), 0.0).to_numpy()
-    numbers = np.stack([np.sin(hour), np.cos(hour), np.log1p(activity[subject])], axis=1)
+    numbers = np.stack([np.sin(hour), np.cos(hour), np.log1p(activity[unit])], axis=1)
     numbers = np.concatenate([numbers, np.log1p(np.stack([lengths, duration], axis=1)) / 5], axis=1)
     words = HashingVectorizer(n_features=WORDS, alternate_sign=False).transform([text[:2000] for text in texts])
     return sparse.hstack([numbers, words, *(_one_hot(rows[name]) for name in SEGMENTS)], format="csr")

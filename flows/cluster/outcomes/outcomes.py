@@ -30,7 +30,7 @@ class Judged:
     """What the person asked: the last user message of each interaction."""
     reliability: Reliability
     over_cap: int
-    """Voices left out because their subject had judged more of one day's interactions than the cap allows."""
+    """Voices left out because their unit had judged more of one day's interactions than the cap allows."""
 
 
 def judge(interactions: pa.Table, signals: pa.Table, settings: ClusterSettings) -> Judged:

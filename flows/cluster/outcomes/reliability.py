@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cluster.outcomes.signals import BAD, INFERRED, Voices, kind_of
+from flows.cluster.outcomes.signals import BAD, INFERRED, SIGNALS, Voices, is_two_sided, kind_of
 
 Floats = NDArray[np.float64]
 PRIOR_WEIGHT = 20.0
@@ -54,10 +54,10 @@ class Reliability:
 
 def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliability:
     """Fit rates and probabilities to all voices. `weights` scales a kind's or source's say (1 where not named)."""
-    kinds = [kind_of(source) for source in voices.sources]
-    one_sided = np.array([kind.says != "value" for kind in kinds], dtype=bool)
+    kinds = [SIGNALS[kind_of(source)] for source in voices.sources]
+    one_sided = np.array([not is_two_sided(source) for source in voices.sources], dtype=bool)
     first = np.array([[kind.bad, kind.good] for kind in kinds], dtype=float).reshape(-1, 2)
-    scale = np.array([weights.get(s, weights.get(s.partition(":")[0], 1.0)) for s in voices.sources], dtype=float)
+    scale = np.array([weights.get(s, weights.get(kind_of(s), 1.0)) for s in voices.sources], dtype=float)
     once, twice = (_spoken_of(voices, items, one_sided, times) for times in (1, 2))
     fair = np.where(one_sided, 0.0, scale)  # what speaks only of failures would make ever more of them
     rates, prior = first, 0.5
@@ -96,7 +96,7 @@ def _start(voices: Voices, evidence: Floats, bad: Floats, twice: NDArray[np.bool
     odds. Where there are but signs (`INFERRED`), the share of bad counts, as far as sources overlap: without overlap it
     follows from the guessed rates alone. It may make a weak sign unknown, but never outweighs all that there is.
     """
-    signs = np.array([source.partition(":")[0] in INFERRED for source in voices.sources], dtype=bool)
+    signs = np.array([kind_of(source) in INFERRED for source in voices.sources], dtype=bool)
     stated = np.bincount(voices.item[~signs[voices.source]], minlength=len(evidence)) > 0
     share = (bad[twice].sum() + PRIOR_WEIGHT / 2) / (twice.sum() + PRIOR_WEIGHT)
     return np.where(stated, 0.0, np.clip(_log_odds(float(share)), -np.abs(evidence), np.abs(evidence)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from flows.curate.folder.folder import HIDDEN, application_folder, file_sha256, 
 from flows.curate.folder.metadata import croissant
 from flows.versions import Version
 from schemas.settings import Settings
+from schemas.tables import TIME
 
+Units = Mapping[str, datetime]
+"""Pseudonym of a unit → until when what they did is forgotten."""
 REASON = "holds rows of a person who asked to be forgotten"
 
 
@@ -36,9 +39,7 @@ class Holding(msgspec.Struct, frozen=True):
     """Of eval sets: the items, by which scores are found."""
 
 
-def holding(
-    known: Sequence[Version], settings: Settings, units: Collection[str], interactions: Collection[str]
-) -> list[Holding]:
+def holding(known: Sequence[Version], settings: Settings, units: Units, interactions: Collection[str]) -> list[Holding]:
     """The versions with a row of one of the units or interactions; withdrawn ones have none left."""
     found = []
     for version in known:
@@ -53,7 +54,7 @@ def holding(
 
 
 def forget(
-    known: Sequence[Version], settings: Settings, units: Collection[str], interactions: Collection[str], as_of: datetime
+    known: Sequence[Version], settings: Settings, units: Units, interactions: Collection[str], as_of: datetime
 ) -> list[Version]:
     """The findings to record so that no living version holds the people's rows; frozen sets get a version without."""
     found = []
@@ -70,7 +71,7 @@ def withdrawn(version: Version, as_of: datetime, reason: str = REASON) -> Versio
 
 
 def without(
-    version: Version, settings: Settings, units: Collection[str], interactions: Collection[str], as_of: datetime
+    version: Version, settings: Settings, units: Units, interactions: Collection[str], as_of: datetime
 ) -> Version:
     """A new version of a (frozen) dataset without the rows, on disk; the old folder stays until `clear`."""
     folder = version.folder(settings)
@@ -131,7 +132,7 @@ def discard_unlisted(
     known: Sequence[Version],
     settings: Settings,
     application: str,
-    units: Collection[str],
+    units: Units,
     interactions: Collection[str] = (),
 ) -> list[str]:
     """Remove the folders that hold the people's rows and that no version names; their names.
@@ -153,16 +154,20 @@ def _files(folder: Path) -> list[Path]:
     return sorted((folder / "data").glob("*.parquet"))
 
 
-def _theirs(path: Path, units: Collection[str], interactions: Collection[str]) -> pa.Table:
-    wanted = {"unit", "interaction_id", "other_id", "item_id"}
+def _theirs(path: Path, units: Units, interactions: Collection[str]) -> pa.Table:
+    wanted = {"unit", "time", "interaction_id", "other_id", "item_id"}
     names = [name for name in pq.read_schema(path).names if name in wanted]
     table = pq.read_table(path, columns=names)
     return table.filter(_which(table, units, interactions))
 
 
-def _which(table: pa.Table, units: Collection[str], interactions: Collection[str]) -> pa.ChunkedArray:
+def _which(table: pa.Table, units: Units, interactions: Collection[str]) -> pa.ChunkedArray:
     ids = pa.array(sorted(interactions), pa.string())
-    theirs = pc.is_in(table["unit"], pa.array(sorted(units), pa.string()))
+    names = sorted(units)
+    until = pa.array([units[name] for name in names], TIME).take(
+        pc.index_in(table["unit"], pa.array(names, pa.string()))
+    )
+    theirs = pc.and_(pc.is_valid(until), pc.fill_null(pc.less_equal(table["time"], until), True))
     for column in ("interaction_id", "other_id"):
         theirs = pc.or_(theirs, pc.is_in(table[column], ids))
     return theirs

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from flows.curate.build import BEST_FIRST, Build, build
 from flows.curate.dedup import normalise
 from flows.curate.examples import Dropped, Found
-from flows.curate.split import unit_of
+from flows.curate.split import pseudonym
 from flows.testing.events import START
 from schemas.records import Example
 from schemas.settings import CurateSettings, Origin, Recipe
+from schemas.unit import unit_of
 from tests.support.examples import WORDS, brute_jaccard, example
 
 SETTINGS = CurateSettings(eval_share=0.3, salt="s")
@@ -39,7 +40,7 @@ def histories(draw: st.DrawFn) -> list[list[Example]]:
                 text = rng.choice(said)
                 text = rng.choice([text, f"{text}s", " ".join(reversed(text.split()))])
             said.append(text)
-            unit = unit_of(f"user-{rng.randrange(8)}", "", SETTINGS.salt)
+            unit = pseudonym(unit_of(f"user-{rng.randrange(8)}", ""), SETTINGS.salt)
             batch.append(example(number, text, unit=unit, origin=rng.choice(["accepted", "correction", "rejected"])))
         batches.append(batch)
     return batches

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.curate.split import side_of, unit_of
+from flows.curate.split import pseudonym, side_of
+from schemas.unit import unit_of
 
 
 def test_the_split_is_the_same_in_every_process() -> None:
     """A keyed hash, not Python's own: these sides are known by heart."""
-    units = [unit_of(f"user-{n}", "c", "salt") for n in range(5)]
+    units = [pseudonym(unit_of(f"user-{n}", "c"), "salt") for n in range(5)]
 
     assert units[:2] == ["da1914fea6d3d254", "d69c1c56d9c78370"]
     assert [side_of(unit, "salt", 0.5) for unit in units] == ["train", "train", "train", "train", "eval"]
@@ -18,9 +19,9 @@ def test_the_split_is_the_same_in_every_process() -> None:
 
 def test_a_user_is_one_unit_in_all_conversations() -> None:
     """And a conversation is one where no user is known; the two never collide."""
-    assert unit_of("ann", "c-1", "s") == unit_of(" ann ", "c-2", "s")
-    assert unit_of(None, "c-1", "s") != unit_of(None, "c-2", "s")
-    assert unit_of("c-1", "x", "s") != unit_of(None, "c-1", "s")
+    assert pseudonym(unit_of("ann", "c-1"), "s") == pseudonym(unit_of(" ann ", "c-2"), "s")
+    assert pseudonym(unit_of(None, "c-1"), "s") != pseudonym(unit_of(None, "c-2"), "s")
+    assert pseudonym(unit_of("c-1", "x"), "s") != pseudonym(unit_of(None, "c-1"), "s")
 
 
 @settings(max_examples=50, deadline=None)
@@ -34,6 +35,6 @@ def test_raising_the_share_moves_units_to_eval_only(name: str, a: float, b: floa
 
 def test_the_share_is_met() -> None:
     """Of 10,000 units a fifth is eval, give or take five standard deviations."""
-    sides = [side_of(unit_of(f"user-{n}", "", "salt"), "salt", 0.2) for n in range(10_000)]
+    sides = [side_of(pseudonym(unit_of(f"user-{n}", ""), "salt"), "salt", 0.2) for n in range(10_000)]
 
     assert abs(sides.count("eval") - 2_000) < 200

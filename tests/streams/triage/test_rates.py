@@ -81,7 +81,7 @@ def test_feedback_waits_for_its_interaction() -> None:
     waiting, change = observe(Seen(3), feedback(1))
 
     assert change is None
-    assert observe(waiting, interaction())[1] == Change(GROUP, 1767603600.0, uid(0), "c", 1, 1, 1)
+    assert observe(waiting, interaction())[1] == Change(GROUP, 1767603600.0, uid(0), "conversation:c", 1, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_discoveries_are_benjamini_hochberg() -> None:
     assert discoveries(np.array([]), 0.05).tolist() == []
 
 
-def test_one_subject_counts_no_more_than_the_cap() -> None:
+def test_one_unit_counts_no_more_than_the_cap() -> None:
     """A thousand failures of one user move a cluster's window by the cap."""
     traffic = Traffic(
         np.full(1000, NOW.timestamp() - 60), np.zeros(1000, dtype=np.int64), np.zeros(1000, dtype=np.int64)

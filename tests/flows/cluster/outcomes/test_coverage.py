@@ -25,8 +25,7 @@ def world(rng: np.random.Generator, n: int = 3000) -> tuple[pa.Table, list[str],
     times = [START + timedelta(seconds=int(s)) for s in rng.integers(0, 86_400, n)]
     rows = pa.table({
         "time": pa.array(times, pa.timestamp("us", "UTC")),
-        "user_id": [f"u{i % (50 if e else 2000)}" for i, e in enumerate(eager)],
-        "conversation_id": [f"c{i}" for i in range(n)],
+        "unit": [f"user:u{i % (50 if e else 2000)}" for i, e in enumerate(eager)],
         "request_model": ["m"] * n,
         "prompt_version": [f"v{v}" for v in version],
         "variant": pa.array([None] * n, pa.string()),

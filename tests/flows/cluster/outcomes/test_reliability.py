@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cluster.outcomes.reliability import Source, estimate
-from flows.cluster.outcomes.signals import BAD, OK, SIGNALS, Voices
+from flows.cluster.outcomes.signals import BAD, OK, SIGNALS, Voices, is_two_sided
 
 RATES = {"judge:good": (0.92, 0.06), "judge:poor": (0.6, 0.35), "reviewer": (0.98, 0.02), "retry": (0.4, 0.02)}
+
+ONE_SIDED = {name for name in SIGNALS if not is_two_sided(name)}
 
 
 def simulated(
@@ -79,8 +81,8 @@ def test_a_source_that_is_worse_than_chance_is_not_turned_around() -> None:
 def test_nothing_outweighs_all_that_was_said(count: int, said: list[tuple[int, int, int]], kinds: list[str]) -> None:
     """Where every voice says bad the odds are never for good, nor against it where every voice says ok."""
     names = tuple(sorted(kinds[:count]))
-    only = {"bad": BAD, "ok": OK}
-    rows = [(item, s % count, only.get(SIGNALS[names[s % count]].says, says)) for item, s, says in said]
+    only = {"copy": OK} | dict.fromkeys(ONE_SIDED - {"copy"}, BAD)
+    rows = [(item, s % count, only.get(names[s % count], says)) for item, s, says in said]
     item, source, says = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     voices = Voices(item, source, says.astype(np.int8), names, tuple("" for _ in rows))
 

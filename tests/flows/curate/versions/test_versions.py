@@ -18,7 +18,7 @@ from flows.curate import stage
 from flows.curate.folder.export import openai_lines
 from flows.curate.folder.folder import application_folder, check, write
 from flows.curate.folder.metadata import open_lineage
-from flows.curate.split import unit_of
+from flows.curate.split import pseudonym
 from flows.curate.stage import curate
 from flows.curate.versions.freeze import freeze
 from flows.curate.versions.push import push
@@ -31,6 +31,7 @@ from schemas.errors import FlywheelError, InputFileError, NotEnoughData, UsageEr
 from schemas.events import Erasure, Interaction
 from schemas.records import make_candidate
 from schemas.settings import CurateSettings
+from schemas.unit import unit_of
 from tests.support.examples import FACTS, example
 
 LATER = AS_OF + timedelta(days=1)
@@ -319,7 +320,12 @@ def test_an_erasure_finds_what_no_version_names(world: World) -> None:
     built(world)
     root = application_folder(world.settings.datasets_path, "support-bot")
     theirs, strangers = (
-        write(root, "all-training", {("sft", "train"): [example(n, said(n), unit=unit_of(who, "", SALT))]}, FACTS).path
+        write(
+            root,
+            "all-training",
+            {("sft", "train"): [example(n, said(n), unit=pseudonym(unit_of(who, ""), SALT))]},
+            FACTS,
+        ).path
         for n, who in enumerate(("person-003", "somebody else"))
     )
 
