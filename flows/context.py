@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from flows import signin
 from flows.keyring import own_secret
 from schemas.errors import SettingsError
-from schemas.settings import SECTIONS, Settings, load
+from schemas.loading import load
+from schemas.settings import SECTIONS, Settings
 from streams.lake import Lake
 
 ADDRESSES = "addresses.json"

@@ -11,7 +11,7 @@ import os
 import sys
 
 from schemas.errors import FlywheelError, UsageError
-from schemas.settings import load
+from schemas.loading import load
 
 PROCESSES = {"archive": ("streams.archive.run", "archive"), "triage": ("streams.triage.app", "main")}
 """By name, so that a process loads its own libraries alone: the archiver has no use for Faust."""

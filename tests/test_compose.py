@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from flows.cli import COMMANDS
-from schemas.settings import load
+from schemas.loading import load
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

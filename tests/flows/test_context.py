@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from flows.context import ADDRESSES, Addresses, child_environment, lake_of, with_addresses
-from schemas.settings import KafkaSettings, Settings, load
+from schemas.loading import load
+from schemas.settings import KafkaSettings, Settings
 
 
 def test_a_child_has_exactly_its_parents_settings(tmp_path: Path) -> None:

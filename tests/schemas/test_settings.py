@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.settings import Recipe, load
+from schemas.loading import load
+from schemas.settings import Recipe
 
 
 def recipe(**fields: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from flows.context import lake_of
 from flows.promote.gate import Finding
 from flows.promote.report import junit, markdown
 from schemas.errors import LedgerError, UsageError
+from schemas.loading import load
 from schemas.records import Verdict, make_candidate
-from schemas.settings import load
 
 ROOT = Path(__file__).resolve().parents[3]
 

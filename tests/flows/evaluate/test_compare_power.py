@@ -13,8 +13,9 @@ from flows.evaluate.selftest import flip_rates, swapped
 from flows.promote.gate import decide
 from flows.statistics import cluster_mean
 from schemas.errors import SettingsError
+from schemas.loading import load
 from schemas.records import Item, Score, make_candidate
-from schemas.settings import GateSettings, load
+from schemas.settings import GateSettings
 
 MODEL = make_candidate("m", "http://127.0.0.1:1/v1")
 

@@ -1,0 +1,85 @@
+"""Settings from a TOML file and the environment: `FLYWHEEL_<SECTION>_<NAME>` over the file over the defaults.
+
+What is unknown or cannot work is refused by its name. Go on to `settings.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, inspect
+
+from schemas.errors import SettingsError
+from schemas.settings import SECTIONS, Recipe, Settings
+
+T = TypeVar("T", bound=Struct)
+_PREFIX = "FLYWHEEL_"
+
+
+def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from a parsed TOML file and the environment, the environment winning.
+
+    Raises SettingsError naming the setting that is wrong or unknown.
+    """
+    merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in file.items()}
+    for name, text in environment.items():
+        if name.startswith(_PREFIX):
+            _place(merged, name.removeprefix(_PREFIX).lower(), text)
+    if servers := environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+        merged.setdefault("kafka", {})["bootstrap_servers"] = servers
+    _refuse_unknown(merged)
+    for name, recipe in _recipes(merged).items():
+        _convert(recipe, Recipe, f"curate.recipes.{name}")
+    return _convert(merged, Settings)
+
+
+def _place(merged: dict[str, Any], name: str, text: str) -> None:
+    section, _, field = name.partition("_")
+    value: Any = msgspec.json.decode(text) if text.startswith(("{", "[")) else text
+    if section in SECTIONS and field:
+        merged.setdefault(section, {})[field] = value
+    else:
+        merged[name] = value
+
+
+def _refuse_unknown(merged: Mapping[str, Any]) -> None:
+    _known(merged, Settings, "")
+    for section, cls in SECTIONS.items():
+        _known(merged.get(section), cls, section + ".")
+    for name, recipe in _recipes(merged).items():
+        _known(recipe, Recipe, f"curate.recipes.{name}.")
+
+
+def _recipes(merged: Mapping[str, Any]) -> Mapping[str, Any]:
+    curate = merged.get("curate")
+    recipes = curate.get("recipes") if isinstance(curate, Mapping) else None
+    return recipes if isinstance(recipes, Mapping) else {}
+
+
+def _known(values: Any, cls: type[Struct], prefix: str) -> None:
+    known = {field.name for field in msgspec.structs.fields(cls)}
+    for name in values if isinstance(values, Mapping) else ():
+        if name not in known:
+            raise SettingsError(f"unknown setting {prefix}{name!r}; known are {', '.join(sorted(known))}")
+
+
+def _convert(values: Any, cls: type[T], place: str = "") -> T:
+    """The values as `cls`, which lies at `place`: msgspec names no key of a table, and not what a word may be."""
+    try:
+        return msgspec.convert(values, cls, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        where = (place + path.removesuffix("`")).removeprefix(".")
+        raise SettingsError(f"{where}: {what}{_allowed(cls, path)}. docs/settings.md lists every setting.") from error
+
+
+def _allowed(cls: type[Struct], path: str) -> str:
+    """The words that the setting at `path` may be, where it has such a list."""
+    found: Any = inspect.type_info(cls)
+    for name in re.findall(r"\.(\w+)", path):
+        found = next(field.type for field in found.fields if field.encode_name == name)
+    found = getattr(found, "item_type", found)
+    return f"; it may be {', '.join(map(str, found.values))}" if isinstance(found, inspect.LiteralType) else ""
