@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import EndpointError, SettingsError
+from flows.extend import calling, checked, fingerprint, is_reference, maker
+from schemas.errors import EndpointError, ExtensionError, SettingsError
 
 Vectors = NDArray[np.float32]
 """One row a text, about unit length, entries multiples of `GRAIN`; all zeros where the text has no known word."""
@@ -36,18 +37,23 @@ REQUEST_TEXTS = 128
 
 
 class Embedder(Protocol):
-    """Texts into vectors. Called with any number of texts, any of them empty; never changes what it gave before."""
+    """Texts into vectors.
+
+    Made once a run, in the process that uses it. `embed` is called any number of times, with any number of texts, none
+    of them too, any of them empty, never two calls at a time. A text's row depends on that text alone, never on its
+    neighbours or on what came before: kept vectors are compared with new ones for as long as `id` is the same.
+    """
 
     @property
     def id(self) -> str:
-        """Names model and version: kept beside each vector."""
+        """Names model and version: kept beside each vector. Vectors of different ids are never compared."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row a text, in order; a text's row depends on that text alone."""
+        """One row a text, in order, all of one length; zeros for a text that says nothing."""
 
 
 def load(name: str, url: str = "", key: str = "") -> Embedder:
-    """The embedder called `name`: `wordllama`, `minilm`, a `sentence-transformers/…` model, or any model at `url`.
+    """The embedder called `name`: `wordllama`, `minilm`, `sentence-transformers/…`, `module:name`, or a model at `url`.
 
     `url` is the base of an OpenAI-compatible API, up to and with `/v1`; `key` its bearer token. Raises SettingsError.
     """
@@ -57,12 +63,19 @@ def load(name: str, url: str = "", key: str = "") -> Embedder:
         return WordLlamaEmbedder()
     if name == "minilm":
         return MiniLmEmbedder()
+    if is_reference(name):
+        return OwnEmbedder(name)
     if name.startswith("sentence-transformers/"):
         return SentenceTransformersEmbedder(name)
     raise SettingsError(
-        f"there is no embedder {name!r}: use 'wordllama', 'minilm', 'sentence-transformers/MODEL', or set "
-        "cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
+        f"there is no embedder {name!r}: use 'wordllama', 'minilm', 'sentence-transformers/MODEL', 'module:name' for "
+        "one of your own, or set cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
     )
+
+
+def code_of(name: str, url: str = "") -> str:
+    """The fingerprint of an embedder's code, for the id of a run; empty for one that comes with the program."""
+    return "" if url else fingerprint(name)
 
 
 def on_grid(vectors: NDArray[Any]) -> Vectors:
@@ -169,6 +182,26 @@ class SentenceTransformersEmbedder:
         rows = np.asarray(self._model.encode([text[:MAX_CHARS] for text in texts], convert_to_numpy=True))
         said = np.array([bool(text.strip()) for text in texts])
         return on_grid(rows * said[:, None])
+
+
+class OwnEmbedder:
+    """An embedder of a person's own, held to the protocol; its vectors are put on the grid like all others."""
+
+    def __init__(self, reference: str) -> None:
+        make = maker("cluster.embedder", reference, "embedder")
+        with calling(reference):
+            self._embedder: Embedder = checked(reference, make(), "id", "embed")
+        self._reference, self.id = reference, f"{reference}/{self._embedder.id}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Its vectors. Raises ExtensionError where it fails, or gives anything but one row of numbers a text."""
+        if not texts:
+            return np.zeros((0, 0), np.float32)
+        with calling(self._reference):
+            rows = np.asarray(self._embedder.embed([text[:MAX_CHARS] for text in texts]), dtype=np.float64)
+        if rows.ndim != 2 or len(rows) != len(texts) or not rows.shape[1]:
+            raise ExtensionError(f"{self._reference} gives an array of shape {rows.shape} for {len(texts)} texts")
+        return on_grid(rows)
 
 
 class EndpointEmbedder:

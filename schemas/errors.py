@@ -21,6 +21,7 @@
     │   └── FileDamaged                   a data file does not match its recorded SHA-256
     ├── NotEnoughData                 6   an honest "there is nothing to work on yet"
     ├── EndpointError                 7   a model endpoint does not answer as it must
+    ├── ExtensionError                    code of a person's own, named in the settings, breaks its protocol
     ├── ChildDied                         a supervised process cannot be kept running
     └── LedgerError                   8   the promotion ledger refuses
         ├── LedgerConflict                somebody else decided first
@@ -144,6 +145,10 @@ class EndpointError(FlywheelError):
     """A model endpoint does not answer as it must."""
 
     exit_code = 7
+
+
+class ExtensionError(FlywheelError):
+    """Code of your own that the settings name does not do what its protocol asks."""
 
 
 class ChildDied(FlywheelError):

@@ -87,8 +87,8 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     subject_cap: PositiveInt = 3
     """Times that one user counts in a cluster's rate per window: k accounts move it by at most 3 k failures."""
     embedder: str = "wordllama"
-    """`wordllama` (offline, 15k texts/s), `minilm` (extra `quality`), `sentence-transformers/MODEL`, or, with
-    `embedder_url`, any model that is served there."""
+    """`wordllama` (offline, 15k texts/s), `minilm` (extra `quality`), `sentence-transformers/MODEL`, `module:name` for
+    one of your own (docs/extending.md), or, with `embedder_url`, any model that is served there."""
     embedder_url: str = ""
     """Base URL, up to and with `/v1`, of an OpenAI-compatible API that serves embeddings."""
     embedder_key: str = ""
@@ -148,6 +148,10 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     """Whose phone numbers are known without a country code."""
     recognisers: dict[str, str] = {}
     """Personal data of your own: kind → regular expression; a group named `value` marks what to replace."""
+    recognise_with: tuple[str, ...] = ()
+    """Recognisers of your own in code, `module:name` each, before all others (docs/extending.md)."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of dataset of your own, `module:name` each, written beside ours (docs/extending.md)."""
     recipes: dict[str, Recipe] = {}
     """Named datasets: `flywheel dataset build NAME`."""
 
@@ -158,7 +162,7 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     eval_set: str = DEFAULT_RECIPE
     """Decides about candidates that name no other: the newest eval set of this recipe, or the one frozen so."""
     scorer: str = "normalised_match"
-    """What decides whether an answer is good; docs/evaluation.md lists them."""
+    """What decides whether an answer is good: docs/evaluation.md lists them; or `module:name` (docs/extending.md)."""
     scorer_options: dict[str, Any] = {}
     """Of that scorer: pattern, schema, tolerance, threshold, …"""
     samples: Annotated[int, Meta(ge=1, le=100)] = 1

@@ -81,9 +81,9 @@ def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | 
 
     A run goes on from the one before it, whose id is therefore one of its inputs.
     """
+    code = embed.code_of(settings.cluster.embedder, settings.cluster.embedder_url)
 
     def after(previous: str) -> Run:
-        after = settings.archive.after_erasure
         return begin(
             lake,
             "cluster",
@@ -92,7 +92,8 @@ def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | 
             READS,
             settings.cluster,
             previous=previous,
-            after_erasure=after,
+            after_erasure=settings.archive.after_erasure,
+            extensions=code,
         )
 
     history = runs(lake, "cluster", settings.application)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,21 @@ import msgspec
 
 from flows.curate.build import Build, build
 from flows.curate.examples import Found, examples_of
-from flows.curate.folder.folder import Folder, Part, application_folder, write
-from flows.curate.folder.shapes import KINDS
+from flows.curate.folder.folder import Folder, application_folder, write
+from flows.curate.folder.own import kinds_of
+from flows.curate.folder.shapes import Kind
 from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
+from flows.curate.redact.own import own_recognisers
 from flows.curate.redact.redact import Redactor
 from flows.curate.split import NORMALISER, pseudonym
 from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, forget
-from flows.embed import load
+from flows.embed import code_of, load
+from flows.extend import fingerprint
 from flows.run import Run, begin, finish, finished, latest, under_way
 from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
-from schemas.records import Example
 from schemas.settings import DEFAULT_RECIPE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
@@ -50,7 +52,7 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT_
 
 
 def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[str, Any]:
-    recipe = _recipe(settings.curate, name)
+    recipe, kinds = _recipe(settings.curate, name), kinds_of(settings.curate.kinds)
     judged = latest(lake, "cluster", settings.application)
     if judged is None:
         raise NotEnoughData(f"nothing is known of {settings.application!r} yet: run `flywheel cluster` first")
@@ -64,6 +66,8 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         "benchmarks": digest_of(settings.curate.benchmarks),
         "embedder": settings.cluster.embedder + settings.cluster.embedder_url,
         "after_erasure": settings.archive.after_erasure,
+        "extensions": fingerprint(*settings.curate.recognise_with, *settings.curate.kinds)
+        + code_of(settings.cluster.embedder, settings.cluster.embedder_url),
     }
     run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
     if (summary := finished(lake, run)) is not None:
@@ -81,7 +85,8 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     gone = forget(known, settings, units, (), as_of)
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
-    return _publish(lake, settings, run, name, made, marked, {**inputs, "redacted": redacted, "guards": len(guards)})
+    facts = {**inputs, "redacted": redacted, "guards": len(guards)}
+    return _publish(lake, settings, run, name, made, kinds, marked, facts)
 
 
 def split_of(settings: CurateSettings) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def _think(
 ) -> tuple[Build, dict[str, int]]:
     """The build, and how often which kind of personal data was replaced."""
     options = settings.curate
-    redactor = Redactor(options.regions, options.recognisers)
+    redactor = Redactor(options.regions, options.recognisers, own_recognisers(options.recognise_with))
     if options.redact:
         found = msgspec.structs.replace(found, examples=tuple(map(redactor.example, found.examples)))
     paraphrases = None
@@ -147,17 +152,18 @@ def _publish(
     run: Run,
     name: str,
     made: Build,
+    kinds: Mapping[str, Kind],
     marked: Sequence[Version],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """1. Both folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
-    training = _write(settings, run, name, "training", made, facts)
-    items = _write(settings, run, name, "eval", made, facts)
+    training = _write(settings, run, name, "training", made, kinds, facts)
+    items = _write(settings, run, name, "eval", made, kinds, facts)
     found = [_version(run, settings, name, kind, folder) for kind, folder in (("training", training), ("eval", items))]
     record(lake, run, [*marked, *found])
     summary = {
         "training": _brief(training)
-        | {f"{kind.name}_rows": training.rows.get(f"{kind.name}/train", 0) for kind in KINDS.values() if kind.teaches},
+        | {f"{kind.name}_rows": training.rows.get(f"{kind.name}/train", 0) for kind in kinds.values() if kind.teaches},
         "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
         "dropped": made.reasons(),
         "stale": [f"{v.dataset}@{v.version}" for v in marked if v.status == "stale"],
@@ -168,12 +174,16 @@ def _publish(
     return summary
 
 
-def _parts(kind: str, made: Build) -> dict[Part, Sequence[Example]]:
-    return {(k.name, k.split): k.takes(made) for k in KINDS.values() if k.teaches == (kind == "training")}
-
-
-def _write(settings: Settings, run: Run, name: str, kind: str, made: Build, facts: dict[str, Any]) -> Folder:
-    parts = _parts(kind, made)
+def _write(
+    settings: Settings,
+    run: Run,
+    name: str,
+    kind: str,
+    made: Build,
+    kinds: Mapping[str, Kind],
+    facts: dict[str, Any],
+) -> Folder:
+    parts = {(k.name, k.split): k.takes(made) for k in kinds.values() if k.teaches == (kind == "training")}
     counted = next(iter(parts.values()))
     manifest = {
         **facts,
@@ -189,7 +199,7 @@ def _write(settings: Settings, run: Run, name: str, kind: str, made: Build, fact
         "clusters": _count(example.cluster_id for example in counted),
         "dropped": made.reasons(),
     }
-    return write(application_folder(settings.datasets_path, run.application), f"{name}-{kind}", parts, manifest)
+    return write(application_folder(settings.datasets_path, run.application), f"{name}-{kind}", parts, manifest, kinds)
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:

@@ -60,8 +60,8 @@ def kappa(judged: Sequence[bool], labelled: Sequence[bool]) -> float | None:
 
 
 def is_judged(scorers: Iterable[str]) -> bool:
-    """Whether any of the scores is a judge's opinion."""
-    return not JUDGES.isdisjoint(scorers)
+    """Whether any of the scores is a judge's opinion: one of ours, or a `judge:NAME` of somebody's own."""
+    return any(name in JUDGES or name.startswith("judge:") for name in scorers)
 
 
 def _trust(inside: Floats, said: Floats, outside: int) -> float:

@@ -24,7 +24,8 @@ from flows.evaluate.journal import Journal
 from flows.evaluate.labels import Question, fingerprint, known, questions
 from flows.evaluate.power import refuse_impossible
 from flows.evaluate.runner import Progress, Role, run
-from flows.evaluate.scorers.registry import scorer_of
+from flows.evaluate.scorers.registry import extensions, scorer_of
+from flows.extend import is_reference
 from flows.ledger import Registry, fold
 from flows.run import Run, begin, finish, finished, latest, runs
 from flows.versions import versions
@@ -73,7 +74,8 @@ def evaluate(
         candidate=plan.candidate.id,
         champion=plan.champion.id,
         dataset_version=plan.eval_set.version,
-        labels=fingerprint(lake) if is_judged([how.scorer]) else "",
+        labels=fingerprint(lake) if is_judged([how.scorer]) or is_reference(how.scorer) else "",
+        extensions=extensions(how),
     )
     if summary := finished(lake, run_of):
         return summary
@@ -93,8 +95,9 @@ def measure(
     how = settings.evaluate
     models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
     with Journal(journal_path(settings.home_path, plan, how)) as journal:
-        scores = run(items, models, how, scorer_of(how), journal, watch)
-    labels = known(lake, scores) if is_judged([how.scorer]) else ()
+        scorer = scorer_of(how)
+        scores = run(items, models, how, scorer, journal, watch)
+    labels = known(lake, scores) if is_judged([scorer.name]) else ()
     compared = plan.candidate, plan.champion, plan.eval_set.version
     comparison = compare(scores, *compared, evaluation_id, settings.gate, labels)
     said = (plan.eval_set.warning,) if plan.eval_set.warning else ()

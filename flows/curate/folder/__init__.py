@@ -1,6 +1,7 @@
 """A dataset version on disk: an immutable folder in the Hugging Face layout.
 
-shapes      examples → rows as trainers and the eval runner take them
+shapes      kinds of dataset: examples → rows as trainers and the eval runner take them
+own         kinds of a person's own, by `module:name`
 folder      rows → Parquet files, written whole or not at all
 card        its README.md
 metadata    its Croissant and its OpenLineage event

@@ -1,6 +1,8 @@
 """Personal data and secrets → placeholders.
 
-recognisers    patterns, by kind
+protocol       what a recogniser must offer
+recognisers    ours: patterns, by kind
 validators     check digits and other proofs that a match is what it looks like
+own            a person's own, by `module:name`
 redact         all of them over texts, messages and tool calls
 """

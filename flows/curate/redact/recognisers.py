@@ -1,25 +1,27 @@
 """The table of what is personal or secret: one anchored pattern each, with a check where the kind has one.
 
 A pattern alone would take order numbers for phones and versions for addresses: kinds with a checksum are checked by it,
-and kinds that are only digits need a word beside them. A recogniser of your own is a line in the setting
-`curate.recognisers` (kind = pattern). Go on to `redact.py`, which runs the table.
+and kinds that are only digits need a word beside them. A pattern of your own is a line in the setting
+`curate.recognisers` (kind = pattern); for code of your own see `own.py`. Go on to `redact.py`, which runs the table.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import phonenumbers
 
 from flows.curate.redact import validators
+from flows.curate.redact.own import KIND
+from flows.curate.redact.protocol import Span
 from flows.curate.redact.validators import Check
 from schemas.errors import SettingsError
 
 
-class Recogniser(msgspec.Struct, frozen=True):
-    """One kind of personal data or secret."""
+class Pattern(msgspec.Struct, frozen=True):
+    """The recogniser of one kind of personal data or secret by a regular expression."""
 
     kind: str
     pattern: re.Pattern[str]
@@ -29,8 +31,17 @@ class Recogniser(msgspec.Struct, frozen=True):
     needs: re.Pattern[str] | None = None
     """A text without this has none: the cheap test that makes clean texts fast."""
 
+    def find(self, text: str) -> Iterator[Span]:
+        """Every match that passes the check, from left to right."""
+        if self.needs is not None and not self.needs.search(text):
+            return
+        group: int | str = "value" if "value" in self.pattern.groupindex else 0
+        for match in self.pattern.finditer(text):
+            if match[group] and (self.check is None or self.check(match)):
+                yield Span(*match.span(group), self.kind)
 
-def table(regions: Sequence[str], extra: Mapping[str, str]) -> list[Recogniser]:
+
+def table(regions: Sequence[str], extra: Mapping[str, str]) -> list[Pattern]:
     """Every recogniser, the surer first: where two match, the earlier wins. Raises SettingsError for a bad argument."""
     unknown = [region for region in regions if region not in phonenumbers.SUPPORTED_REGIONS]
     if unknown:
@@ -39,21 +50,21 @@ def table(regions: Sequence[str], extra: Mapping[str, str]) -> list[Recogniser]:
     return [*(_own(kind, pattern) for kind, pattern in sorted(extra.items())), *SECRETS, *NUMBERED, phone, *LOOSE]
 
 
-def _own(kind: str, pattern: str) -> Recogniser:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", kind):
+def _own(kind: str, pattern: str) -> Pattern:
+    if not KIND.fullmatch(kind):
         raise SettingsError(f"curate.recognisers: {kind!r} must be a short lower-case name such as 'badge_number'")
     try:
-        return Recogniser(kind, re.compile(pattern))
+        return Pattern(kind, re.compile(pattern))
     except re.error as error:
         raise SettingsError(f"curate.recognisers.{kind} is no regular expression: {error}") from error
 
 
-def _secret(kind: str, pattern: str, needs: str, check: Check | None = None) -> Recogniser:
-    return Recogniser(kind, re.compile(pattern), check, re.compile(needs))
+def _secret(kind: str, pattern: str, needs: str, check: Check | None = None) -> Pattern:
+    return Pattern(kind, re.compile(pattern), check, re.compile(needs))
 
 
-def _numbered(kind: str, pattern: str, check: Check | None = None) -> Recogniser:
-    return Recogniser(kind, re.compile(pattern), check, re.compile(r"\d"))
+def _numbered(kind: str, pattern: str, check: Check | None = None) -> Pattern:
+    return Pattern(kind, re.compile(pattern), check, re.compile(r"\d"))
 
 
 KEY_FORMS = {  # what a key must hold → its form, as its maker documents it
@@ -118,7 +129,7 @@ _NIR = r"(?i)(?<!\w)[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{
 _DNI = r"(?i)(?<![\w-])(?:\d{8}|[XYZ]\d{7})-?[TRWAGMYFPDXBNJZSQVHLCKE](?![\w-])"
 _IP6 = r"(?i)(?<![\w:])(?:[0-9a-f]{1,4}:|::)(?:[0-9a-f]{0,4}:){1,7}[0-9a-f]{0,4}(?![\w:])"
 NUMBERED = [
-    Recogniser("email", re.compile(_EMAIL), None, re.compile("@")),
+    Pattern("email", re.compile(_EMAIL), None, re.compile("@")),
     _numbered("iban", r"(?i)\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", validators.iban),
     _numbered("card", r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w]|\.\d|[ -]\d)", validators.card),
     _numbered("ssn", r"(?<![\d-])(?P<area>\d{3})-(?P<group>\d{2})-(?P<serial>\d{4})(?![\d-])", validators.ssn),
@@ -175,7 +186,7 @@ _CALLE = (
     r"(?:n[º°o]\.? ?)?\d{1,4}\b"
 )
 LOOSE = [
-    *(Recogniser("name", re.compile(before + _NAME)) for before in (_CALLED, _TITLE, _SIGNED)),
+    *(Pattern("name", re.compile(before + _NAME)) for before in (_CALLED, _TITLE, _SIGNED)),
     *(_numbered("address", form) for form in (_STREET, _STRASSE, _RUE, _CALLE, r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b")),
 ]
 """Names and addresses by their surroundings: what a pattern can see of them, and no more."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from flows.curate.redact.recognisers import Recogniser, table
+from flows.curate.redact.protocol import Recogniser, Span
+from flows.curate.redact.recognisers import table
 from schemas.events import to_json
 from schemas.messages import text_of
 from schemas.records import Example
@@ -22,28 +23,19 @@ KEPT = frozenset({"role", "type", "id", "tool_call_id"})
 """Keys whose values are structure, never something that a person wrote."""
 
 
-class Span(msgspec.Struct, frozen=True):
-    """Where personal data or a secret stands in a text: `text[start:end]`."""
-
-    start: int
-    end: int
-    kind: str
-
-
 class Redactor:
     """Finds and replaces, and counts by kind. One for a build; each row has its own placeholders."""
 
-    def __init__(self, regions: Sequence[str], extra: Mapping[str, str]) -> None:
+    def __init__(self, regions: Sequence[str], extra: Mapping[str, str], own: Sequence[Recogniser] = ()) -> None:
         """`regions`: whose phone numbers are known without a country code. `extra`: kind → pattern of your own."""
-        self._table = table(regions, extra)
+        self._recognisers: list[Recogniser] = [*own, *table(regions, extra)]
         self.counts: Counter[str] = Counter()
 
     def find(self, text: str) -> list[Span]:
         """Every span, in order; none overlap: the surer recogniser wins, then the longer match."""
         found: list[tuple[int, Span]] = []
-        for rank, recogniser in enumerate(self._table):
-            if recogniser.needs is None or recogniser.needs.search(text):
-                found += [(rank, span) for span in _spans(recogniser, text)]
+        for rank, recogniser in enumerate(self._recognisers):
+            found += [(rank, span) for span in recogniser.find(text)]
         taken: list[Span] = []
         for _, span in sorted(found, key=lambda item: (item[0], item[1].start - item[1].end, item[1].start)):
             if all(span.end <= other.start or span.start >= other.end for other in taken):
@@ -95,10 +87,3 @@ class Redactor:
         key = (span.kind, re.sub(r"[\s().-]", "", text[span.start : span.end]).casefold())
         number = 1 + sum(kind == span.kind for kind, _ in names)
         return names.setdefault(key, f"<{span.kind.upper()}_{number}>")
-
-
-def _spans(recogniser: Recogniser, text: str) -> Iterator[Span]:
-    group: int | str = "value" if "value" in recogniser.pattern.groupindex else 0
-    for match in recogniser.pattern.finditer(text):
-        if match[group] and (recogniser.check is None or recogniser.check(match)):
-            yield Span(*match.span(group), recogniser.kind)

@@ -42,8 +42,11 @@ NO_REFERENCE = Mark(None, "no_reference")
 class Scorer(Protocol):
     """Turns answers into marks.
 
-    `score` is called once in an evaluation, with every answered case, and gives one mark a case, in their order. It
-    never raises for what an answer says, and it never takes a missing thing for a pass or for a zero.
+    Made once an evaluation. `score` is then called once, with every case that both models or one of them answered, in
+    an order that is the same for the same eval set, and gives one mark a case, in that order. It is never called with
+    an answer that failed, never twice at a time, and never told which answer is whose but by `case.role`. It must not
+    raise for what an answer says, take a missing thing for a pass or for a zero, or change a case. The same cases give
+    the same marks: an evaluation that was stopped is scored anew from its kept answers.
     """
 
     @property
@@ -52,10 +55,17 @@ class Scorer(Protocol):
 
     @property
     def asks(self) -> bool:
-        """Whether it calls another model, and so costs money."""
+        """Whether it calls another model.
+
+        That costs money, and its scores are opinions, which decide nothing before people's labels have measured them.
+        """
 
     async def score(self, cases: Sequence[Case], ask: Ask) -> list[Mark]:
-        """One mark for each case."""
+        """One mark for each case.
+
+        `ask` is the only way to an endpoint: retried, limited, paid from the budget, and kept, so that nothing is asked
+        again after a crash. It gives an answer a request, in their order.
+        """
 
 
 class Each:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.evaluate.answers import Answer, unanswered
-from flows.evaluate.endpoint import Request
 from flows.evaluate.journal import Journal
 from flows.evaluate.runner import run
 from flows.evaluate.scorers.judge import MAX_CHARS, Judge, PairwiseJudge
 from flows.evaluate.scorers.protocol import Case, Mark
+from flows.testing.scoring import marks
 from schemas.records import Item
 from schemas.settings import EvaluateSettings
 
@@ -39,17 +38,11 @@ def case(text: str, role: Any = "candidate", item: Item = ITEM, sample: int = 0)
 
 def scored(judge: Any, cases: Sequence[Case], say: Callable[[dict[str, Any]], str | Answer]) -> list[Mark]:
     """The marks where a judge answers `say(question)`, the question being what it was shown as data."""
-
-    async def ask(requests: Sequence[Request]) -> list[Answer]:
-        said = [say(question_of(request)) for request in requests]
-        return [Answer(text) if isinstance(text, str) else text for text in said]
-
-    return asyncio.run(judge.score(cases, ask))
+    return marks(judge, cases, lambda body: say(question_of(body)))
 
 
-def question_of(request: Request) -> dict[str, Any]:
+def question_of(body: dict[str, Any]) -> dict[str, Any]:
     """What a judge is shown: one system message of ours, one user message that is one JSON object."""
-    body = json.loads(request.body)
     system, user = body["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
     assert "tools" not in body

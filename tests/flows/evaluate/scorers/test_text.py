@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import string
 import sys
 from collections import Counter
 from importlib.util import find_spec
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evaluate.answers import Answer
-from flows.evaluate.scorers.protocol import Case, Mark, Scorer
+from flows.evaluate.scorers.protocol import Mark, Scorer
 from flows.evaluate.scorers.registry import JUDGES, PLAIN, scorer_of
 from flows.evaluate.scorers.text import EmbeddingSimilarity, f1, normalise, rouge
+from flows.testing.scoring import case, marks
 from schemas.errors import SettingsError
-from schemas.records import Item
 from schemas.settings import EvaluateSettings
 
 needs_rouge = pytest.mark.skipif(find_spec("rouge_score") is None, reason="the extra `rouge` is not installed")
@@ -28,12 +25,7 @@ WORDS = st.text(alphabet="abcdeé ,.THE\n", max_size=40)
 
 def mark(scorer: Scorer, text: str, reference: str | None) -> Mark:
     """What a scorer says of one answer."""
-    item = Item("i", ({"role": "user", "content": "?"},), reference)
-
-    async def nobody(_: Any) -> list[Answer]:
-        raise AssertionError("this scorer asks nobody")
-
-    return asyncio.run(scorer.score([Case(item, "candidate", 0, Answer(text))], nobody))[0]
+    return marks(scorer, [case(text, reference)])[0]
 
 
 @pytest.mark.parametrize(
