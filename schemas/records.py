@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from schemas.events import Candidate, to_json
 
@@ -52,29 +52,123 @@ class Outcome(Struct, frozen=True):
     """How many feedback events and rules spoke."""
 
 
-class Failure(Struct, frozen=True):
-    """A failed interaction, with the text that it is clustered by."""
+class Member(Struct, frozen=True, kw_only=True):
+    """The home of a failed interaction: the cluster that it was placed in, or moved to."""
 
     interaction_id: str
-    time: datetime
-    text: str
-    reasons: tuple[str, ...] = ()
-    request_model: str = ""
-    prompt_version: str | None = None
-    variant: str | None = None
-    user_id: str | None = None
+    cluster_id: str
+    confidence: float
+    """Share of the vote for this cluster; of a birth, how little of the neighbourhood was known."""
+    assigned_by: Literal["birth", "vote", "split", "merged"]
+    text_hash: str
+    moves: int | None = None
+    """How often it was moved so far; the row with the most moves holds."""
 
 
-class Cluster(Struct, frozen=True):
-    """Failures that go wrong alike, under a lasting id."""
+class Closure(Struct, frozen=True, kw_only=True):
+    """What one change of champion did to a cluster: its failure rate before and after."""
+
+    time: str
+    """ISO 8601."""
+    model: str
+    action: str
+    """promoted or rolled_back."""
+    before: tuple[int, int]
+    """Failures, interactions."""
+    after: tuple[int, int]
+    difference: float | None
+    """Rate after - before, with its 95 % interval; None where either side has no traffic."""
+    low: float | None
+    high: float | None
+    verdict: Literal["fell", "rose", "unclear"]
+
+
+Point = tuple[datetime, int, int]
+"""Of a trend: the start of a window, failures, interactions."""
+Part = tuple[int, int, float | None, float | None]
+"""Of a segment: failures, interactions, and the 95 % interval of their ratio."""
+ClusterStatus = Literal["new", "growing", "steady", "shrinking", "resolved", "regressed", "merged"]
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """Failures that go wrong alike, under a lasting id, as one run sees them."""
 
     cluster_id: str
     name: str
-    terms: tuple[str, ...]
-    medoid_interaction_id: str
-    medoid_text: str
-    size: int
+    description: str | None = None
+    """A model's sentence; None where none was asked, or none answered."""
+    terms: tuple[str, ...] = ()
+    medoid_interaction_id: str | None = None
+    """Of the typical example; None once its person was forgotten."""
+    medoid_text: str | None = None
     reasons: tuple[str, ...] = ()
+    size: int
+    """Failures in the run's window."""
+    size_total: int
+    """Failures ever."""
+    rate: float | None
+    """Failures per interaction of the window, with its 95 % interval; None where there was no traffic."""
+    rate_low: float | None
+    rate_high: float | None
+    status: ClusterStatus
+    theme_id: str | None = None
+    parent_id: str | None = None
+    """The old cluster that it may have grown out of, or was split from."""
+    alias_of: str | None = None
+    """The cluster that it was merged into."""
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    trend: tuple[Point, ...] = ()
+    """The windows, oldest first."""
+    closure: tuple[Closure, ...] = ()
+    """One entry a change of champion, oldest first."""
+    segments: dict[str, dict[str, Part]] = {}
+    """Column (model, prompt version, variant) → value → its part of the current window."""
+
+
+class EventDetails(Struct, frozen=True, kw_only=True):
+    """What a cluster event says beyond its name; what it does not say is left out of its JSON."""
+
+    window_start: str | UnsetType = UNSET
+    """resolved, regressed: ISO 8601 start of the window in which it was called so, with rate and failures there."""
+    rate: float | UnsetType | None = UNSET
+    size: int | UnsetType = UNSET
+    voices: int | UnsetType = UNSET
+    """suspected: complaints in the window, how many are of accounts never seen before, and what share is usual."""
+    fresh: int | UnsetType = UNSET
+    usual_share: float | UnsetType = UNSET
+    proposed: bool | UnsetType = UNSET
+    """split, merged: whether a run only proposes it; else a person has accepted it, and it was carried out."""
+    shares: tuple[float, ...] | UnsetType = UNSET
+    """A proposed split: the share of each part. A merge: how much of the two lies in the same places."""
+    parts: tuple[tuple[str, ...], ...] | UnsetType = UNSET
+    """A proposed split: hashes of the texts that stand for each part, the largest part first."""
+    accepted_by: str | UnsetType = UNSET
+    decision: str | UnsetType = UNSET
+
+
+class ClusterEvent(Struct, frozen=True, kw_only=True):
+    """Something that happened to a cluster in a run."""
+
+    cluster_id: str
+    event: Literal["born", "split", "merged", "resolved", "regressed", "renamed", "suspected"]
+    other_ids: tuple[str, ...] = ()
+    """born: what it may have grown out of. split: the new parts. merged: what became another name of it."""
+    details: EventDetails = EventDetails()
+
+
+class ClusterDecision(Struct, frozen=True, kw_only=True):
+    """A proposed split or merge that a person accepted."""
+
+    decision_id: str
+    application: str
+    time: datetime
+    decided_by: str
+    event: Literal["split", "merged"]
+    cluster_id: str
+    other_ids: tuple[str, ...] = ()
+    proposed_by: str
+    """The run that proposed it."""
 
 
 class Example(Struct, frozen=True, gc=False):

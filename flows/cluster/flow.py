@@ -1,4 +1,4 @@
-"""The cluster stage as a Prefect flow: what `clustering.py` does, with its list and its report as artifacts."""
+"""The cluster stage as a Prefect flow: what `stage.py` does, with its list and its report as artifacts."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
 from flows.run import latest, plain
+from schemas.records import Cluster
 
 __all__ = ["cluster", "cluster_flow"]
-Row = dict[str, Any]
 
 
 @flow(name="cluster", persist_result=False)
-def cluster_flow(application: str | None = None, as_of: str | None = None) -> Row:
+def cluster_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Find out what goes wrong in production, and which of it is new."""
     settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = cluster(lake, settings, moment)
     run = latest(lake, "cluster", settings.application)
-    rows = [row for row in clusters_of(lake, run["run_id"]) if not row["alias_of"]] if run else []
+    living = [one for one in clusters_of(lake, run["run_id"]) if not one.alias_of] if run else []
     if run:
         page = write(lake, run, settings.home_path / "reports")
         create_link_artifact(page.as_uri(), key="clusters-report", description=f"Clusters of {settings.application}")
-    create_table_artifact(_table(rows), key="clusters", description=f"Clusters of {settings.application}")
+    create_table_artifact(_table(living), key="clusters", description=f"Clusters of {settings.application}")
     return summary
 
 
-def _table(rows: list[Row]) -> list[Row]:
+def _table(clusters: list[Cluster]) -> list[dict[str, str | int]]:
     """Without examples: what people said must be forgotten where they ask for it, and Prefect keeps its artifacts."""
     return [
         {
-            "cluster": row["cluster_id"],
-            "name": row["name"],
-            "status": row["status"],
-            "failures": row["size"],
-            "of interactions": "" if row["rate"] is None else f"{row['rate']:.2%}",
-            "ever": row["size_total"],
+            "cluster": cluster.cluster_id,
+            "name": cluster.name,
+            "status": cluster.status,
+            "failures": cluster.size,
+            "of interactions": "" if cluster.rate is None else f"{cluster.rate:.2%}",
+            "ever": cluster.size_total,
         }
-        for row in rows
+        for cluster in clusters
     ]

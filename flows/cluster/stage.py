@@ -7,7 +7,7 @@ is finished. `flow.py` runs the same under Prefect.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,11 +29,16 @@ from flows.cluster.outcomes.outcomes import Judged, judge
 from flows.cluster.placement.placing import Placed, place_failures
 from flows.run import Run, begin, finish, runs, under_way
 from schemas.errors import NotEnoughData
+from schemas.records import Outcome
 from schemas.settings import ClusterSettings, Settings
+from schemas.tables import OUTCOMES
 from streams.lake import Lake
-from streams.lake.append import publish, to_rows
+from streams.lake.append import publish
 from streams.lake.query import query
+from streams.lake.rows import to_table
 
+OF_INTERACTION = ("time", "conversation_id", "user_id", "request_model", "prompt_version", "variant")
+"""Columns that an outcome has from its interaction."""
 READS = ("interactions", "feedback", "erasures", "ledger", "cluster_decisions")
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "outcomes").glob("*.sql")}
 Row = dict[str, Any]
@@ -135,29 +140,32 @@ def _promotions(lake: Lake, run: Run) -> list[Promotion]:
 
 
 def _publish(lake: Lake, run: Run, interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> None:
-    ours = {"run_id": run.run_id, "application": run.application}
-    context = interactions.select(
-        ["id", "time", "conversation_id", "user_id", "request_model", "prompt_version", "variant"]
-    ).to_pylist()
-    outcomes = [
-        ours | row | msgspec.structs.asdict(outcome) | {"text": text}
-        for row, outcome, text in zip(context, judged.outcomes, judged.texts, strict=True)
-    ]
-    publish(lake, "outcomes", to_rows("outcomes", outcomes), run.run_id)
-    publish(lake, "embeddings", to_rows("embeddings", placed.embeddings), run.run_id)
-    for table, rows in (
+    publish(lake, "outcomes", _outcomes(run, interactions, judged), run.run_id)
+    publish(lake, "embeddings", to_table("embeddings", placed.embeddings), run.run_id)
+    concluded: tuple[tuple[str, Sequence[msgspec.Struct]], ...] = (
         ("cluster_members", placed.members),
         ("cluster_events", found.events),
         ("clusters", found.clusters),
-    ):
-        publish(lake, table, to_rows(table, [ours | row for row in rows]), run.run_id)
+    )
+    for table, records in concluded:
+        rows = to_table(table, records, run_id=run.run_id, application=run.application)
+        publish(lake, table, rows, run.run_id)
+
+
+def _outcomes(run: Run, interactions: pa.Table, judged: Judged) -> pa.Table:
+    """The rows of `outcomes`: columns of the interactions as they are, and beside them what was concluded."""
+    count = len(judged.outcomes)
+    columns = {name: interactions[name] for name in OF_INTERACTION}
+    columns |= {name: [getattr(o, name) for o in judged.outcomes] for name in Outcome.__struct_fields__}
+    columns |= {"run_id": [run.run_id] * count, "application": [run.application] * count, "text": judged.texts}
+    return pa.table([columns[name] for name in OUTCOMES.schema.names], schema=OUTCOMES.schema)
 
 
 def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> Row:
     """Counts of the run: what the turn reports and the artifact says."""
     outcomes = Counter(outcome.outcome for outcome in judged.outcomes)
-    living = [row for row in found.clusters if not row["alias_of"]]
-    statuses = Counter(row["status"] for row in living)
+    living = [cluster for cluster in found.clusters if not cluster.alias_of]
+    statuses = Counter(cluster.status for cluster in living)
     failed = outcomes["failed"]
     return {
         "interactions": len(judged.outcomes),
@@ -169,7 +177,7 @@ def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Cata
         "statuses": dict(sorted(statuses.items())),
         "feedback_over_cap": judged.over_cap,
         "themes": found.themes,
-        "events": dict(sorted(Counter(row["event"] for row in found.events).items())),
+        "events": dict(sorted(Counter(event.event for event in found.events).items())),
         "coverage": _coverage(interactions, judged),
         "reliabilities": [asdict(source) for source in judged.reliability.sources],
     }

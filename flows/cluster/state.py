@@ -12,13 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import pyarrow as pa
 
 from flows.run import runs
 from schemas.errors import UsageError
+from schemas.records import Cluster, ClusterEvent
 from streams.lake import Lake
 from streams.lake.query import query, read
+from streams.lake.rows import from_row
 
 TABLES = ("cluster_members", "embeddings", "runs")
 MEMBERS = Path(__file__).with_name("members.sql")
@@ -26,7 +27,7 @@ LINEAGE = ("split", "merged")
 """Events that change which clusters there are: proposed by a run, carried out once a person has accepted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proposed:
     """A split or merge that some run has proposed and nothing has overtaken."""
 
@@ -40,7 +41,7 @@ class Proposed:
     """split: hashes of the texts that stand for each part, the largest part first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """The clusters before a run."""
 
@@ -50,8 +51,8 @@ class State:
     """Interaction → cluster, for every failure that was ever placed."""
     text_hashes: dict[str, str]
     """Interaction → hash of the text by which it was placed."""
-    clusters: dict[str, dict[str, Any]]
-    """Cluster → its row of the `clusters` table in the previous run, dissolved ones included."""
+    clusters: dict[str, Cluster]
+    """Cluster → what the previous run said of it, dissolved ones included."""
     resolved: dict[str, datetime]
     """Cluster → start of the window in which it was last called resolved."""
     proposals: tuple[Proposed, ...]
@@ -61,7 +62,7 @@ class State:
 
     def living(self) -> list[str]:
         """Ids that may take new failures, oldest name first: all that were not merged into another."""
-        return sorted(id_ for id_, row in self.clusters.items() if not row["alias_of"])
+        return sorted(id_ for id_, cluster in self.clusters.items() if not cluster.alias_of)
 
 
 def load(lake: Lake, application: str, as_of: datetime) -> State:
@@ -75,16 +76,17 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
     previous = history[-1]["run_id"] if history else ""
     rows = query(lake, MEMBERS.read_text(), lake.versions(TABLES), {"application": application}).to_pylist()
     order = {row["run_id"]: i for i, row in enumerate(history)}
-    events = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in order]
-    events.sort(key=lambda row: order[row["run_id"]])
+    told = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in order]
+    told.sort(key=lambda row: order[row["run_id"]])
+    events = [(row["run_id"], from_row(ClusterEvent, row)) for row in told]
     return State(
-        previous,
-        {row["interaction_id"]: row["cluster_id"] for row in rows},
-        {row["interaction_id"]: row["text_hash"] for row in rows},
-        {row["cluster_id"]: row for row in _of_run(lake, "clusters", previous)} if previous else {},
-        _resolved(events),
-        _proposals(events),
-        {row["interaction_id"]: row["moves"] for row in rows if row["moves"]},
+        previous=previous,
+        homes={row["interaction_id"]: row["cluster_id"] for row in rows},
+        text_hashes={row["interaction_id"]: row["text_hash"] for row in rows},
+        clusters={cluster.cluster_id: cluster for cluster in clusters_of(lake, previous)} if previous else {},
+        resolved=_resolved(event for _, event in events),
+        proposals=_proposals(events),
+        moves={row["interaction_id"]: row["moves"] for row in rows if row["moves"]},
     )
 
 
@@ -93,14 +95,15 @@ def sql(file: Path) -> str:
     return file.read_text().replace("{homes}", MEMBERS.read_text())
 
 
-def clusters_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:
-    """The `clusters` rows of a run, largest first."""
-    return sorted(_of_run(lake, "clusters", run_id), key=lambda row: (-row["size"], row["cluster_id"]))
+def clusters_of(lake: Lake, run_id: str) -> list[Cluster]:
+    """The clusters as a run saw them, largest first."""
+    found = [from_row(Cluster, row) for row in _of_run(lake, "clusters", run_id)]
+    return sorted(found, key=lambda cluster: (-cluster.size, cluster.cluster_id))
 
 
-def events_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:
-    """The `cluster_events` rows of a run."""
-    return _of_run(lake, "cluster_events", run_id)
+def events_of(lake: Lake, run_id: str) -> list[ClusterEvent]:
+    """What happened to clusters in a run."""
+    return [from_row(ClusterEvent, row) for row in _of_run(lake, "cluster_events", run_id)]
 
 
 def _of_run(lake: Lake, table: str, run_id: str) -> list[dict[str, Any]]:
@@ -108,16 +111,14 @@ def _of_run(lake: Lake, table: str, run_id: str) -> list[dict[str, Any]]:
     return [row for row in rows.to_pylist() if row["run_id"] == run_id]
 
 
-def _resolved(events: list[dict[str, Any]]) -> dict[str, datetime]:
+def _resolved(events: Iterable[ClusterEvent]) -> dict[str, datetime]:
     found: dict[str, datetime] = {}
-    for row in events:
-        cluster, others = row["cluster_id"], row["other_ids"] or []
-        details = msgspec.json.decode(row["details"])
-        if row["event"] == "resolved":
-            start = datetime.fromisoformat(details["window_start"])
-            found[cluster] = max(start, found.get(cluster, start))
-        elif row["event"] in LINEAGE and not details["proposed"]:
-            found = resolved_after(found, row["event"], cluster, others)
+    for event in events:
+        if event.event == "resolved" and isinstance(event.details.window_start, str):
+            start = datetime.fromisoformat(event.details.window_start)
+            found[event.cluster_id] = max(start, found.get(event.cluster_id, start))
+        elif event.event in LINEAGE and not event.details.proposed:
+            found = resolved_after(found, event.event, event.cluster_id, event.other_ids)
     return found
 
 
@@ -132,19 +133,26 @@ def resolved_after(
     return rest | ({cluster: max(both)} if len(both) == 1 + len(others) else {})
 
 
-def _proposals(events: list[dict[str, Any]]) -> tuple[Proposed, ...]:
+def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ...]:
     """What is proposed and not overtaken: a split or merge that was carried out ends all proposals for its clusters."""
     found: tuple[Proposed, ...] = ()
-    for row in events:
-        if row["event"] not in LINEAGE:
+    for run_id, event in events:
+        if event.event not in {"split", "merged"}:
             continue
-        clusters = (row["cluster_id"], *(row["other_ids"] or ()))
-        details = msgspec.json.decode(row["details"])
-        parts = tuple(tuple(part) for part in details.get("parts", ()))
-        if not details["proposed"]:
+        clusters, details = (event.cluster_id, *event.other_ids), event.details
+        if not details.proposed:
             found = untouched(found, clusters)
-        elif parts or row["event"] == "merged":  # older versions proposed splits without saying into what
-            found = (*found, Proposed(row["event"], clusters, row["run_id"], tuple(details["shares"]), parts))
+        elif details.parts or event.event == "merged":  # older versions proposed splits without saying into what
+            found = (
+                *found,
+                Proposed(
+                    event=event.event,
+                    clusters=clusters,
+                    run_id=run_id,
+                    shares=details.shares or (),
+                    parts=details.parts or (),
+                ),
+            )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +12,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cluster.catalogue.differences import differences
 from flows.cluster.catalogue.report import examples_of, write
-from flows.cluster.lineage.accepted import accept, proposals_of
+from flows.cluster.lineage.accepted import OpenProposal, accept, proposals_of
 from flows.cluster.state import clusters_of, events_of
 from flows.commands.shared import identity, print_json
 from flows.context import lake_of
 from flows.run import latest, runs
 from schemas.errors import NotEnoughData, UsageError
+from schemas.records import Cluster, ClusterEvent, Point
 from schemas.settings import Settings
 from streams.lake import Lake
 
@@ -39,14 +42,14 @@ def list_clusters(
     lake = lake_of(settings)
     run = _latest(lake, settings)
     every = clusters_of(lake, run["run_id"])
-    rows = [row for row in every if status == row["status"] or (not status and not row["alias_of"])]
+    shown = [one for one in every if status == one.status or (not status and not one.alias_of)]
     proposals = proposals_of(lake, run)
     if as_json:
-        print_json([_plain(row) | {"proposals": _about(row, proposals)} for row in rows])
+        print_json([_plain(run, one) | {"proposals": _about(one, proposals)} for one in shown])
         return
     console = Console()
-    console.print(_listing(rows))
-    names = {row["cluster_id"]: row["name"] for row in every}
+    console.print(_listing(shown))
+    names = {one.cluster_id: one.name for one in every}
     for proposal in proposals:
         _print_proposal(console, proposal, names)
     summary = msgspec.json.decode(run["summary"])
@@ -68,16 +71,17 @@ def show(
     settings: Settings = context.obj
     lake = lake_of(settings)
     run = _latest(lake, settings)
-    row = _one(clusters_of(lake, run["run_id"]), cluster_id)
-    texts = examples_of(lake, run, examples).get(row["cluster_id"], [])
-    proposals = _about(row, proposals_of(lake, run))
+    every = clusters_of(lake, run["run_id"])
+    one = _one(every, cluster_id)
+    texts = examples_of(lake, run, examples).get(one.cluster_id, [])
+    proposals = _about(one, proposals_of(lake, run))
     if as_json:
-        print_json(_plain(row) | {"examples": texts, "proposals": proposals})
+        print_json(_plain(run, one) | {"examples": texts, "proposals": proposals})
         return
     console = Console()
-    _show(console, row, texts)
+    _show(console, one, texts)
     for proposal in proposals:
-        _print_proposal(console, proposal, {one["cluster_id"]: one["name"] for one in clusters_of(lake, run["run_id"])})
+        _print_proposal(console, proposal, {named.cluster_id: named.name for named in every})
 
 
 @app.command("accept")
@@ -91,14 +95,14 @@ def accept_proposal(
 ) -> None:
     """Accept a split or merge that a run has proposed; the next run carries it out. Twice is once."""
     settings: Settings = context.obj
-    row = accept(lake_of(settings), settings.application, clusters, by or identity(), datetime.now(UTC))
+    decision = accept(lake_of(settings), settings.application, clusters, by or identity(), datetime.now(UTC))
     if as_json:
-        print_json(row)
+        print_json(decision)
         return
-    ids = " and ".join([row["cluster_id"], *row["other_ids"]])
-    what = "split of" if row["event"] == "split" else "merge of"
+    ids = " and ".join([decision.cluster_id, *decision.other_ids])
+    what = "split of" if decision.event == "split" else "merge of"
     Console().print(
-        f"Accepted by {row['decided_by']}: the {what} {ids}. The next run carries it out.",
+        f"Accepted by {decision.decided_by}: the {what} {ids}. The next run carries it out.",
         highlight=False,
         soft_wrap=True,
         markup=False,
@@ -117,21 +121,21 @@ def diff(
     lake = lake_of(settings)
     history = runs(lake, "cluster", settings.application)
     old, new = (_run(history, wanted) for wanted in (run1, run2))
-    rows = _differences(clusters_of(lake, old["run_id"]), clusters_of(lake, new["run_id"]))
+    found = differences(clusters_of(lake, old["run_id"]), clusters_of(lake, new["run_id"]))
     between = history[history.index(old) + 1 : history.index(new) + 1]
-    events = [event for run in between for event in events_of(lake, run["run_id"])]
+    events = [(run, event) for run in between for event in events_of(lake, run["run_id"])]
     if as_json:
-        print_json({"clusters": rows, "events": [_plain(event) for event in events]})
+        print_json({"clusters": found, "events": [_plain(run, event) for run, event in events]})
         return
     table = Table("cluster", "name", "status", "rate before", "rate after", title=f"{old['as_of']} to {new['as_of']}")
-    for row in rows:
-        table.add_row(row["cluster_id"], row["name"], _styled(row["status"]), _rate(row["before"]), _rate(row["after"]))
+    for one in found:
+        table.add_row(one.cluster_id, one.name, _styled(one.status), _rate(one.before), _rate(one.after))
     console = Console()
     console.print(table)
-    for event in events:
-        others = f" ({', '.join(event['other_ids'])})" if event["other_ids"] else ""
-        proposed = ", proposed" if msgspec.json.decode(event["details"]).get("proposed") else ""
-        console.print(f"{event['event']}{proposed}: {event['cluster_id']}{others}")
+    for _, event in events:
+        others = f" ({', '.join(event.other_ids)})" if event.other_ids else ""
+        proposed = ", proposed" if event.details.proposed is True else ""
+        console.print(f"{event.event}{proposed}: {event.cluster_id}{others}")
 
 
 @app.command("report")
@@ -167,80 +171,63 @@ def _run(history: list[Row], wanted: str) -> Row:
     raise UsageError(f"{len(found)} cluster runs match {wanted!r}; the latest are {known}")
 
 
-def _one(rows: list[Row], wanted: str) -> Row:
-    found = [row for row in rows if row["cluster_id"].startswith(wanted)]
+def _one(every: list[Cluster], wanted: str) -> Cluster:
+    found = [one for one in every if one.cluster_id.startswith(wanted)]
     if len(found) != 1:
         raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel clusters list` shows their ids")
     return found[0]
 
 
-def _differences(old: list[Row], new: list[Row]) -> list[Row]:
-    """Clusters whose status is not the same steady one in both runs, or that only one of them has."""
-    before = {row["cluster_id"]: row for row in old}
-    rows = []
-    for row in new:
-        was = before.get(row["cluster_id"])
-        if was is None or row["status"] != "steady" or was["status"] != "steady":
-            rows.append({
-                "cluster_id": row["cluster_id"],
-                "name": row["name"],
-                "status": row["status"],
-                "before": was["rate"] if was else None,
-                "after": row["rate"],
-            })  # fmt: skip
-    return rows
-
-
-def _listing(rows: list[Row]) -> Table:
+def _listing(clusters: list[Cluster]) -> Table:
     table = Table("cluster", "name", "status", "failures", "rate", "trend", "ever", "example")
-    for row in rows:
+    for one in clusters:
         table.add_row(
-            row["cluster_id"],
-            row["name"],
-            _styled(row["status"]),
-            str(row["size"]),
-            _rate(row["rate"]),
-            _spark(row["trend"]),
-            str(row["size_total"]),
-            " ".join((row["medoid_text"] or "").split())[:80],
+            one.cluster_id,
+            one.name,
+            _styled(one.status),
+            str(one.size),
+            _rate(one.rate),
+            _spark(one.trend),
+            str(one.size_total),
+            " ".join((one.medoid_text or "").split())[:80],
         )
     return table
 
 
-def _show(console: Console, row: Row, texts: list[str]) -> None:
-    console.print(f"[bold]{row['name']}[/]  {row['cluster_id']}  {_styled(row['status'])}", highlight=False)
-    if row["description"]:
-        console.print(row["description"])
-    between = f" (95 %: {_rate(row['rate_low'])} to {_rate(row['rate_high'])})" if row["rate"] is not None else ""
-    console.print(f"{row['size']} failures in the last window, {_rate(row['rate'])} of interactions{between}")
-    if row["alias_of"]:
-        console.print(f"merged into {row['alias_of']}", highlight=False)
-    console.print(f"{row['size_total']} ever, first {row['first_seen']}, last {row['last_seen']}")
-    console.print(f"reasons: {', '.join(row['reasons'])}\ntrend:   {_spark(row['trend'])}")
-    for closed in msgspec.json.decode(row["closure"] or "[]"):
+def _show(console: Console, one: Cluster, texts: list[str]) -> None:
+    console.print(f"[bold]{one.name}[/]  {one.cluster_id}  {_styled(one.status)}", highlight=False)
+    if one.description:
+        console.print(one.description)
+    between = f" (95 %: {_rate(one.rate_low)} to {_rate(one.rate_high)})" if one.rate is not None else ""
+    console.print(f"{one.size} failures in the last window, {_rate(one.rate)} of interactions{between}")
+    if one.alias_of:
+        console.print(f"merged into {one.alias_of}", highlight=False)
+    console.print(f"{one.size_total} ever, first {one.first_seen}, last {one.last_seen}")
+    console.print(f"reasons: {', '.join(one.reasons)}\ntrend:   {_spark(one.trend)}")
+    for closed in one.closure:
         difference = "no traffic on one side"
-        if closed["difference"] is not None:
-            difference = f"{closed['difference']:+.2%} (95 %: {closed['low']:+.2%} to {closed['high']:+.2%})"
-        console.print(f"{closed['action']} {closed['model']} {closed['time'][:16]}: {closed['verdict']}, {difference}")
+        if closed.difference is not None:
+            difference = f"{closed.difference:+.2%} (95 %: {closed.low:+.2%} to {closed.high:+.2%})"
+        console.print(f"{closed.action} {closed.model} {closed.time[:16]}: {closed.verdict}, {difference}")
     for text in texts:
         console.print(f"  · {' '.join(text.split())[:200]}", markup=False)
 
 
-def _about(row: Row, proposals: list[Row]) -> list[Row]:
-    return [proposal for proposal in proposals if row["cluster_id"] in proposal["clusters"]]
+def _about(one: Cluster, proposals: list[OpenProposal]) -> list[OpenProposal]:
+    return [proposal for proposal in proposals if one.cluster_id in proposal.clusters]
 
 
-def _print_proposal(console: Console, proposal: Row, names: dict[str, str]) -> None:
+def _print_proposal(console: Console, proposal: OpenProposal, names: dict[str, str]) -> None:
     """What is proposed, and what to do about it."""
-    named = " and ".join(f"{id_} ({names.get(id_, id_)})" for id_ in proposal["clusters"])
-    shares = ", ".join(f"{share:.0%}" for share in proposal["shares"])
+    named = " and ".join(f"{id_} ({names.get(id_, id_)})" for id_ in proposal.clusters)
+    shares = ", ".join(f"{share:.0%}" for share in proposal.shares)
     what = f"split {named} into parts of {shares}"
-    if proposal["event"] == "merged":
+    if proposal.event == "merged":
         what = f"merge {named}, which lie in the same places by {shares}"
-    command = f"flywheel clusters accept {' '.join(proposal['clusters'])}"
-    then = f"accepted by {proposal['accepted_by']}, next run" if proposal["accepted_by"] else command
+    command = f"flywheel clusters accept {' '.join(proposal.clusters)}"
+    then = f"accepted by {proposal.accepted_by}, next run" if proposal.accepted_by else command
     console.print(f"Proposed: {what}: {then}", highlight=False, soft_wrap=True, markup=False)
-    for share, texts in zip(proposal["shares"], proposal["parts"], strict=False):
+    for share, texts in zip(proposal.shares, proposal.parts, strict=False):
         for text in texts:
             console.print(f"  {share:>4.0%} · {' '.join(text.split())[:150]}", highlight=False, markup=False)
 
@@ -249,10 +236,9 @@ def _rate(value: float | None) -> str:
     return "no traffic" if value is None else f"{value:.2%}"
 
 
-def _spark(trend: str | None) -> str:
+def _spark(trend: Sequence[Point]) -> str:
     """One bar a window, oldest first; a dot where there was no traffic."""
-    points = msgspec.json.decode(trend or "[]")
-    rates = [failures / served if served else None for _, failures, served in points]
+    rates = [failures / served if served else None for _, failures, served in trend]
     top = max((rate for rate in rates if rate), default=1.0)
     return "".join("·" if rate is None else BARS[round(rate / top * 8)] for rate in rates)
 
@@ -262,6 +248,6 @@ def _styled(status: str) -> str:
     return f"[{style}]{status}[/]" if style else status
 
 
-def _plain(row: Row) -> Row:
-    keys = {"trend", "closure", "segments", "details"} & row.keys()
-    return row | {key: msgspec.json.decode(row[key] or "null") for key in keys}
+def _plain(run: Row, record: Cluster | ClusterEvent) -> Row:
+    """For programs: a record, and the run that it is of."""
+    return {"run_id": run["run_id"], "application": run["application"], **msgspec.structs.asdict(record)}

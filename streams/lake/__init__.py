@@ -4,8 +4,8 @@
         ingest_date=2026-01-31/…parquet  raw tables are partitioned by ingest date
         _delta_log/…
 
-`append.py` commits rows, `query.py` reads them as of a version, `layout.py` says where they lie, `maintain.py` keeps
-them healthy. The only door to `deltalake` and `duckdb`.
+`append.py` commits rows, `query.py` reads them as of a version, `rows.py` makes them from records and back, `layout.py`
+says where they lie, `maintain.py` keeps them healthy. The only door to `deltalake` and `duckdb`.
 """
 
 from streams.lake.layout import Lake

@@ -15,6 +15,7 @@ from flows.cluster.state import clusters_of, events_of
 from flows.run import latest
 from flows.testing.events import START, event_id, happened
 from schemas.events import Event, Feedback, Interaction
+from schemas.records import Cluster, ClusterEvent
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
 from streams.lake.query import read
@@ -112,11 +113,11 @@ class World:
         """One cluster run, as of so many days after the start."""
         return cluster(self.lake, self.settings, START + timedelta(days=days))
 
-    def clusters(self) -> list[dict[str, Any]]:
+    def clusters(self) -> list[Cluster]:
         """The clusters of the newest run, largest first."""
         return clusters_of(self.lake, self._newest())
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[ClusterEvent]:
         """The cluster events of the newest run."""
         return events_of(self.lake, self._newest())
 

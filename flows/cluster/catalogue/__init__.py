@@ -7,6 +7,7 @@ trends        new, growing, shrinking, resolved, regressed; with statistics
 closure       what each promotion did to it
 abuse         a cluster that few sources make
 themes        clusters grouped for reading
-catalogue     all of it into rows of `clusters` and `cluster_events`
+catalogue     all of it into clusters and their events
+differences   what changed between two runs
 report        the HTML page
 """

@@ -1,6 +1,6 @@
 """The list of all clusters as a run leaves it: name, typical example, size, rate, status, trend and closure of each.
 
-Pure: rows of the tables `clusters` and `cluster_events` from what `flow.py` has read and placed.
+Pure: clusters and their events from what `stage.py` has read and placed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -17,33 +16,43 @@ import pyarrow.compute as pc
 from flows.cluster.catalogue.abuse import suspicions
 from flows.cluster.catalogue.closure import Promotion, closures
 from flows.cluster.catalogue.llm_names import Namer
-from flows.cluster.catalogue.naming import name_of, names, terms
+from flows.cluster.catalogue.naming import Label, name_of, names, terms
 from flows.cluster.catalogue.population import Population
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.catalogue.trends import Change, Traffic, Window, changes, counts, segments, status, windows
 from flows.cluster.lineage.proposals import lineage_events
 from flows.cluster.outcomes.coverage import SEGMENTS
-from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.placing import Placed
 from flows.cluster.state import State
-from schemas.events import to_json
+from schemas.records import Closure, Cluster, ClusterEvent, ClusterStatus, EventDetails, Part, Point
 from schemas.settings import ClusterSettings
 
-Row = dict[str, Any]
 REASONS = 5
 THEME_TEXTS = 20
 """Texts of each cluster that its theme is named by."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """What a run says of its clusters."""
 
-    clusters: list[Row]
-    events: list[Row]
-    spans: list[Window]
+    clusters: list[Cluster]
+    events: list[ClusterEvent]
     themes: dict[str, str]
     """Theme → its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a run found out about one cluster."""
+
+    label: Label
+    change: Change
+    trend: tuple[Point, ...]
+    closure: list[Closure]
+    segments: dict[str, dict[str, Part]]
+    theme: str | None
+    """None where no member is in the sample: the theme that it had stays."""
 
 
 def catalogue(
@@ -68,17 +77,21 @@ def catalogue(
     themed = themes(ids, placed.sample, placed.sample_homes, sizes, _themes_before(state))
     named = names(people, state, placed, namer)
     clusters = [
-        {
-            "cluster_id": id_,
-            **named[id_],
-            **_seen(people, people.members.get(id_, []), state.clusters.get(id_, {})),
-            **_trend(id_, called[i], failures[:, i], served, spans, state, settings),
-            "theme_id": themed.get(id_) or state.clusters.get(id_, {}).get("theme_id"),
-            "parent_id": placed.born.get(id_) or state.clusters.get(id_, {}).get("parent_id"),
-            "alias_of": state.clusters.get(id_, {}).get("alias_of"),
-            "closure": to_json(closed[i]),
-            "segments": to_json(parts[i]),
-        }
+        _cluster(
+            id_,
+            _Seen(
+                label=named[id_],
+                change=called[i],
+                trend=tuple((span.start, int(failures[w, i]), int(served[w])) for w, span in enumerate(spans)),
+                closure=closed[i],
+                segments=parts[i],
+                theme=themed.get(id_),
+            ),
+            people,
+            state,
+            placed.born.get(id_),
+            settings.min_size,
+        )
         for i, id_ in enumerate(ids)
     ]
     events = [
@@ -86,7 +99,36 @@ def catalogue(
         *lineage_events(placed.sample, placed.sample_homes, placed.sample_hashes, state),
         *_suspected(people, ids, spans[-1]),
     ]
-    return Catalogue(clusters, events, spans, _theme_names(clusters, people))
+    return Catalogue(clusters=clusters, events=events, themes=_theme_names(clusters, people))
+
+
+def _cluster(id_: str, seen: _Seen, people: Population, state: State, parent: str | None, min_size: int) -> Cluster:
+    """One cluster as the run leaves it; `parent` is the cluster that a new one may have grown out of."""
+    members, old, change = people.members.get(id_, []), state.clusters.get(id_), seen.change
+    ends = [people.rows["time"][i].as_py() for i in _ends(people, members)]
+    return Cluster(
+        cluster_id=id_,
+        name=seen.label.name,
+        description=seen.label.description,
+        terms=seen.label.terms,
+        medoid_interaction_id=seen.label.medoid_interaction_id,
+        medoid_text=seen.label.medoid_text,
+        reasons=_reasons(people, members),
+        size=change.failures,
+        size_total=len(members),
+        rate=change.rate,
+        rate_low=change.low,
+        rate_high=change.high,
+        status=_status(change, old, min_size),
+        theme_id=seen.theme or (old.theme_id if old else None),
+        parent_id=parent or (old.parent_id if old else None),
+        alias_of=old.alias_of if old else None,
+        first_seen=ends[0] if ends else old.first_seen if old else None,
+        last_seen=ends[-1] if ends else old.last_seen if old else None,
+        trend=seen.trend,
+        closure=tuple(seen.closure),
+        segments=seen.segments,
+    )
 
 
 def _first_window(spans: Sequence[Window], resolved: datetime | None) -> int:
@@ -97,9 +139,9 @@ def _first_window(spans: Sequence[Window], resolved: datetime | None) -> int:
     return late[0] if late else len(spans) - 2
 
 
-def _segments(people: Population, traffic: Traffic, span: Window, clusters: int) -> list[dict[str, Any]]:
-    """For each cluster, column → value → [failures, interactions, low, high] in the current window."""
-    found: list[dict[str, Any]] = [{} for _ in range(clusters)]
+def _segments(people: Population, traffic: Traffic, span: Window, clusters: int) -> list[dict[str, dict[str, Part]]]:
+    """For each cluster, column → value → its part of the current window."""
+    found: list[dict[str, dict[str, Part]]] = [{} for _ in range(clusters)]
     for column in SEGMENTS:
         values = np.array(pc.fill_null(people.rows[column], "").to_pylist(), dtype=str)
         for i, part in enumerate(segments(traffic, span, clusters, values)):
@@ -108,61 +150,41 @@ def _segments(people: Population, traffic: Traffic, span: Window, clusters: int)
 
 
 def _themes_before(state: State) -> dict[str, str]:
-    return {id_: row["theme_id"] for id_, row in state.clusters.items() if row["theme_id"]}
+    return {id_: cluster.theme_id for id_, cluster in state.clusters.items() if cluster.theme_id}
 
 
-def _theme_names(clusters: Sequence[Row], people: Population) -> dict[str, str]:
+def _theme_names(clusters: Sequence[Cluster], people: Population) -> dict[str, str]:
     """Theme → the words that set its clusters apart from those of the other themes."""
-    ids = sorted({row["theme_id"] for row in clusters if row["theme_id"]})
-    inside = [[row for row in clusters if row["theme_id"] == id_] for id_ in ids]
+    inside: dict[str, list[Cluster]] = {}
+    for cluster in clusters:
+        if cluster.theme_id:
+            inside.setdefault(cluster.theme_id, []).append(cluster)
+    ids = sorted(inside)
     texts = [
-        [people.judged.texts[i] for row in rows for i in people.members.get(row["cluster_id"], [])[:20]]
-        for rows in inside
+        [
+            people.judged.texts[i]
+            for cluster in inside[id_]
+            for i in people.members.get(cluster.cluster_id, [])[:THEME_TEXTS]
+        ]
+        for id_ in ids
     ]
     words = terms(texts) if len(ids) > 1 else [() for _ in ids]
     return {
-        id_: name_of(found, "") if found else max(rows, key=lambda row: row["size_total"])["name"]
-        for id_, found, rows in zip(ids, words, inside, strict=True)
+        id_: name_of(found, "") if found else max(inside[id_], key=lambda cluster: cluster.size_total).name
+        for id_, found in zip(ids, words, strict=True)
     }
 
 
-def _seen(people: Population, members: list[int], old: Row) -> Row:
-    """Reasons, number, first and last of a cluster's failures."""
-    ends = [people.rows["time"][i].as_py() for i in _ends(people, members)] or [
-        old.get("first_seen"),
-        old.get("last_seen"),
-    ]
-    reasons = Counter(reason for i in members for reason in people.judged.outcomes[i].reasons)
-    return {
-        "reasons": [reason for reason, _ in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))[:REASONS]],
-        "size_total": len(members),
-        "first_seen": ends[0],
-        "last_seen": ends[-1],
-    }
+def _reasons(people: Population, members: list[int]) -> tuple[str, ...]:
+    """The most frequent reasons of a cluster's failures."""
+    found = Counter(reason for i in members for reason in people.judged.outcomes[i].reasons)
+    return tuple(reason for reason, _ in sorted(found.items(), key=lambda r: (-r[1], r[0]))[:REASONS])
 
 
-def _trend(
-    id_: str,
-    change: Change,
-    failures: Ints,
-    served: Ints,
-    spans: Sequence[Window],
-    state: State,
-    settings: ClusterSettings,
-) -> Row:
-    """Size, rate and status in the current window, and the windows before."""
-    old = state.clusters.get(id_)
-    before = old["status"] if old else ""
-    return {
-        "size": change.failures,
-        "rate": change.rate,
-        "rate_low": change.low,
-        "rate_high": change.high,
-        "status": "merged"
-        if old and old["alias_of"]
-        else status(change, newborn=old is None, before=before, min_size=settings.min_size),
-        "trend": to_json([[span.start, int(failures[w]), int(served[w])] for w, span in enumerate(spans)]),
-    }
+def _status(change: Change, old: Cluster | None, min_size: int) -> ClusterStatus:
+    if old and old.alias_of:
+        return "merged"
+    return status(change, newborn=old is None, before=old.status if old else "", min_size=min_size)
 
 
 def _ends(people: Population, members: list[int]) -> list[int]:
@@ -174,34 +196,29 @@ def _ends(people: Population, members: list[int]) -> list[int]:
 
 
 def _events(
-    clusters: Sequence[Row], born: Mapping[str, str | None], state: State, spans: Sequence[Window]
-) -> list[Row]:
+    clusters: Sequence[Cluster], born: Mapping[str, str | None], state: State, spans: Sequence[Window]
+) -> list[ClusterEvent]:
     """What happened to each cluster since the previous run."""
     events = [
-        {"cluster_id": id_, "event": "born", "other_ids": [parent] if parent else [], "details": "{}"}
+        ClusterEvent(cluster_id=id_, event="born", other_ids=(parent,) if parent else ())
         for id_, parent in sorted(born.items())
     ]
-    for row in clusters:
-        before = state.clusters.get(row["cluster_id"], {}).get("status")
-        if row["status"] in {"resolved", "regressed"} and row["status"] != before:
-            details = {"window_start": spans[-1].start.isoformat(), "rate": row["rate"], "size": row["size"]}
-            events.append({
-                "cluster_id": row["cluster_id"],
-                "event": row["status"],
-                "other_ids": [],
-                "details": to_json(details),
-            })  # fmt: skip
+    start = spans[-1].start.isoformat()
+    for cluster in clusters:
+        old = state.clusters.get(cluster.cluster_id)
+        if cluster.status in {"resolved", "regressed"} and (old is None or cluster.status != old.status):
+            details = EventDetails(window_start=start, rate=cluster.rate, size=cluster.size)
+            events.append(ClusterEvent(cluster_id=cluster.cluster_id, event=cluster.status, details=details))
     return events
 
 
-def _suspected(people: Population, ids: Sequence[str], span: Window) -> list[Row]:
+def _suspected(people: Population, ids: Sequence[str], span: Window) -> list[ClusterEvent]:
     """Events for clusters that strangers complain about."""
     return [
-        {
-            "cluster_id": ids[found.cluster],
-            "event": "suspected",
-            "other_ids": [],
-            "details": to_json({"voices": found.voices, "fresh": found.fresh, "usual_share": found.usual}),
-        }
+        ClusterEvent(
+            cluster_id=ids[found.cluster],
+            event="suspected",
+            details=EventDetails(voices=found.voices, fresh=found.fresh, usual_share=found.usual),
+        )
         for found in suspicions(*people.complainers(ids, span.start.timestamp()))
     ]

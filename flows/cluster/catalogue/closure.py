@@ -5,14 +5,15 @@ Go on to `flow.py`, the user.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from flows.cluster.catalogue.trends import Traffic, Window, counts, wilson
+from schemas.records import Closure
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ class Promotion:
 
 def closures(
     traffic: Traffic, promotions: Sequence[Promotion], clusters: int, as_of: datetime, cap: int
-) -> list[list[Mapping[str, Any]]]:
-    """For each cluster, one row a promotion: rates before and after, their difference with its 95 % interval.
+) -> list[list[Closure]]:
+    """For each cluster, one entry a promotion: rates before and after, their difference with its 95 % interval.
 
     Before reaches back to the promotion before it (or the first interaction), after forward to the next (or `as_of`).
     """
-    rows: list[list[Mapping[str, Any]]] = [[] for _ in range(clusters)]
+    found: list[list[Closure]] = [[] for _ in range(clusters)]
     if not len(traffic.time):
-        return rows
+        return found
     first = datetime.fromtimestamp(float(np.floor(traffic.time.min())), as_of.tzinfo)
     times = [min(first, *(p.time for p in promotions)) if promotions else first]
     times += [p.time for p in promotions] + [as_of]
@@ -45,8 +46,8 @@ def closures(
         for cluster in range(clusters):
             before, after = int(failures[0, cluster]), int(failures[1, cluster])
             if before or after:
-                rows[cluster].append(_row(promotion, before, int(served[0]), after, int(served[1])))
-    return rows
+                found[cluster].append(_closure(promotion, (before, int(served[0])), (after, int(served[1]))))
+    return found
 
 
 def difference(before: int, n_before: int, after: int, n_after: int) -> tuple[float, float, float] | None:
@@ -65,20 +66,19 @@ def difference(before: int, n_before: int, after: int, n_after: int) -> tuple[fl
     return a - b, max(low, -1.0), min(high, 1.0)
 
 
-def _row(promotion: Promotion, before: int, n_before: int, after: int, n_after: int) -> Mapping[str, Any]:
-    found = difference(before, n_before, after, n_after)
-    value, low, high = found or (None, None, None)
-    verdict = "unclear"
+def _closure(promotion: Promotion, before: tuple[int, int], after: tuple[int, int]) -> Closure:
+    value, low, high = difference(*before, *after) or (None, None, None)
+    verdict: Literal["fell", "rose", "unclear"] = "unclear"
     if low is not None and high is not None:
         verdict = "fell" if high < 0 else "rose" if low > 0 else "unclear"
-    return {
-        "time": promotion.time.isoformat(),
-        "model": promotion.model,
-        "action": promotion.action,
-        "before": [before, n_before],
-        "after": [after, n_after],
-        "difference": value,
-        "low": low,
-        "high": high,
-        "verdict": verdict,
-    }
+    return Closure(
+        time=promotion.time.isoformat(),
+        model=promotion.model,
+        action=promotion.action,
+        before=before,
+        after=after,
+        difference=value,
+        low=low,
+        high=high,
+        verdict=verdict,
+    )

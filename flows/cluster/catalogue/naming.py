@@ -8,7 +8,7 @@ soon as it answers. A name is a label for people, never a key. Go on to `llm_nam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.placing import Placed
 from flows.cluster.state import State
 from flows.embed import Vectors
+from schemas.records import Cluster
 
 TERMS = 5
 NAME_TERMS = 3
@@ -28,19 +29,27 @@ WORD = r"(?u)\b[^\W\d_]\w+\b"
 """Two characters or more, the first a letter: numbers name nothing."""
 MEDOID_CHARS = 500
 """Characters of the typical example that a cluster's row keeps."""
-KEPT = ("name", "description", "terms", "medoid_interaction_id", "medoid_text")
-Row = dict[str, Any]
 
 
-def names(people: Population, state: State, placed: Placed, namer: Namer | None) -> dict[str, Row]:
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What people know a cluster by: fields of its record."""
+
+    name: str
+    description: str | None
+    terms: tuple[str, ...]
+    medoid_interaction_id: str | None
+    medoid_text: str | None
+
+
+def names(people: Population, state: State, placed: Placed, namer: Namer | None) -> dict[str, Label]:
     """Name, description, terms and typical example of every cluster."""
-    found = {id_: {key: row[key] for key in KEPT} for id_, row in state.clusters.items()}
-    found |= _by_words(people, placed)
-    for id_, row in found.items():
-        if namer is None or row["description"] is not None or not people.members.get(id_):
+    found = {id_: _kept(cluster) for id_, cluster in state.clusters.items()} | _by_words(people, placed)
+    for id_, label in found.items():
+        if namer is None or label.description is not None or not people.members.get(id_):
             continue
-        if (named := namer.name(row["terms"] or (), _examples(people, id_, row))) is not None:
-            found[id_] = row | {"name": named.name, "description": named.description}
+        if (named := namer.name(label.terms, _examples(people, id_, label))) is not None:
+            found[id_] = replace(label, name=named.name, description=named.description)
     return found
 
 
@@ -72,31 +81,41 @@ def medoid(vectors: Vectors) -> int:
     return int(np.argmax(vectors @ vectors.mean(axis=0))) if len(vectors) else 0
 
 
-def _by_words(people: Population, placed: Placed) -> dict[str, Row]:
+def _kept(cluster: Cluster) -> Label:
+    return Label(
+        name=cluster.name,
+        description=cluster.description,
+        terms=cluster.terms,
+        medoid_interaction_id=cluster.medoid_interaction_id,
+        medoid_text=cluster.medoid_text,
+    )
+
+
+def _by_words(people: Population, placed: Placed) -> dict[str, Label]:
     """New clusters and the parts of split ones, named against the words of all clusters."""
     if not placed.vectors:
         return {}
     ids = sorted(people.members)
     words = dict(zip(ids, terms([[people.judged.texts[i] for i in people.members[id_]] for id_ in ids]), strict=True))
-    named: dict[str, Row] = {}
+    named: dict[str, Label] = {}
     for id_ in sorted(placed.vectors):
         middle = people.members[id_][medoid(placed.vectors[id_])]
         text = people.judged.texts[middle][:MEDOID_CHARS]
-        named[id_] = {
-            "name": name_of(words[id_], text),
-            "description": None,
-            "terms": list(words[id_]),
-            "medoid_interaction_id": people.ids[middle],
-            "medoid_text": text,
-        }
+        named[id_] = Label(
+            name=name_of(words[id_], text),
+            description=None,
+            terms=words[id_],
+            medoid_interaction_id=people.ids[middle],
+            medoid_text=text,
+        )
     return named
 
 
-def _examples(people: Population, id_: str, row: Row) -> list[str]:
+def _examples(people: Population, id_: str, label: Label) -> list[str]:
     """The typical example, and others spread evenly over the members in order of their id."""
     members = people.members[id_]
     spread = np.linspace(0, len(members) - 1, min(EXAMPLES, len(members))).astype(int)
-    texts = [row["medoid_text"] or "", *(people.judged.texts[members[i]] for i in spread)]
+    texts = [label.medoid_text or "", *(people.judged.texts[members[i]] for i in spread)]
     return list(dict.fromkeys(text for text in texts if text.strip()))[:EXAMPLES]
 
 

@@ -5,6 +5,8 @@ No script, no font and no image from anywhere: it opens offline and can be maile
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pyarrow as pa
 
 from flows.cluster.lineage.accepted import proposals_of
 from flows.cluster.state import TABLES, clusters_of, events_of, sql
+from schemas.records import Cluster, Part, Point
 from streams.lake import Lake
 from streams.lake.query import query
 
@@ -28,32 +31,60 @@ COLOURS = {
     "shrinking": "#2980b9",
     "resolved": "#27ae60",
 }
+GREY = "#7f8c8d"
 WIDTH, HEIGHT, MARGIN = 900.0, 460.0, 90.0
-Row = dict[str, Any]
+LABELLED = 15
+"""Dots of the map with a name beside them: the largest ones."""
+Run = Mapping[str, Any]
+"""A row of `runs`."""
 
 
-def html(lake: Lake, run: Row) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A cluster on the page."""
+
+    cluster: Cluster
+    points: str
+    """Of the trend's line."""
+    colour: str
+    segments: dict[str, dict[str, Part]]
+    """Those with more than one value."""
+    examples: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """A cluster on the map."""
+
+    cluster: Cluster
+    x: float
+    y: float
+    r: float
+    colour: str
+    label: bool
+
+
+def html(lake: Lake, run: Run) -> str:
     """The report of a finished cluster run (its row of `runs`)."""
     every = clusters_of(lake, run["run_id"])
-    rows = [row for row in every if not row["alias_of"]]
+    living = [cluster for cluster in every if not cluster.alias_of]
     examples = examples_of(lake, run, EXAMPLES)
-    events = events_of(lake, run["run_id"])
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True)
     environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
     return environment.get_template("report.html").render(
         run=run,
         summary=msgspec.json.decode(run["summary"]),
-        clusters=[_shown(row, examples.get(row["cluster_id"], [])) for row in rows],
-        names={row["cluster_id"]: row["name"] for row in every},
+        cards=[_card(cluster, examples.get(cluster.cluster_id, [])) for cluster in living],
+        names={cluster.cluster_id: cluster.name for cluster in every},
         proposals=proposals_of(lake, run),
-        dots=_dots(lake, run["application"], rows),
+        dots=_dots(lake, run["application"], living),
         colours=COLOURS,
-        events=[event | {"details": msgspec.json.decode(event["details"] or "{}")} for event in events],
+        events=events_of(lake, run["run_id"]),
         size=(WIDTH, HEIGHT),
     )
 
 
-def write(lake: Lake, run: Row, folder: Path) -> Path:
+def write(lake: Lake, run: Run, folder: Path) -> Path:
     """The report as a file named for its run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"clusters-{run['run_id'][:12]}.html"
@@ -61,7 +92,7 @@ def write(lake: Lake, run: Row, folder: Path) -> Path:
     return path
 
 
-def spark(trend: list[list[Any]], width: float = 120, height: float = 24) -> str:
+def spark(trend: Sequence[Point], width: float = 120, height: float = 24) -> str:
     """Points of an SVG polyline of rates, oldest first; windows without traffic are left out."""
     rates = [(i, failures / served) for i, (_, failures, served) in enumerate(trend) if served]
     top = max((rate for _, rate in rates), default=0.0) or 1.0
@@ -69,18 +100,17 @@ def spark(trend: list[list[Any]], width: float = 120, height: float = 24) -> str
     return " ".join(f"{i * step:.1f},{height - 2 - rate / top * (height - 4):.1f}" for i, rate in rates)
 
 
-def _shown(row: Row, examples: list[str]) -> Row:
-    trend = msgspec.json.decode(row["trend"] or "[]")
-    closure = msgspec.json.decode(row["closure"] or "[]")
-    segments = msgspec.json.decode(row["segments"] or "{}")
-    several = {column: values for column, values in segments.items() if len(values) > 1}
-    return row | {
-        "points": spark(trend), "closure": closure, "segments": several, "examples": examples,
-        "colour": COLOURS.get(row["status"], "#7f8c8d"),
-    }  # fmt: skip
+def _card(cluster: Cluster, examples: list[str]) -> Card:
+    return Card(
+        cluster=cluster,
+        points=spark(cluster.trend),
+        colour=COLOURS.get(cluster.status, GREY),
+        segments={column: values for column, values in cluster.segments.items() if len(values) > 1},
+        examples=examples,
+    )
 
 
-def examples_of(lake: Lake, run: Row, count: int) -> dict[str, list[str]]:
+def examples_of(lake: Lake, run: Run, count: int) -> dict[str, list[str]]:
     """The newest distinct failures of each cluster."""
     parameters = {"application": run["application"], "run_id": run["run_id"], "count": count}
     names = ("outcomes", "cluster_members", "runs")
@@ -90,12 +120,13 @@ def examples_of(lake: Lake, run: Row, count: int) -> dict[str, list[str]]:
     return found
 
 
-def _dots(lake: Lake, application: str, rows: list[Row]) -> list[Row]:
+def _dots(lake: Lake, application: str, clusters: list[Cluster]) -> list[Dot]:
     """Where each cluster is drawn: the two main directions in which the clusters' middles differ."""
     table = query(
         lake, sql(Path(__file__).with_name("report.sql")), lake.versions(TABLES), {"application": application}
     )
-    ids, middles = _middles(table, rows)
+    by_id = {cluster.cluster_id: cluster for cluster in clusters}
+    ids, middles = _middles(table, by_id.keys())
     if not ids:
         return []
     centred = middles - middles.mean(axis=0)
@@ -105,25 +136,26 @@ def _dots(lake: Lake, application: str, rows: list[Row]) -> list[Row]:
     ranks = flat.argsort(axis=0, kind="stable").argsort(axis=0) / max(len(ids) - 1, 1)
     spread = ((flat - flat.min(axis=0)) / reach + ranks) / 2  # half by place, half by rank: a crowd can be read
     at = spread * [WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN] + MARGIN
-    by_id = {row["cluster_id"]: row for row in rows}
+    named_from = sorted((cluster.size_total for cluster in clusters), reverse=True)[:LABELLED][-1]
     return [
-        {
-            "x": round(float(at[i, 0]), 1), "y": round(float(at[i, 1]), 1),
-            "r": round(4 + 1.6 * float(np.sqrt(by_id[id_]["size_total"])) ** 0.8, 1),
-            "name": by_id[id_]["name"], "id": id_, "colour": COLOURS.get(by_id[id_]["status"], "#7f8c8d"),
-            "label": by_id[id_]["size_total"] >= sorted((r["size_total"] for r in rows), reverse=True)[:15][-1],
-        }
+        Dot(
+            cluster=by_id[id_],
+            x=round(float(at[i, 0]), 1),
+            y=round(float(at[i, 1]), 1),
+            r=round(4 + 1.6 * float(np.sqrt(by_id[id_].size_total)) ** 0.8, 1),
+            colour=COLOURS.get(by_id[id_].status, GREY),
+            label=by_id[id_].size_total >= named_from,
+        )
         for i, id_ in enumerate(ids)
-    ]  # fmt: skip
+    ]
 
 
-def _middles(table: pa.Table, rows: list[Row]) -> tuple[list[str], Any]:
+def _middles(table: pa.Table, wanted: Collection[str]) -> tuple[list[str], Any]:
     """Clusters and their mean vectors, in the space of the embedder that most rows have."""
     if not len(table):
         return [], np.zeros((0, 0))
     embedders = table["embedder"].to_pylist()
     main = max(sorted(set(embedders)), key=embedders.count)
-    wanted = {row["cluster_id"] for row in rows}
     where: dict[str, list[int]] = {}
     for i, (id_, embedder) in enumerate(zip(table["cluster_id"].to_pylist(), embedders, strict=True)):
         if embedder == main and id_ in wanted:

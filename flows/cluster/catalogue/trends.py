@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.cluster.placement.graph import Ints
+from schemas.records import ClusterStatus, Part
 
 Floats = NDArray[np.float64]
 BASELINE_WINDOWS = 7
@@ -48,7 +48,7 @@ class Window:
     end: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """The current window of one cluster against its baseline."""
 
@@ -98,7 +98,7 @@ def counts(
     return failures, served
 
 
-def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.str_]) -> list[dict[str, list[Any]]]:
+def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.str_]) -> list[dict[str, Part]]:
     """For each cluster, value of a column → [failures, interactions, low, high] since a window's start.
 
     The most served values only: a column of a thousand prompt versions is not read by anybody.
@@ -111,7 +111,7 @@ def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.s
     failed = inside & (traffic.cluster >= 0)
     np.add.at(failures, (traffic.cluster[failed], code[failed]), 1)
     return [
-        {str(names[i]): [int(row[i]), int(served[i]), *wilson(int(row[i]), int(served[i]))] for i in shown}
+        {str(names[i]): (int(row[i]), int(served[i]), *wilson(int(row[i]), int(served[i]))) for i in shown}
         for row in failures
     ]
 
@@ -124,15 +124,17 @@ def changes(failures: Ints, served: Ints, first_baseline: Ints) -> list[Change]:
     traffic_before = (served[:-1, None] * used).sum(axis=0)
     p = rate_p(now, traffic, before, traffic_before)
     called = discoveries(p, FALSE_DISCOVERIES)
+    bounds = [wilson(int(count), traffic) for count in now]
     return [
         Change(
-            int(now[c]),
-            traffic,
-            float(now[c] / traffic) if traffic else None,
-            *wilson(int(now[c]), traffic),
-            float(before[c] / traffic_before[c]) if traffic_before[c] else None,
-            float(p[c]),
-            bool(called[c]),
+            failures=int(now[c]),
+            interactions=traffic,
+            rate=float(now[c] / traffic) if traffic else None,
+            low=bounds[c][0],
+            high=bounds[c][1],
+            baseline_rate=float(before[c] / traffic_before[c]) if traffic_before[c] else None,
+            p=float(p[c]),
+            significant=bool(called[c]),
         )
         for c in range(failures.shape[1])
     ]
@@ -171,7 +173,7 @@ def wilson(successes: int, trials: int) -> tuple[float | None, float | None]:
     return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
 
 
-def status(change: Change, *, newborn: bool, before: str, min_size: int) -> str:
+def status(change: Change, *, newborn: bool, before: str, min_size: int) -> ClusterStatus:
     """new, growing, steady, shrinking, resolved or regressed. `before`: the status of the previous run, or empty.
 
     Resolved lasts until the cluster comes back for sure; a single failure that lands in it is no regression.

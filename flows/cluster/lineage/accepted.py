@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,21 +27,33 @@ from flows.cluster.state import Proposed, State, load, resolved_after, sql, unto
 from flows.embed import Embedder, Vectors
 from flows.run import latest
 from schemas.errors import NotEnoughData, UsageError
-from schemas.events import to_json
-from schemas.records import content_hash
+from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member, content_hash
 from streams.lake import Lake
-from streams.lake.append import publish, to_rows
+from streams.lake.append import publish
 from streams.lake.query import query, read
+from streams.lake.rows import from_row, to_table
 
 EXAMPLES = 3
 """Texts of each part of a proposed split that a person sees."""
-Row = dict[str, Any]
 
 
-def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: datetime) -> Row:
+@dataclass(frozen=True, kw_only=True)
+class OpenProposal:
+    """A proposal that stands, as people read it."""
+
+    event: Literal["split", "merged"]
+    clusters: tuple[str, ...]
+    shares: tuple[float, ...]
+    parts: tuple[tuple[str, ...], ...]
+    """split: some texts of each part."""
+    accepted_by: str | None
+    """Who accepted it, where the next run will carry it out."""
+
+
+def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: datetime) -> ClusterDecision:
     """Record that a proposal is accepted: the split of one cluster, or the merge of two. Ids may be cut short.
 
-    Returns the row of `cluster_decisions`; the same proposal twice is one decision. Raises UsageError where no such
+    Returns the decision; the same proposal twice is one. Raises UsageError where no such
     proposal is open.
     """
     run = latest(lake, "cluster", application)
@@ -53,21 +66,21 @@ def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: 
         return decided[proposal]
     _refuse_overlap(proposal, decided)
     decision_id = content_hash([application, *_key(proposal)])[:32]
-    row = {
-        "decision_id": decision_id,
-        "application": application,
-        "time": now,
-        "decided_by": by,
-        "event": proposal.event,
-        "cluster_id": proposal.clusters[0],
-        "other_ids": list(proposal.clusters[1:]),
-        "proposed_by": proposal.run_id,
-    }
-    publish(lake, "cluster_decisions", to_rows("cluster_decisions", [row]), decision_id)
-    return row
+    decision = ClusterDecision(
+        decision_id=decision_id,
+        application=application,
+        time=now,
+        decided_by=by,
+        event=proposal.event,
+        cluster_id=proposal.clusters[0],
+        other_ids=proposal.clusters[1:],
+        proposed_by=proposal.run_id,
+    )
+    publish(lake, "cluster_decisions", to_table("cluster_decisions", [decision]), decision_id)
+    return decision
 
 
-def proposals_of(lake: Lake, run: Row) -> list[Row]:
+def proposals_of(lake: Lake, run: Mapping[str, Any]) -> list[OpenProposal]:
     """What is open after the newest run, for people: clusters, shares, examples of each part, and who accepted it."""
     state = load(lake, run["application"], run["as_of"])
     decided = pending(lake, run["application"], state.proposals)
@@ -82,34 +95,42 @@ def proposals_of(lake: Lake, run: Row) -> list[Row]:
     )
     texts = {row["text_hash"]: row["text"] for row in found}
     return [
-        {
-            "event": proposal.event,
-            "clusters": list(proposal.clusters),
-            "shares": list(proposal.shares),
-            "parts": [[texts[h] for h in part if h in texts] for part in shown[id(proposal)]],
-            "accepted_by": decided[proposal]["decided_by"] if proposal in decided else None,
-        }
+        OpenProposal(
+            event=proposal.event,
+            clusters=proposal.clusters,
+            shares=proposal.shares,
+            parts=tuple(tuple(texts[h] for h in part if h in texts) for part in shown[id(proposal)]),
+            accepted_by=decided[proposal].decided_by if proposal in decided else None,
+        )
         for proposal in state.proposals
     ]
 
 
 def pending(
     lake: Lake, application: str, proposals: Sequence[Proposed], version: int | None = None
-) -> dict[Proposed, Row]:
+) -> dict[Proposed, ClusterDecision]:
     """Accepted proposals that no run has carried out yet, oldest decision first."""
-    rows = [row for row in read(lake, "cluster_decisions", version).to_pylist() if row["application"] == application]
-    rows.sort(key=lambda row: (row["time"], row["decision_id"]))
+    every = (from_row(ClusterDecision, row) for row in read(lake, "cluster_decisions", version).to_pylist())
+    decisions = sorted(
+        (decision for decision in every if decision.application == application),
+        key=lambda decision: (decision.time, decision.decision_id),
+    )
     known = {_key(proposal): proposal for proposal in proposals}
-    keys = [(row["event"], row["cluster_id"], *row["other_ids"], row["proposed_by"]) for row in rows]
-    return {known[key]: row for key, row in zip(keys, rows, strict=True) if key in known}
+    keys = [(d.event, d.cluster_id, *d.other_ids, d.proposed_by) for d in decisions]
+    return {known[key]: decision for key, decision in zip(keys, decisions, strict=True) if key in known}
 
 
 def carry_out(
-    lake: Lake, decisions: Mapping[Proposed, Row], judged: Judged, state: State, placed: Placed, embedder: Embedder
-) -> tuple[State, Placed, list[Row]]:
-    """State and placements after the accepted changes, and the rows of `cluster_events` that tell of them."""
+    lake: Lake,
+    decisions: Mapping[Proposed, ClusterDecision],
+    judged: Judged,
+    state: State,
+    placed: Placed,
+    embedder: Embedder,
+) -> tuple[State, Placed, list[ClusterEvent]]:
+    """State and placements after the accepted changes, and the events that tell of them."""
     events = []
-    for proposal, row in decisions.items():
+    for proposal, decision in decisions.items():
         if proposal not in state.proposals:  # an earlier decision changed one of its clusters
             continue
         if proposal.event == "split":
@@ -119,9 +140,8 @@ def carry_out(
             state, placed, cluster, others = _merge(proposal, state, placed)
         resolved = resolved_after(state.resolved, proposal.event, cluster, others)
         state = replace(state, resolved=resolved, proposals=untouched(state.proposals, proposal.clusters))
-        details = {"proposed": False, "accepted_by": row["decided_by"], "decision": row["decision_id"]}
-        event = {"event": proposal.event, "other_ids": others, "details": to_json(details)}
-        events.append({"cluster_id": cluster, **event})
+        details = EventDetails(proposed=False, accepted_by=decision.decided_by, decision=decision.decision_id)
+        events.append(ClusterEvent(cluster_id=cluster, event=proposal.event, other_ids=tuple(others), details=details))
     return state, placed, events
 
 
@@ -152,7 +172,11 @@ def _split(
         for number, name in names.items()
     }
     old = state.clusters[cluster]
-    children = {name: old | {"cluster_id": name, "parent_id": cluster} for name in names.values() if name != cluster}
+    children = {
+        name: msgspec.structs.replace(old, cluster_id=name, parent_id=cluster)
+        for name in names.values()
+        if name != cluster
+    }
     sample_homes = tuple(
         of_text.get(text_hash, home) if home == cluster else home
         for home, text_hash in zip(placed.sample_homes, placed.sample_hashes, strict=True)
@@ -186,14 +210,14 @@ def _merge(proposal: Proposed, state: State, placed: Placed) -> tuple[State, Pla
     homes = state.homes | placed.homes
     sizes = Counter(homes.values())
     kept, gone = sorted(proposal.clusters, key=lambda id_: (-sizes[id_], id_))
-    hashes = state.text_hashes | {row["interaction_id"]: row["text_hash"] for row in placed.members}
+    hashes = state.text_hashes | {member.interaction_id: member.text_hash for member in placed.members}
     moved = [_moved(state, id_, kept, "merged", hashes[id_], 1.0) for id_ in sorted(homes) if homes[id_] == gone]
     clusters = {
-        id_: row | {"alias_of": kept} if id_ == gone or row["alias_of"] == gone else row
-        for id_, row in state.clusters.items()
+        id_: msgspec.structs.replace(cluster, alias_of=kept) if gone in {id_, cluster.alias_of} else cluster
+        for id_, cluster in state.clusters.items()
     }
-    if clusters[gone]["status"] != "resolved" and clusters[kept]["status"] == "resolved":
-        clusters[kept] = clusters[kept] | {"status": "steady"}
+    if clusters[gone].status != "resolved" and clusters[kept].status == "resolved":
+        clusters[kept] = msgspec.structs.replace(clusters[kept], status="steady")
     sample_homes = tuple(kept if home == gone else home for home in placed.sample_homes)
     return (
         replace(state, clusters=clusters),
@@ -203,15 +227,17 @@ def _merge(proposal: Proposed, state: State, placed: Placed) -> tuple[State, Pla
     )
 
 
-def _moved(state: State, interaction: str, home: str, why: str, text_hash: str, confidence: float) -> Row:
-    return {
-        "interaction_id": interaction,
-        "cluster_id": home,
-        "confidence": float(confidence),
-        "assigned_by": why,
-        "text_hash": text_hash,
-        "moves": state.moves.get(interaction, 0) + 1,
-    }
+def _moved(
+    state: State, interaction: str, home: str, why: Literal["split", "merged"], text_hash: str, confidence: float
+) -> Member:
+    return Member(
+        interaction_id=interaction,
+        cluster_id=home,
+        confidence=float(confidence),
+        assigned_by=why,
+        text_hash=text_hash,
+        moves=state.moves.get(interaction, 0) + 1,
+    )
 
 
 def _key(proposal: Proposed) -> tuple[str, ...]:
@@ -233,7 +259,7 @@ def _wanted(state: State, clusters: Sequence[str]) -> Proposed:
         if sorted(proposal.clusters) == sorted(clusters):
             return proposal
     for id_ in clusters:
-        if alias := state.clusters[id_]["alias_of"]:
+        if alias := state.clusters[id_].alias_of:
             raise UsageError(f"{id_} was merged into {alias} since: what was proposed for it no longer stands")
     what = f"the split of {clusters[0]}" if len(clusters) == 1 else f"the merge of {' and '.join(clusters)}"
     raise UsageError(
@@ -242,7 +268,7 @@ def _wanted(state: State, clusters: Sequence[str]) -> Proposed:
     )
 
 
-def _refuse_overlap(proposal: Proposed, decided: Mapping[Proposed, Row]) -> None:
+def _refuse_overlap(proposal: Proposed, decided: Mapping[Proposed, ClusterDecision]) -> None:
     for other in decided:
         if shared := set(other.clusters) & set(proposal.clusters):
             raise UsageError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.sample import find
 from flows.cluster.state import State
 from flows.embed import Vectors
-from schemas.events import to_json
+from schemas.records import ClusterEvent, EventDetails
 
 PER_CLUSTER = 100
 """Members of a cluster that are looked at: with as many of each, a large cluster does not drown the small ones."""
@@ -32,23 +32,21 @@ MIN_PIECE = 5
 """Less than this share or number of a cluster's members in one fresh group are strays: they would bridge its parts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """One change that the members suggest."""
 
-    kind: Literal["split", "merge"]
+    kind: Literal["split", "merged"]
     clusters: tuple[int, ...]
-    """split: the cluster that falls apart. merge: the two that have become one. Ascending."""
+    """split: the cluster that falls apart. merged: the two that have become one. Ascending."""
     shares: tuple[float, ...]
-    """split: the share of its members in each part. merge: how much of the two lies in the same places."""
+    """split: the share of its members in each part. merged: how much of the two lies in the same places."""
     parts: tuple[tuple[int, ...], ...] = ()
     """split: the rows that make up each part, the largest part first."""
 
 
-def lineage_events(
-    vectors: Vectors, homes: Sequence[str], hashes: Sequence[str], before: State
-) -> list[dict[str, Any]]:
-    """Rows of `cluster_events` for splits and merges that are not proposed already. `hashes`: of the rows' texts."""
+def lineage_events(vectors: Vectors, homes: Sequence[str], hashes: Sequence[str], before: State) -> list[ClusterEvent]:
+    """Splits and merges that are not proposed already, as events. `hashes`: of the rows' texts."""
     open_ = {(known.event, known.clusters) for known in before.proposals}
     ids = sorted(set(homes))
     index = {id_: i for i, id_ in enumerate(ids)}
@@ -59,11 +57,10 @@ def lineage_events(
     events = []
     for proposal in proposals(vectors[rows], find(vectors[rows]), numbers[rows]):
         first, *others = (ids[i] for i in proposal.clusters)
-        kind = "split" if proposal.kind == "split" else "merged"
-        if (kind, (first, *others)) not in open_:
-            parts = [sorted({hashes[rows[i]] for i in part}) for part in proposal.parts]
-            details = to_json({"proposed": True, "shares": list(proposal.shares), "parts": parts})
-            events.append({"cluster_id": first, "event": kind, "other_ids": others, "details": details})
+        if (proposal.kind, (first, *others)) not in open_:
+            parts = tuple(tuple(sorted({hashes[rows[i]] for i in part})) for part in proposal.parts)
+            details = EventDetails(proposed=True, shares=proposal.shares, parts=parts)
+            events.append(ClusterEvent(cluster_id=first, event=proposal.kind, other_ids=tuple(others), details=details))
     return events
 
 
@@ -105,7 +102,8 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
         if len(large_parts) > 1:
             rows = [np.flatnonzero((homes == cluster) & np.isin(fresh, pieces[part == p])) for p in large_parts]
             shares = tuple(round(float(share[p]), 3) for p in large_parts)
-            found.append(Proposal("split", (int(cluster),), shares, tuple(tuple(r.tolist()) for r in rows)))
+            parts = tuple(tuple(r.tolist()) for r in rows)
+            found.append(Proposal(kind="split", clusters=(int(cluster),), shares=shares, parts=parts))
     return found
 
 
@@ -115,7 +113,11 @@ def _merges(large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
     for i, one in enumerate(large):
         overlap = np.minimum(shares[i], shares[i + 1 :]).sum(axis=1)
         found += [
-            Proposal("merge", (int(one), int(large[i + 1 + j])), (round(float(overlap[j]), 3),))
+            Proposal(
+                kind="merged",
+                clusters=(int(one), int(large[i + 1 + j])),
+                shares=(round(float(overlap[j]), 3),),
+            )
             for j in np.flatnonzero(overlap >= OVERLAP)
         ]
     return found

@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Struct
 
 from flows.cluster.outcomes.outcomes import Judged
 from flows.cluster.placement.graph import Ints
@@ -21,6 +21,7 @@ from flows.cluster.placement.identity import place
 from flows.cluster.placement.texts import Distinct, distinct, normalise, vectors_of, wordless_apart
 from flows.cluster.state import TABLES, State, sql
 from flows.embed import Embedder, Vectors
+from schemas.records import Member
 from streams.lake import Lake
 from streams.lake.query import query
 
@@ -29,21 +30,28 @@ REFERENCE_CAP = 400
 new: 1.7 % of the rows of a day without news were called novel with 100, 0.1 % with 400."""
 REFERENCE_ROWS = 60_000
 """And of all clusters together: 60 MB of vectors."""
-Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+class Embedding(Struct, frozen=True):
+    """The vector of a text: a row of `embeddings`."""
+
+    embedder: str
+    text_hash: str
+    vector: Vectors
+
+
+@dataclass(frozen=True, kw_only=True)
 class Placed:
     """What a run decided about the failures that had no home."""
 
-    members: list[Row]
-    """Rows of `cluster_members`."""
+    members: list[Member]
+    """Failures that got a home, or another one."""
     born: Mapping[str, str | None]
     """New clusters, each with the old one it may have grown out of."""
     vectors: Mapping[str, Vectors]
     """Of each cluster that needs a name, its failures' vectors in order of interaction id."""
-    embeddings: list[Row]
-    """Rows of `embeddings` that were computed now."""
+    embeddings: list[Embedding]
+    """What was computed now."""
     unclustered: int
     """Failures that still have no home: too few of their kind. Every run tries them again."""
     sample: Vectors
@@ -56,7 +64,7 @@ class Placed:
     @property
     def homes(self) -> dict[str, str]:
         """Interaction → cluster of the new members."""
-        return {row["interaction_id"]: row["cluster_id"] for row in self.members}
+        return {member.interaction_id: member.cluster_id for member in self.members}
 
 
 def place_failures(
@@ -70,39 +78,48 @@ def place_failures(
     ]
     reference, owners, names, hashes = _reference(lake, application, judged, before, embedder)
     if not waiting:
-        return Placed([], {}, {}, [], 0, reference, tuple(names[i] for i in owners), tuple(hashes))
+        return Placed(
+            members=[],
+            born={},
+            vectors={},
+            embeddings=[],
+            unclustered=0,
+            sample=reference,
+            sample_homes=tuple(names[i] for i in owners),
+            sample_hashes=tuple(hashes),
+        )
     ids, rows = [id_ for id_, _ in waiting], distinct([text for _, text in waiting])
     vectors, fresh = vectors_of(lake, embedder, rows)
     found = place(vectors, rows.weights, reference, owners, min_size)
     births = [_birth_id(ids, rows, found.born, c) for c in range(int(found.born.max(initial=-1)) + 1)]
     home = [births[b] if b >= 0 else names[k] if k >= 0 else "" for b, k in zip(found.born, found.known, strict=True)]
     members = [
-        {
-            "interaction_id": id_,
-            "cluster_id": home[row],
-            "confidence": float(found.confidence[row]),
-            "assigned_by": "birth" if found.born[row] >= 0 else "vote",
-            "text_hash": rows.hashes[row],
-        }
+        Member(
+            interaction_id=id_,
+            cluster_id=home[row],
+            confidence=float(found.confidence[row]),
+            assigned_by="birth" if found.born[row] >= 0 else "vote",
+            text_hash=rows.hashes[row],
+        )
         for id_, row in zip(ids, rows.row_of, strict=True)
         if home[row]
     ]
     of_text = dict(zip(rows.hashes, vectors, strict=True))
-    embeddings = [{"embedder": embedder.id, "text_hash": h, "vector": of_text[h]} for h in fresh]
     inside = {
-        name: np.stack([of_text[row["text_hash"]] for row in members if row["cluster_id"] == name]) for name in births
+        name: np.stack([of_text[member.text_hash] for member in members if member.cluster_id == name])
+        for name in births
     }
     parents = [names[parent] if parent >= 0 else None for parent in found.parents]
     housed = [i for i, name in enumerate(home) if name]
     return Placed(
-        members,
-        dict(zip(births, parents, strict=True)),
-        inside,
-        embeddings,
-        len(waiting) - len(members),
-        np.concatenate([reference, vectors[housed]]) if len(reference) else vectors[housed],
-        (*(names[i] for i in owners), *(home[i] for i in housed)),
-        (*hashes, *(rows.hashes[i] for i in housed)),
+        members=members,
+        born=dict(zip(births, parents, strict=True)),
+        vectors=inside,
+        embeddings=[Embedding(embedder.id, text_hash, of_text[text_hash]) for text_hash in fresh],
+        unclustered=len(waiting) - len(members),
+        sample=np.concatenate([reference, vectors[housed]]) if len(reference) else vectors[housed],
+        sample_homes=(*(names[i] for i in owners), *(home[i] for i in housed)),
+        sample_hashes=(*hashes, *(rows.hashes[i] for i in housed)),
     )
 
 

@@ -34,7 +34,7 @@ def test_clusters_can_be_listed_shown_and_compared(two_runs: Any) -> None:
     shown = flywheel(two_runs, "show", rows[0]["cluster_id"][:8])
     changes = json.loads(flywheel(two_runs, "diff", "--json").stdout)
 
-    assert {row["cluster_id"] for row in rows} == {row["cluster_id"] for row in two_runs.clusters()}
+    assert {row["cluster_id"] for row in rows} == {cluster.cluster_id for cluster in two_runs.clusters()}
     assert listed.exit_code == 0
     assert "120 of 120 interactions failed" in listed.stdout
     assert rows[0]["cluster_id"] in shown.stdout

@@ -21,11 +21,11 @@ def test_failures_that_go_wrong_alike_share_a_cluster(world: Any) -> None:
 
     homes = world.homes()
     assert (summary["failed"], summary["unclustered"]) == (240, 0)
-    for row in world.clusters():
-        inside = {kinds[id_] for id_, home in homes.items() if home == row["cluster_id"]}
+    for cluster in world.clusters():
+        inside = {kinds[id_] for id_, home in homes.items() if home == cluster.cluster_id}
         assert len(inside) == 1
-        assert inside.pop() in row["name"]
-        assert row["status"] == "new"
+        assert inside.pop() in cluster.name
+        assert cluster.status == "new"
 
 
 def test_a_double_start_is_one_run(world: Any) -> None:
@@ -65,7 +65,7 @@ def test_something_new_is_born(world: Any) -> None:
 
     homes = {world.homes()[row.id] for row in young}
     assert not homes & old
-    assert [event["cluster_id"] for event in world.events() if event["event"] == "born"] == sorted(homes)
+    assert [event.cluster_id for event in world.events() if event.event == "born"] == sorted(homes)
 
 
 def test_a_run_before_a_finished_one_is_refused(world: Any) -> None:

@@ -130,8 +130,8 @@ def test_closure_says_whether_a_promotion_fixed_a_cluster() -> None:
 
     rows = closures(traffic, [Promotion(promoted, "bot-2", "promoted")], 2, NOW, cap=3)
 
-    assert [rows[0][0]["verdict"], rows[1][0]["verdict"]] == ["fell", "unclear"]
-    assert rows[0][0]["low"] < -0.045 < rows[0][0]["high"] < 0
+    assert [rows[0][0].verdict, rows[1][0].verdict] == ["fell", "unclear"]
+    assert rows[0][0].low < -0.045 < rows[0][0].high < 0
 
 
 def test_intervals_hold_at_the_edges() -> None:

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.cluster.lineage.accepted import accept, proposals_of
 from flows.run import latest
 from schemas.errors import UsageError
-from streams.lake.append import append, create, to_rows
+from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member
+from streams.lake.append import append, create
 from streams.lake.query import read
+from streams.lake.rows import from_row, to_table
 
 
 def planted(world: Any, make: Any, seed: int | None = None) -> dict[str, str]:
@@ -33,24 +36,31 @@ def planted(world: Any, make: Any, seed: int | None = None) -> dict[str, str]:
     for start in range(0, len(events), 150):
         world.happened(*events[start : start + 150])
     world.run()
-    members = {row["interaction_id"]: row for row in read(world.lake, "cluster_members").to_pylist()}
-    of_topic = {topic: members[some[0].id]["cluster_id"] for topic, some in rows.items()}
+    stored = read(world.lake, "cluster_members").to_pylist()
+    members = {row["interaction_id"]: from_row(Member, row) for row in stored}
+    of_topic = {topic: members[some[0].id].cluster_id for topic, some in rows.items()}
     homes = {row.id: of_topic[topic] for topic, some in rows.items() for row in some}
     homes |= {row.id: of_topic["card"] for row in rows["parcel"]}
     homes |= {row.id: "cother" for row in rows["refund"][::2][:20]}
-    moved = [members[id_] | {"cluster_id": home, "moves": 1} for id_, home in sorted(homes.items())]
-    twin = next(row for row in world.clusters() if row["cluster_id"] == of_topic["refund"]) | {"cluster_id": "cother"}
-    parts = [sorted({members[row.id]["text_hash"] for row in rows[topic]})[:20] for topic in ("card", "parcel")]
-    split = {"proposed": True, "shares": [0.6, 0.4], "parts": parts}
-    same = {"application": "support-bot", "run_id": twin["run_id"]}
+    moved = [replace(members[id_], cluster_id=home, moves=1) for id_, home in sorted(homes.items())]
+    refunds = next(cluster for cluster in world.clusters() if cluster.cluster_id == of_topic["refund"])
+    parts = tuple(
+        tuple(sorted({members[row.id].text_hash for row in rows[topic]})[:20]) for topic in ("card", "parcel")
+    )
+    split = EventDetails(proposed=True, shares=(0.6, 0.4), parts=parts)
+    merge = EventDetails(proposed=True, shares=(0.9,), parts=())
     proposed = [
-        same | {"event": "split", "cluster_id": of_topic["card"], "other_ids": [], "details": json.dumps(split)},
-        same
-        | {"event": "merged", "cluster_id": "cother", "other_ids": [of_topic["refund"]]}
-        | {"details": json.dumps({"proposed": True, "shares": [0.9], "parts": []})},
+        ClusterEvent(cluster_id=of_topic["card"], event="split", details=split),
+        ClusterEvent(cluster_id="cother", event="merged", other_ids=(of_topic["refund"],), details=merge),
     ]
-    for table, some in (("cluster_members", moved), ("clusters", [twin]), ("cluster_events", proposed)):
-        append(create(world.lake, table), table, to_rows(table, some), {})
+    planted_rows = {
+        "cluster_members": moved,
+        "clusters": [replace(refunds, cluster_id="cother")],
+        "cluster_events": proposed,
+    }
+    for table, some in planted_rows.items():
+        new = to_table(table, some, application="support-bot", run_id=stored[0]["run_id"])
+        append(create(world.lake, table), table, new, {})
     return of_topic
 
 
@@ -58,10 +68,10 @@ def open_(world: Any) -> set[tuple[str, ...]]:
     """The proposals that stand after the newest run."""
     run = latest(world.lake, "cluster", "support-bot")
     assert run is not None
-    return {(row["event"], *row["clusters"]) for row in proposals_of(world.lake, run)}
+    return {(proposal.event, *proposal.clusters) for proposal in proposals_of(world.lake, run)}
 
 
-def say_yes(world: Any, make: Any, *clusters: str) -> dict[str, Any]:
+def say_yes(world: Any, make: Any, *clusters: str) -> ClusterDecision:
     return accept(world.lake, "support-bot", clusters, "ann", make.start)
 
 
@@ -80,12 +90,12 @@ def test_an_accepted_split_is_carried_out_once(world: Any, make: Any) -> None:
     changed = {id_ for id_ in homes if homes[id_] != before[id_]}
     assert changed == {make.event_id(1000 * make.topics.index("parcel") + i) for i in range(40)}
     assert len({homes[id_] for id_ in changed}) == 1
-    child = next(row for row in world.clusters() if row["cluster_id"] == homes[min(changed)])
-    assert (child["parent_id"], child["status"], child["size_total"]) == (topics["card"], "steady", 40)
-    assert "parcel" in child["name"]
-    told = [event for event in world.events() if event["event"] == "split"]
-    assert [(event["cluster_id"], event["other_ids"]) for event in told] == [(topics["card"], [child["cluster_id"]])]
-    assert json.loads(told[0]["details"])["accepted_by"] == "ann"
+    child = next(cluster for cluster in world.clusters() if cluster.cluster_id == homes[min(changed)])
+    assert (child.parent_id, child.status, child.size_total) == (topics["card"], "steady", 40)
+    assert "parcel" in child.name
+    told = [event for event in world.events() if event.event == "split"]
+    assert [(event.cluster_id, event.other_ids) for event in told] == [(topics["card"], (child.cluster_id,))]
+    assert told[0].details.accepted_by == "ann"
     assert again == summary
 
 
@@ -99,11 +109,11 @@ def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
     world.run(days=2)
 
     refunds = {world.homes()[make.event_id(1000 * make.topics.index("refund") + i)] for i in range(56)}
-    rows = {row["cluster_id"]: row for row in world.clusters()}
+    clusters = {cluster.cluster_id: cluster for cluster in world.clusters()}
     (gone,) = set(pair) - refunds
     assert len(refunds) == 1
-    assert (rows[gone]["alias_of"], rows[gone]["status"], rows[gone]["size_total"]) == (*refunds, "merged", 0)
-    assert rows[next(iter(refunds))]["size_total"] == 56
+    assert (clusters[gone].alias_of, clusters[gone].status, clusters[gone].size_total) == (*refunds, "merged", 0)
+    assert clusters[next(iter(refunds))].size_total == 56
 
 
 def test_accepting_twice_is_once(world: Any, make: Any) -> None:

@@ -142,7 +142,7 @@ def test_a_split_and_a_merge_are_proposed_by_members(centres: np.ndarray) -> Non
 
     found = {(proposal.kind, proposal.clusters) for proposal in proposals(rows, find(rows), homes)}
 
-    assert found == {("split", (0,)), ("merge", (2, 12))}
+    assert found == {("split", (0,)), ("merged", (2, 12))}
 
 
 def test_themes_hold_what_is_near_and_keep_their_id(centres: np.ndarray) -> None:

@@ -1,0 +1,64 @@
+"""Records as rows of their table, and rows as records: columns are filled by the fields' names, in this one place.
+
+A field with a shape of its own (a list of points, a mapping) lies in a JSON column as canonical text. A row of an older
+table, which lacks a column, reads as the field's default. Go on to `append.py`, which writes the rows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+from msgspec import Struct, inspect
+
+from schemas.events import to_json
+from schemas.tables import TABLES
+
+T = TypeVar("T", bound=Struct)
+
+
+def to_table(name: str, records: Iterable[Struct], **shared: Any) -> pa.Table:
+    """Records as the rows of a table; `shared` are columns that all of them have alike, such as the run's id.
+
+    Columns that are neither are null. Raises KeyError for a field that is no column.
+    """
+    schema = TABLES[name].schema
+    return pa.Table.from_pylist([shared | _row(record, schema) for record in records], schema=schema)
+
+
+def from_row(cls: type[T], row: Mapping[str, Any]) -> T:
+    """A table's row as a record; columns that the record does not know are left out.
+
+    Raises msgspec.ValidationError for a value that the record cannot hold.
+    """
+    values = {}
+    for field, required, nested in _fields(cls):
+        value = row.get(field)
+        if value is not None:
+            values[field] = msgspec.json.decode(value) if nested and isinstance(value, str) else value
+        elif required:
+            values[field] = None
+    return msgspec.convert(values, cls)
+
+
+def _row(record: Struct, schema: pa.Schema) -> dict[str, Any]:
+    return {name: _value(getattr(record, name), schema.field(name).type) for name in record.__struct_fields__}
+
+
+def _value(value: Any, kind: pa.DataType) -> Any:
+    nested = value is not None and not isinstance(value, str) and pa.types.is_string(kind)
+    return to_json(value) if nested else value
+
+
+@functools.cache
+def _fields(cls: type[Struct]) -> tuple[tuple[str, bool, bool], ...]:
+    """For each field its name, whether it has no default, and whether it lies in the table as JSON text."""
+    return tuple((f.name, f.required, not _is_text(inspect.type_info(f.type))) for f in msgspec.structs.fields(cls))
+
+
+def _is_text(kind: inspect.Type) -> bool:
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(isinstance(one, inspect.StrType | inspect.LiteralType) for one in kinds)
