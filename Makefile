@@ -36,6 +36,7 @@ bench: install  ## ratios to named peers, one benchmark after the other: make be
 	$(BIN)/python benchmarks/datasets.py --data $(DATA)
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/runner.py
+	$(BIN)/python benchmarks/cli.py
 
 KILLS ?= 500
 soak: install  ## the fault matrix at length: make soak KILLS=500

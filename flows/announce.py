@@ -6,11 +6,17 @@ A decision is a ledger row first; what cannot be announced now is announced by w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
+from flows import ledger
 from schemas.events import Decision
 from schemas.settings import KafkaSettings
+from streams.lake import Lake
 from streams.producer import EventProducer
+
+Announce = Callable[[Decision], None]
+"""Tells listeners of a decision; called after the ledger row is written, again until the decision is archived."""
 
 
 class Announcer:
@@ -35,3 +41,11 @@ class Announcer:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: object) -> None:
         if self._producer is not None:
             self._producer.__exit__(kind, value, trace)
+
+
+def announce_pending(lake: Lake, application: str, announce: Announce) -> int:
+    """Announce every ledger row that is not archived from Kafka yet, oldest first; how many there were."""
+    pending = ledger.unannounced(lake, application)
+    for decision in pending:
+        announce(decision)
+    return len(pending)

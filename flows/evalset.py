@@ -35,7 +35,7 @@ def find(lake: Lake, settings: Settings, name: str) -> Version:
     if name in recipes(settings) | {v.dataset for v in known if v.kind == "eval"} and _frozen(named):
         raise UsageError(
             f"{name!r} is both a recipe and a frozen eval set, so it does not say which of them decides: freeze the "
-            f"set under another name (`flywheel eval freeze NAME`) and name that"
+            f"set under another name (`flywheel eval-set freeze NAME`) and name that"
         )
     newest = max(named, key=lambda version: (version.made, version.version))
     if newest.status == "withdrawn":
@@ -75,7 +75,7 @@ def _missing(settings: Settings, name: str, known: Sequence[Version]) -> NotEnou
     frozen = sorted({version.dataset for version in _frozen(known)})
     return UsageError(
         f"there is no eval set {name[:64]!r}: recipes are {', '.join(sorted(recipes(settings)))}; frozen sets are "
-        f"{', '.join(frozen) or 'none yet'}. `flywheel eval freeze NAME` freezes one"
+        f"{', '.join(frozen) or 'none yet'}. `flywheel eval-set freeze NAME` freezes one"
     )
 
 
@@ -89,4 +89,4 @@ def _again(version: Version) -> str:
     build = f"`flywheel dataset build {recipe}`"
     if version.kind != "frozen":
         return f"{build} makes a new one"
-    return f"{build}, then `flywheel eval freeze {version.dataset} --dataset {recipe}`, makes a new one"
+    return f"{build}, then `flywheel eval-set freeze {version.dataset} --dataset {recipe}`, makes a new one"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
-from flows.promote.stage import roll_back
+from flows.promote.rollback import roll_back
 from schemas.events import Alert, Candidate
 from schemas.settings import Settings
 from streams.triage import app

@@ -62,7 +62,7 @@ def find_one(lake: Lake, name: str) -> dict[str, Any]:
     """The dead letter of a name (the newest, should a topic have been made anew). Raises UsageError."""
     rows = [row for row in find(lake) if name_of(row) == name]
     if not rows:
-        raise UsageError(f"there is no dead letter {name!r}; `flywheel dead-letters list` names them all")
+        raise UsageError(f"there is no dead letter {name!r}; `flywheel dead-letter list` names them all")
     return rows[-1]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.core import TyperGroup, TyperOption
 
-from flows.cli import app
+from flows.cli import COMMANDS, load, singular
 from flows.commands.settings import knobs, markdown_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,24 +20,23 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 COMMAND = re.compile(r"^\$ (?:\.venv/bin/)?flywheel (.*?)(?:\s+#.*)?$", re.MULTILINE)
 
 
+@functools.cache
 def commands() -> dict[str, Any]:
-    """Every command by its full name, `clusters list` and so on."""
+    """Every command by its full name, `cluster list` and so on."""
+    found: dict[str, Any] = {}
+    for name in COMMANDS:
+        command = load(name)
+        if not isinstance(command, TyperGroup) or command.invoke_without_command:
+            found[name] = command
+        found |= {f"{name} {inner}": each for inner, each in getattr(command, "commands", {}).items()}
+    return found
 
-    def walk(group: TyperGroup, prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, command in group.commands.items():
-            full = f"{prefix}{name}"
-            if isinstance(command, TyperGroup):
-                found.update(walk(command, full + " "))
-                if command.invoke_without_command:
-                    found[full] = command
-            else:
-                found[full] = command
-        return found
 
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    return walk(group, "")
+def command_of(words: list[str]) -> str | None:
+    """The longest command that a line begins with, past the options that come before one."""
+    named = [word for word in words if not word.startswith("-")]
+    named[:1] = [singular(word) for word in named[:1]]
+    return next((" ".join(named[:n]) for n in (2, 1) if " ".join(named[:n]) in commands()), None)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -53,8 +53,7 @@ def test_commands_in_pages_exist(page: Path) -> None:
     known = commands()
     for line in COMMAND.findall(page.read_text()):
         words = shlex.split(line.rstrip("\\"))
-        named = [word for word in words if not word.startswith("-")]
-        name = next((" ".join(named[:n]) for n in (3, 2, 1) if " ".join(named[:n]) in known), None)
+        name = command_of(words)
         assert name, f"{page.name}: `flywheel {line}` is no command"
         options = {option for parameter in known[name].params for option in parameter.opts + parameter.secondary_opts}
         wrong = [word.partition("=")[0] for word in words if word.startswith("--")]
@@ -89,3 +88,37 @@ def test_every_setting_is_documented() -> None:
 def test_every_setting_has_a_reason() -> None:
     """No knob without a word on why it is there."""
     assert [knob.name for knob in knobs() if not knob.reason] == []
+
+
+def named_commands() -> list[tuple[str, str]]:
+    """Every `flywheel …` between backticks in a string of the package, with the file that it stands in.
+
+    A file's own docstring may name a whole group.
+    """
+    found = []
+    for path in sorted(path for room in ("schemas", "streams", "flows") for path in (ROOT / room).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        place = path.relative_to(ROOT).as_posix()
+        found += [
+            (place, words)
+            for text in strings
+            for words in re.findall(r"`flywheel ([a-z][^`{]*)`", text)
+            if not (text == ast.get_docstring(tree, clean=False) and singular(words) in COMMANDS)
+        ]
+    return found
+
+
+def test_commands_named_in_messages_exist() -> None:
+    """No error, docstring or help sends anybody to a command or an option that there is not."""
+    known, wrong = commands(), []
+    for place, line in named_commands():
+        words = line.replace("…", "").split()
+        name = command_of(words)
+        options = {o for p in known[name].params for o in p.opts + p.secondary_opts} if name else set()
+        given = [word for word in words if word.startswith("--")]
+        if not name or not set(given) <= options:
+            wrong.append((place, line))
+
+    assert len(named_commands()) > 40
+    assert wrong == []

@@ -16,8 +16,7 @@ from typing import Any
 
 import msgspec
 from datasets import disable_progress_bars, load_dataset
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn
 from rich.table import Table
 
 from examples.support_bot.customers import Traffic
@@ -28,6 +27,7 @@ from examples.support_bot.traffic import Gateway, Line, Served, accuracy, serve
 from examples.support_bot.utterances import UTTERANCES, load, replies_for, split
 from flows.prefect_api import TURN
 from flows.stack import Stack
+from flows.terminal import Terminal, one_line, progress, styled
 from schemas import topics
 from schemas.errors import UsageError
 from schemas.events import Candidate
@@ -104,14 +104,14 @@ class Report(msgspec.Struct, kw_only=True):
     turns: list[Turn] = []
 
 
-def run(settings: Settings, options: Options, console: Console) -> Report:
+def run(settings: Settings, options: Options, console: Terminal) -> Report:
     """Play the demo from start to end. Raises FlywheelError (InputFileError for a `--data` file that is none)."""
     world = World(options)
     settings = _with_free_ports(_for_a_demo(settings))
-    console.print(f"Everything is written below [bold]{settings.home_path}[/].", highlight=False)
+    console.say("Everything is written below ", (str(settings.home_path), "bold"), ".")
     with ExitStack() as stack:
         stack.enter_context(sigterm_interrupts())
-        running = stack.enter_context(Stack(settings, say=console.print))
+        running = stack.enter_context(Stack(settings, say=console.say))
         service = stack.enter_context(Service(settings.home_path / "models", settings.home_path / "run" / "bot"))
         house = House(running.settings, running.lake, running.orchestrator)
         demo = stack.enter_context(Demo(house, service, world, options, console))
@@ -152,7 +152,7 @@ class World:
 class Demo:
     """The turns, played in a running house."""
 
-    def __init__(self, house: House, service: Service, world: World, options: Options, console: Console) -> None:
+    def __init__(self, house: House, service: Service, world: World, options: Options, console: Terminal) -> None:
         self.house, self.service, self.world, self.options, self.console = house, service, world, options, console
         self.application = house.settings.application
         self.gateway = Gateway(house.settings.kafka.bootstrap_servers, self.application)
@@ -220,7 +220,7 @@ class Demo:
             if decision.action == "promoted":
                 self.gateway.wait_for(candidate.id)
                 self._champion_rows = list(rows)
-        self.console.print(f"  {name}: [bold]{decision.verdict}[/]. {'; '.join(decision.reasons)}", highlight=False)
+        self.console.say(f"  {name}: ", (decision.verdict, "bold"), f". {one_line('; '.join(decision.reasons))}")
         return {"candidate": name, "verdict": decision.verdict, "reasons": list(decision.reasons)}
 
     def _plant(self, turn: int, dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
@@ -261,16 +261,15 @@ class Demo:
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:
-        with self.console.status(f"  {what} …"):
+        with self.console.status(styled(f"  {what} …")):
             yield
-        self.console.print(f"  {what}: done", highlight=False)
+        self.console.print(f"  {what}: done")
 
     @contextmanager
     def _bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda: progress.advance(task)
+        with progress(self.console, MofNCompleteColumn()) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda: bar.advance(task)
 
 
 def training_rows(folder: Path) -> Iterator[Row]:
@@ -307,7 +306,7 @@ def _with_free_ports(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, triage=triage, prefect_port=0)
 
 
-def _show(console: Console, report: Report, settings: Settings, prefect_url: str) -> None:
+def _show(console: Terminal, report: Report, settings: Settings, prefect_url: str) -> None:
     columns = ("turn", "served", "failing", "clusters", "sft", "pairs", "eval", "candidate", "verdict", "accuracy")
     table = Table(*columns, padding=(0, 0), pad_edge=False)
     table.add_row("before", "", "", "", "", "", "", "", "", f"{report.accuracy_before:.1%}")
@@ -323,14 +322,12 @@ def _show(console: Console, report: Report, settings: Settings, prefect_url: str
         "served: who answered, and what share of the answers failed; sft, pairs, eval: rows of the datasets; accuracy: "
         "of the champion after the turn, on utterances that no turn has seen",
         style="dim",
-        highlight=False,
     )
     whole = report.events_in_lake + report.dead_letters == report.events_produced
     console.print(
         f"{report.events_produced} events produced = {report.events_in_lake} in the lake + {report.dead_letters} dead "
         f"letters (it sends broken events too): {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
-        highlight=False,
     )
-    console.print(f"Prefect UI: {prefect_url} (while it runs: --keep-running)", highlight=False)
-    console.print(f"Datasets: {settings.datasets_path}", highlight=False)
-    console.print(f"Look further: flywheel --home {settings.home_path} clusters list", highlight=False)
+    console.print(f"Prefect UI: {prefect_url} (while it runs: --keep-running)")
+    console.print(f"Datasets: {settings.datasets_path}")
+    console.print(f"Look further: flywheel --home {settings.home_path} cluster list")

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from schemas.settings import Settings
+from flows.commands.shared import settings_of
 from streams.archive import run
 
 
@@ -22,7 +22,7 @@ def archive(
     ] = False,
 ) -> None:
     """Archive events from Kafka into the lake, exactly once. Start it several times to share the partitions."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     if accept_loss:
         settings = msgspec.structs.replace(
             settings, archive=msgspec.structs.replace(settings.archive, accept_loss=True)

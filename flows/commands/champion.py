@@ -6,16 +6,26 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows import ledger
-from flows.commands.candidate import AsJson, Dataset, Endpoint, Model, Parameters, PromptVersion, candidate_of
-from flows.commands.shared import announce_or_say, identity, print_json, tell_later
+from flows.commands.announcing import announce_or_say, tell_later
+from flows.commands.shared import (
+    AsJson,
+    Dataset,
+    Endpoint,
+    Model,
+    Parameters,
+    PromptVersion,
+    candidate_of,
+    identity,
+    print_json,
+    settings_of,
+)
 from flows.context import lake_of
-from flows.promote.stage import roll_back
+from flows.promote.rollback import roll_back
+from flows.terminal import Terminal, one_line
 from schemas.errors import UsageError
 from schemas.events import Decision
-from schemas.settings import Settings
 
 app = typer.Typer(help="The champion: who serves and why; set the first one; roll back.")
 
@@ -25,13 +35,13 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     """Who serves and why: the decision that made it champion, with its reasons and evidence."""
     if context.invoked_subcommand:
         return
-    settings: Settings = context.obj
+    settings = settings_of(context)
     registry = ledger.fold(lake_of(settings), settings.application)
     moves = [decision for decision in registry.decisions if decision.action in {"promoted", "rolled_back"}]
     if as_json:
         print_json({"champion": registry.champion, "decision": moves[-1] if moves else None})
     elif registry.champion is None:
-        Console().print(f"{settings.application} has no champion yet: `flywheel champion set` names the first one")
+        Terminal().say(f"{settings.application} has no champion yet: `flywheel champion set` names the first one")
     else:
         _explain(moves[-1])
 
@@ -47,7 +57,7 @@ def set_first(
     parameters: Parameters = "{}",
 ) -> None:
     """Name the first champion. Later ones must win: this refuses once somebody serves."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     candidate = candidate_of(model, endpoint, prompt_version, dataset, parameters)
     decision = ledger.bootstrap(
@@ -62,7 +72,7 @@ def rollback(
     context: typer.Context, reason: Annotated[str, typer.Option(help="Why: it is recorded in the ledger.")]
 ) -> None:
     """Put the champion before the present one back."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     serving = ledger.fold(lake, settings.application).champion
     if serving is None:
@@ -75,13 +85,14 @@ def rollback(
 
 
 def _explain(decision: Decision) -> None:
-    console, champion = Console(highlight=False, soft_wrap=True), decision.champion
+    terminal, champion = Terminal(), decision.champion
     if champion is None:
         raise UsageError("the decision names no champion")
-    prompt = f", prompt {champion.prompt_version}" if champion.prompt_version else ""
-    console.print(f"[bold]{champion.model}[/]{prompt} at {champion.endpoint} ({champion.id})")
-    console.print(f"{decision.action} on {decision.time:%Y-%m-%d %H:%M} UTC by {decision.decided_by}, because")
+    prompt = f", prompt {one_line(champion.prompt_version)}" if champion.prompt_version else ""
+    terminal.say((one_line(champion.model), "bold"), f"{prompt} at {champion.endpoint} ({champion.id})")
+    by = one_line(decision.decided_by)
+    terminal.say(f"{decision.action} on {decision.time:%Y-%m-%d %H:%M} UTC by {by}, because")
     for reason in decision.reasons:
-        console.print(f"  - {reason}", markup=False)
+        terminal.say(f"  - {one_line(reason)}")
     for name, value in sorted(decision.evidence.items()):
-        console.print(f"  {name}: {value}", style="dim", markup=False)
+        terminal.say((f"  {one_line(name)}: {one_line(value)}", "dim"))

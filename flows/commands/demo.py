@@ -9,8 +9,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
+from flows.commands.shared import settings_of
+from flows.terminal import Terminal
 from schemas.errors import UsageError
 
 
@@ -39,7 +40,7 @@ def demo(
     except ModuleNotFoundError as error:
         raise UsageError(f"the demo lives in a checkout of llm-flywheel, beside the package ({error})") from error
     now = datetime.now(UTC)
-    settings = context.obj
+    settings = settings_of(context)
     home = settings.home_path if context.parent and context.parent.params.get("home") else None
     home = home or settings.home_path / f"demo-{now:%Y%m%d-%H%M%S}"
     options = module.Options(
@@ -51,4 +52,4 @@ def demo(
         keep_running=keep_running,
         now=now,
     )
-    module.run(msgspec.structs.replace(settings, home=str(home)), options, Console())
+    module.run(msgspec.structs.replace(settings, home=str(home)), options, Terminal())

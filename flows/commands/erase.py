@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
-from flows.commands.shared import print_json
+from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.curate.stage import curate
 from flows.erase import carry_out, plan, recipes_of
+from flows.terminal import Terminal, one_line, pairs
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.admin import client_options
@@ -31,10 +31,10 @@ def erase_command(
             "Other readers that lag behind the archiver miss it.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan or receipt as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a person's rows, withdraw and rebuild the datasets that hold them, and write a receipt."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     if not subject.strip():
         raise UsageError("name the person: the `user_id` that their events carry")
     lake = lake_of(settings)
@@ -49,7 +49,7 @@ def erase_command(
     if as_json:
         print_json(result)
     else:
-        _show(Console(), result, dry_run)
+        _show(Terminal(), result, dry_run)
 
 
 def _rebuilt(settings: Settings, application: str, recipe: str, moment: datetime) -> dict[str, Any]:
@@ -62,27 +62,23 @@ def _rebuilt(settings: Settings, application: str, recipe: str, moment: datetime
     return {"application": application, "dataset": recipe, **versions}
 
 
-def _show(console: Console, result: dict[str, Any], dry_run: bool) -> None:
+def _show(terminal: Terminal, result: dict[str, Any], dry_run: bool) -> None:
     verb = "would go" if dry_run else "went"
-    console.print(
-        f"{result['interactions']} interactions and {result['feedback']} feedback events {verb}", highlight=False
-    )
+    terminal.say(f"{result['interactions']} interactions and {result['feedback']} feedback events {verb}")
     for held in result["datasets"]:
-        console.print(
-            f"{held['dataset']}@{held['version']} ({held['kind']}) holds {held['rows']} rows", highlight=False
-        )
+        terminal.say(f"{held['dataset']}@{held['version']} ({held['kind']}) holds {held['rows']} rows")
     for row in result["decisions"]:
-        console.print(
-            f"decision {row['application']}/{row['sequence']}: {row['action']} {row['model']}", highlight=False
+        terminal.say(
+            f"decision {one_line(row['application'])}/{row['sequence']}: {row['action']} {one_line(row['model'])}"
         )
     if dry_run:
         return
     for made in result["rebuilt"]:
-        console.print(f"built again: {made}", highlight=False, soft_wrap=True)
+        terminal.say(f"built again: {pairs(made)}")
     for place, offset in result["kafka"].items():
-        console.print(f"Kafka forgot {place} before offset {offset}", highlight=False)
+        terminal.say(f"Kafka forgot {place} before offset {offset}")
     if result["interactions"] and not result["kafka"]:
-        console.print("Kafka keeps their events until its retention ends, or use --purge-kafka", highlight=False)
+        terminal.say("Kafka keeps their events until its retention ends, or use --purge-kafka")
     for path in result["remaining"]:
-        console.print(f"[yellow]still says the name[/]: {path}", highlight=False, soft_wrap=True)
-    console.print(f"receipt: {result['receipt']}", highlight=False, soft_wrap=True)
+        terminal.say(("still says the name", "yellow"), f": {path}")
+    terminal.say(f"receipt: {result['receipt']}")

@@ -6,16 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate.report import markdown
 from flows.evaluate.runner import Progress as Done
 from flows.evaluate.stage import comparison_of, evaluate
-from schemas.events import to_json
-from schemas.settings import Settings
+from flows.terminal import Terminal, progress
 
 
 def evaluate_command(
@@ -26,22 +24,22 @@ def evaluate_command(
     as_of: Annotated[
         datetime | None, typer.Option(help="Logical time of the run, UTC; the same twice is one run. Default: now.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a candidate with the champion; stopped or killed, it goes on where it was."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     moment = as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
-    columns = (TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task("answers", total=None, note="")
+    columns = (MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False))
+    with progress(Terminal(stderr=True), *columns) as bar:
+        task = bar.add_task("answers", total=None, note="", visible=False)  # nothing is asked before something is seen
 
         def watch(done: Done) -> None:
             note = f"{done.unscored} unscored" + ("" if done.cost_usd is None else f", {done.cost_usd:.2f} USD")
-            bar.update(task, completed=done.done, total=done.total, note=note)
+            bar.update(task, completed=done.done, total=done.total, note=note, visible=True)
 
         summary = evaluate(lake, settings, moment, candidate, watch)
     if as_json:
-        print(to_json(summary))  # noqa: T201 for programs, so without colours
+        print_json(summary)
     else:
-        Console().print(Markdown(markdown(comparison_of(lake, summary["evaluation_id"]))))
+        Terminal().markdown(markdown(comparison_of(lake, summary["evaluation_id"])))

@@ -6,15 +6,12 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flows import ledger
-from flows.commands.candidate import AsJson
-from flows.commands.shared import print_json
+from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
+from flows.terminal import Terminal
 from schemas.events import Candidate, Decision
-from schemas.settings import Settings
 
 app = typer.Typer(help="The ledger of decisions: show it, verify it.", no_args_is_help=True)
 
@@ -26,30 +23,50 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """The newest rows, oldest of them first."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     rows = ledger.rows(lake_of(settings), settings.application)[-last:]
     if as_json:
         print_json([msgspec.to_builtins(row) for row in rows])
         return
-    table = Table(
-        "row", "time", "action", "candidate", "champion after", "verdict", "eval set", "by", "first reason", "hash"
-    )
-    for row in rows:
-        table.add_row(
+    cells = [
+        (
             str(row.sequence), f"{row.time:%Y-%m-%d %H:%M}", row.action, _name(row.candidate), _name(row.champion),
             row.verdict, _eval_set(row), row.decided_by, next(iter(row.reasons), ""), row.hash[:12],
-        )  # fmt: skip
-    Console().print(table)
+        )
+        for row in rows
+    ]  # fmt: skip
+    columns = (
+        "row",
+        "time",
+        "action",
+        "candidate",
+        "champion after",
+        "verdict",
+        "eval set",
+        "by",
+        "first reason",
+        "hash",
+    )
+    terminal = Terminal()
+    terminal.table(columns, cells, whole=("row", "candidate", "champion after", "hash"))
+    if not rows:
+        terminal.say(_empty(settings.application))
 
 
 @app.command("verify")
 def verify(context: typer.Context) -> None:
     """Check every application's hash chain, its end, and what was announced. Exit code 8 where it does not hold."""
-    lake = lake_of(context.obj)
-    for application in ledger.applications(lake):
+    settings = settings_of(context)
+    lake, terminal = lake_of(settings), Terminal()
+    for application in (applications := ledger.applications(lake)):
         rows = ledger.verify(lake, application)
-        head = ledger.fold(lake, application).head
-        Console().print(f"{application}: {rows} rows hold, head {head}", highlight=False, soft_wrap=True, markup=False)
+        terminal.say(f"{application}: {rows} rows hold, head {ledger.fold(lake, application).head}")
+    if not applications:
+        terminal.say(_empty(settings.application))
+
+
+def _empty(application: str) -> str:
+    return f"The ledger of {application} is empty: `flywheel champion set` or `flywheel candidate add` begins it."
 
 
 def _eval_set(decision: Decision) -> str:
@@ -59,4 +76,4 @@ def _eval_set(decision: Decision) -> str:
 
 
 def _name(candidate: Candidate | None) -> str:
-    return f"{candidate.model} {candidate.id[:8]}" if candidate else ""
+    return f"{candidate.model} {candidate.id}" if candidate else ""

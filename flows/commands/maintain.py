@@ -7,28 +7,25 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
+from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.maintain import stage
+from flows.terminal import Terminal
 from schemas.errors import LakeError
-from schemas.events import to_json
-from schemas.settings import Settings
 from streams.lake import audit as auditing
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     """Forget erased users, retire old days, join small files, remove unneeded ones, and audit."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     summary = stage.maintain(lake_of(settings), settings, datetime.now(UTC))
     if as_json:
-        print(to_json(summary))  # noqa: T201
+        print_json(summary)
     else:
         joined = sum(summary["compacted"].values())
         erased = sum(summary["erased"].values())
-        Console(highlight=False).print(
+        Terminal().say(
             f"{erased} rows erased, {summary['retired']} retired, {joined} files fewer by compaction, "
             f"{summary['vacuumed']} files removed"
         )
@@ -41,17 +38,17 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Check that every archived offset is a row or a dead letter, once, and that no file has changed."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     found = auditing.audit(lake_of(settings), hashes=hashes)
     if as_json:
-        print(to_json(msgspec.to_builtins(found)))  # noqa: T201
+        print_json(msgspec.to_builtins(found))
     _report(list(found.incidents), found.files)
 
 
 def _report(incidents: list[auditing.Incident], checked: int) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    terminal = Terminal(stderr=True)
     for incident in incidents:
-        console.print(f"[bold red]{incident.what}[/] in {incident.table}: {incident.detail}")
+        terminal.say((incident.what, "bold red"), f" in {incident.table}: {incident.detail}")
     if incidents:
         raise LakeError(f"{len(incidents)} places are not as they must be; docs/guarantees.md says what to do")
-    console.print(f"every archived offset is accounted for, {checked} files match their hashes")
+    terminal.say(f"every archived offset is accounted for, {checked} files match their hashes")

@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
-from flows.commands.candidate import AsJson
-from flows.commands.shared import announce_or_say, identity, print_json, tell_later
+from flows.commands.announcing import announce_or_say, tell_later
+from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate.stage import newest
 from flows.promote.report import markdown
 from flows.promote.stage import Approval, promote
+from flows.terminal import Terminal
 from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import Verdict
@@ -32,7 +31,7 @@ def promote_command(
     as_json: AsJson = False,
 ) -> None:
     """Decide on an evaluation: verdict, ledger row, announcement. Deciding it again changes nothing."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     approval = _approval(approve, reject, reviewer, comment)
     name = evaluation or newest(lake, settings.application)
@@ -56,8 +55,8 @@ def _approval(approve: bool, reject: bool, reviewer: str, comment: str) -> Appro
 def _show(summary: dict[str, Any], settings: Settings) -> None:
     candidate, against = (msgspec.convert(summary[role], Candidate) for role in ("candidate", "against"))
     verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), settings.gate.policy)
-    console = Console()
-    console.print(Markdown(markdown(verdict, candidate, against, summary["eval_set"])))
-    console.print(f"{summary['action'].replace('_', ' ')}; {summary['champion']['model']} serves", highlight=False)
+    terminal = Terminal()
+    terminal.markdown(markdown(verdict, candidate, against, summary["eval_set"]))
+    terminal.say(f"{summary['action'].replace('_', ' ')}; {summary['champion']['model']} serves")
     if summary["action"] == "awaiting_approval":
-        console.print("Answer with `flywheel promote --approve` or `--reject`, or in the Prefect UI.")
+        terminal.say("Answer with `flywheel promote --approve` or `--reject`, or in the Prefect UI.")

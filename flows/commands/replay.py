@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from flows.commands.shared import settings_of
+from flows.terminal import Terminal, one_line, progress
 from schemas.errors import InputFileError
-from schemas.settings import Settings
 from streams import replay as files
 from streams.admin import Admin
 from streams.producer import EventProducer
@@ -24,15 +23,15 @@ def replay(
     ] = None,
 ) -> None:
     """Send a file of events to Kafka. Bad lines are named and skipped; sending a file twice changes nothing."""
-    settings: Settings = context.obj
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    settings = settings_of(context)
+    terminal = Terminal(stderr=True)
     Admin(settings.kafka).ensure_topics()
-    with EventProducer(settings.kafka) as producer, Progress(console=console) as progress:
-        task = progress.add_task(f"Sending {path.name}", total=path.stat().st_size)
-        result = files.replay(path, producer, type_name, lambda size: progress.advance(task, size))
+    with EventProducer(settings.kafka) as producer, progress(terminal) as bar:
+        task = bar.add_task(f"Sending {one_line(path.name)}", total=path.stat().st_size)
+        result = files.replay(path, producer, type_name, lambda size: bar.advance(task, size))
     for bad in result.shown:
-        console.print(f"line {bad.number}: {bad.error}", markup=False)
-    console.print(f"{result.sent} events sent, {result.bad} bad lines")
+        terminal.say(f"line {bad.number}: {one_line(bad.error)}")
+    terminal.say(f"{result.sent} events sent, {result.bad} bad lines")
     if result.bad:
         raise InputFileError(
             f"{path}: {result.bad} lines are not events (the first {len(result.shown)} are named above). "

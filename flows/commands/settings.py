@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.commands.shared import AsJson, print_json, settings_of
+from flows.terminal import Part, Terminal
 from schemas import settings as definitions
 from schemas.settings import Settings
 
@@ -36,16 +36,17 @@ class Knob(msgspec.Struct, frozen=True):
 
 def show(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the values as one JSON object.")] = False,
+    as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option(help="Print docs/settings.md.")] = False,
 ) -> None:
     """Show every setting: its value now, its default, and its reason."""
     if markdown:
         print(markdown_page(), end="")  # noqa: T201 the page goes to a file as it is
     elif as_json:
-        print(json.dumps(_masked(context.obj), indent=2))  # noqa: T201 for programs, so without colours
+        print_json(_masked(settings_of(context)))
     else:
-        Console().print(_table(context.obj))
+        rows = _rows(settings_of(context))
+        Terminal().table(("setting", "value", "default", "reason"), rows, whole=("setting",))
 
 
 def knobs() -> Iterator[Knob]:
@@ -66,16 +67,18 @@ def markdown_page() -> str:
     return "\n".join([HEADER, "| setting | default | reason |", "|---|---|---|", *rows]) + "\n"
 
 
-def _table(settings: Settings) -> Table:
-    table = Table("setting", "value", "default", "reason")
+def _rows(settings: Settings) -> list[tuple[Part, ...]]:
     values = _masked(settings)
+    rows: list[tuple[Part, ...]] = []
     for knob in knobs():
         value: Any = values
         for part in knob.name.split("."):
             value = value[part]
-        changed = "bold" if value != knob.default else ""
-        table.add_row(knob.name, json.dumps(value), json.dumps(knob.default), knob.reason, style=changed)
-    return table
+        style = "bold" if value != knob.default else ""
+        rows.append(
+            tuple((text, style) for text in (knob.name, json.dumps(value), json.dumps(knob.default), knob.reason))
+        )
+    return rows
 
 
 def _masked(settings: Settings) -> dict[str, Any]:

@@ -1,20 +1,36 @@
-"""What several commands share: who is at the keyboard, JSON for programs, and telling Kafka what the ledger says."""
+"""What commands share: the settings, JSON for programs, who is at the keyboard, and options that several take."""
 
 from __future__ import annotations
 
 import getpass
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.markup import escape
+import msgspec
+import typer
 
-from flows.announce import Announcer
-from flows.promote.mirror import keep_in_step
-from flows.promote.stage import announce_pending
-from schemas.errors import BrokerError, LedgerError, UsageError
-from schemas.events import Decision, to_json
+from flows.terminal import json_line
+from schemas.errors import UsageError
+from schemas.events import Candidate, to_json
+from schemas.records import make_candidate
 from schemas.settings import Settings
-from streams.lake import Lake
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Endpoint = Annotated[str, typer.Option(help="Base URL of its OpenAI-compatible API, up to and with /v1.")]
+Model = Annotated[str, typer.Option(help="Model name that the endpoint is asked for.")]
+PromptVersion = Annotated[str | None, typer.Option(help="Version of the prompt that it is used with.")]
+Dataset = Annotated[str | None, typer.Option(help="Dataset version that it was trained on.")]
+Parameters = Annotated[str, typer.Option(help='Request parameters as JSON, e.g. {"temperature": 0}.')]
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings that `flows/cli.py` made for this command."""
+    settings: Settings = context.obj
+    return settings
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON, without colours."""
+    print(json_line(to_json(value)))  # noqa: T201
 
 
 def identity() -> str:
@@ -25,27 +41,18 @@ def identity() -> str:
         return "unknown"
 
 
-def print_json(value: Any) -> None:
-    """Print a value as one line of JSON, without colours."""
-    print(to_json(value))  # noqa: T201
-
-
-def tell_later(_: Decision) -> None:
-    """For a decision that `announce_or_say` announces: a missing broker must not look like a missing decision."""
-
-
-def announce_or_say(lake: Lake, settings: Settings) -> None:
-    """Tell Kafka, and MLflow where it is configured; where that fails say so, since the ledger row stands anyway."""
+def candidate_of(
+    model: str, endpoint: str, prompt_version: str | None, dataset: str | None, parameters: str
+) -> Candidate:
+    """The candidate that the options describe. Raises UsageError naming the option that is wrong."""
+    if not endpoint.startswith(("http://", "https://")):
+        raise UsageError(f"--endpoint must be an http(s) URL, got {endpoint[:200]!r}")
     try:
-        with Announcer(settings.kafka) as announce:
-            announce_pending(lake, settings.application, announce)
-    except (BrokerError, UsageError) as error:
-        _warn("recorded, but not announced yet", f"{error}. The next decision announces it too.")
-    try:
-        keep_in_step(lake, settings)
-    except (LedgerError, UsageError) as error:
-        _warn("recorded, but not mirrored", str(error))
-
-
-def _warn(what: str, why: str) -> None:
-    Console(stderr=True).print(f"[yellow]{what}[/]: {escape(why)}", highlight=False, soft_wrap=True)
+        values = msgspec.json.decode(parameters, type=dict[str, Any])
+        return make_candidate(
+            model, endpoint.rstrip("/"), prompt_version=prompt_version, parameters=values, dataset=dataset
+        )
+    except msgspec.ValidationError as error:
+        raise UsageError(f"that is not a candidate: {error}") from error
+    except msgspec.DecodeError as error:
+        raise UsageError(f"--parameters is not a JSON object: {error}") from error

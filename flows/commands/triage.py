@@ -5,10 +5,9 @@ from __future__ import annotations
 import typer
 
 from flows import rollback_watch
-from schemas.settings import Settings
+from flows.commands.shared import settings_of
 
 
 def triage(context: typer.Context) -> None:
     """Show live failure rates, raise alerts, and take back a champion that is worse than the one before."""
-    settings: Settings = context.obj
-    rollback_watch.main(settings)
+    rollback_watch.main(settings_of(context))

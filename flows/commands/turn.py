@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.prefect_api import TURN, Orchestrator, page_of
+from flows.terminal import Terminal, pairs
 from flows.turn import turn as turn_here
 from schemas.errors import UsageError
 from schemas.settings import Settings
@@ -24,22 +24,25 @@ def turn(
     prefect: Annotated[
         bool, typer.Option("--prefect/--no-prefect", help="Ask the Prefect server, or work in this process.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Cluster the failures and build the datasets, now instead of at the next scheduled time."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     moment = _instant(as_of)
-    console = Console()
+    terminal = Terminal(stderr=True)
     if prefect and (url := _asked(settings, moment)):
-        console.print(json.dumps({"run": url}) if as_json else f"turn started: {url}", highlight=False, soft_wrap=True)
+        if as_json:
+            print_json({"run": url})
+        else:
+            Terminal().say(f"turn started: {url}")
         return
     if prefect:
-        console.print("No Prefect server answers, so the turn is made in this process.", style="dim")
+        terminal.say("No Prefect server answers, so the turn is made in this process.", style="dim")
     summary = turn_here(lake_of(settings), settings, moment)
     if as_json:
-        print(json.dumps(summary))  # noqa: T201 for programs, so without colours
+        print_json(summary)
     else:
-        _show(console, summary)
+        _show(Terminal(), summary)
 
 
 def _asked(settings: Settings, moment: datetime) -> str | None:
@@ -61,8 +64,7 @@ def _instant(text: str | None) -> datetime:
     return moment
 
 
-def _show(console: Console, summary: dict[str, Any]) -> None:
+def _show(terminal: Terminal, summary: dict[str, Any]) -> None:
     for stage, found in summary.items():
         plain = {name: value for name, value in found.items() if isinstance(value, str | int | float)}
-        told = ", ".join(f"{name} {value}" for name, value in plain.items())
-        console.print(f"[bold]{stage}[/]: {told}", highlight=False)
+        terminal.say((stage, "bold"), f": {pairs(plain)}")

@@ -8,12 +8,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.commands.shared import settings_of
 from flows.context import child_environment, prefect_environment
 from flows.stack import Stack
-from schemas.settings import Settings
+from flows.terminal import Terminal
 from streams.processes.supervise import sigterm_interrupts
 
 
@@ -24,32 +23,32 @@ def up(
     ] = True,
 ) -> None:
     """Start everything and keep it running: broker, archiver, triage, Prefect with its UI, the scheduled flows."""
-    settings: Settings = context.obj
-    console = Console()
-    stack = Stack(settings, prefect=prefect, say=lambda line: console.print(line, highlight=False))
+    settings = settings_of(context)
+    terminal = Terminal()
+    stack = Stack(settings, prefect=prefect, say=terminal.say)
     with sigterm_interrupts(), contextlib.suppress(KeyboardInterrupt), stack:
-        console.print(_where(stack))
-        console.print("Ctrl-C stops everything.")
+        terminal.table(("what", "where"), _where(stack), whole=("where",), title="flywheel is up")
+        terminal.say("Ctrl-C stops everything.")
         stack.wait()
-    console.print("Everything is stopped.")
+    terminal.say("Everything is stopped.")
 
 
 def serve(context: typer.Context) -> None:
     """Serve the flows alone, for a Prefect server that runs elsewhere (PREFECT_API_URL)."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     environment = child_environment(settings) | prefect_environment(settings)
     os.execve(sys.executable, [sys.executable, "-m", "flows.serve"], environment)  # noqa: S606 our own module
 
 
-def _where(stack: Stack) -> Table:
+def _where(stack: Stack) -> list[tuple[str, str]]:
     """Where to look."""
     settings, addresses = stack.settings, stack.addresses
-    table = Table("what", "where", title="flywheel is up")
-    if addresses.prefect:
-        table.add_row("Prefect UI: runs, schedules, artifacts", stack.prefect_page)
-    table.add_row("live failure rates", addresses.triage)
-    table.add_row("Kafka", addresses.kafka)
-    table.add_row("lake", settings.lake_root)
-    table.add_row("datasets", str(settings.datasets_path))
-    table.add_row("logs", str(settings.home_path / "run"))
-    return table
+    ui = [("Prefect UI: runs, schedules, artifacts", stack.prefect_page)] if addresses.prefect else []
+    return [
+        *ui,
+        ("live failure rates", addresses.triage),
+        ("Kafka", addresses.kafka),
+        ("lake", settings.lake_root),
+        ("datasets", str(settings.datasets_path)),
+        ("logs", str(settings.home_path / "run")),
+    ]

@@ -55,7 +55,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     recipe, kinds = _recipe(settings.curate, name), kinds_of(settings.curate.kinds)
     judged = latest(lake, "cluster", settings.application)
     if judged is None:
-        raise NotEnoughData(f"nothing is known of {settings.application!r} yet: run `flywheel cluster` first")
+        raise NotEnoughData(f"nothing is known of {settings.application!r} yet: `flywheel turn` finds it out")
     known = versions(lake, settings.application)
     clear(known, settings)
     bound = binding(known, split_of(settings.curate), as_of)

@@ -6,7 +6,7 @@ set. The verdict is `gate.py`'s, the compare-and-set is `flows/ledger.py`'s; `fl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,18 +14,15 @@ import msgspec
 from msgspec import Struct
 
 from flows import evalset, ledger
+from flows.announce import Announce, announce_pending
 from flows.promote.gate import decide
 from flows.run import code_version
 from flows.versions import Version
 from schemas.errors import NotEnoughData, UsageError
-from schemas.events import Decision
 from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
 from streams.lake.query import read
-
-Announce = Callable[[Decision], None]
-"""Tells listeners of a decision; called after the ledger row is written, again until the decision is archived."""
 
 
 class Approval(Struct, frozen=True):
@@ -175,43 +172,6 @@ def approve(verdict: Verdict, approval: Approval) -> Verdict:
     reason = f"{word} by {approval.reviewer}: {approval.comment or 'no comment'}"
     answer = verdict.verdict if approval.decision == "promote" else "block"
     return Verdict(answer, (reason, *verdict.reasons), verdict.policy)
-
-
-def roll_back(
-    lake: Lake,
-    application: str,
-    candidate_id: str,
-    reason: str,
-    evidence: dict[str, str],
-    as_of: datetime,
-    announce: Announce,
-) -> Decision:
-    """Take a champion back: who served before it serves again.
-
-    `evidence` names what showed the need (the alert's id, its numbers): the same evidence twice is one rollback.
-    Raises LedgerConflict where somebody else serves by now, LedgerError where there is nobody to go back to.
-    """
-    decision = ledger.append(
-        lake,
-        application,
-        "rolled_back",
-        ledger.fold(lake, application).candidate(candidate_id),
-        id=ledger.decision_id("rolled_back", application, candidate_id, *sorted(map(str, evidence.items()))),
-        time=as_of,
-        expected_champion=candidate_id,
-        reasons=[reason],
-        evidence=evidence,
-    )
-    announce_pending(lake, application, announce)
-    return decision
-
-
-def announce_pending(lake: Lake, application: str, announce: Announce) -> int:
-    """Announce every ledger row that is not archived from Kafka yet, oldest first; how many there were."""
-    pending = ledger.unannounced(lake, application)
-    for decision in pending:
-        announce(decision)
-    return len(pending)
 
 
 def _deciding(lake: Lake, settings: Settings, candidate_id: str) -> tuple[Version | None, str]:

@@ -64,7 +64,7 @@ def report(
     """
     run = latest(lake, "cluster", application)
     if run is None:
-        raise NotEnoughData(f"{application}: no outcomes yet; `flywheel cluster` decides them")
+        raise NotEnoughData(f"{application}: no outcomes yet: `flywheel turn` decides them")
     rows = query(
         lake,
         _SQL,

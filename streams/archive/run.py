@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import sys
 
 import pyarrow as pa
 
@@ -17,22 +16,12 @@ from streams.archive.archiver import Archiver
 from streams.lake import Lake
 
 
-class _WithoutPandas:
-    """Keeps pandas out: pyarrow would load it (70 MiB, 1 s) only to learn that our lists are none of its objects."""
-
-    def find_spec(self, name: str, *_: object) -> None:
-        """Called for every import."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-
-
 def tune() -> None:
     """Set the interpreter to the archiver's ways; once per process, before it starts."""
     # A batch is 100,000s of small objects without cycles: scanning them again and again costs a third of decoding.
     gc.set_threshold(200_000, 20, 100)
     # mimalloc, pyarrow's own choice, gives a file's memory back to the kernel and has it cleared again for the next.
     pa.set_memory_pool(pa.system_memory_pool())
-    sys.meta_path.insert(0, _WithoutPandas())
 
 
 def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:

@@ -5,9 +5,11 @@
         _delta_log/…
 
 `append.py` commits rows, `query.py` reads them as of a version, `rows.py` makes them from records and back, `layout.py`
-says where they lie, `maintain.py` keeps them healthy. The only door to `deltalake` and `duckdb`.
+says where they lie, `maintain.py` keeps them healthy. The only door to `deltalake` and `duckdb`;
+`arrow.py` keeps pandas out.
 """
 
+from streams.lake import arrow
 from streams.lake.layout import Lake
 
-__all__ = ["Lake"]
+__all__ = ["Lake", "arrow"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flows import ledger
-from flows.announce import Announcer
-from flows.promote.stage import announce_pending, roll_back
+from flows.announce import Announcer, announce_pending
+from flows.promote.rollback import roll_back
 from schemas.records import make_candidate
 from schemas.settings import KafkaSettings
 from streams.admin import Admin

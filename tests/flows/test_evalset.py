@@ -164,7 +164,7 @@ def test_a_candidate_with_a_set_that_cannot_be_had_is_not_registered(flywheel: F
 
     assert error == (
         "there is no eval set 'ratse': recipes are all, rates; frozen sets are none yet. "
-        "`flywheel eval freeze NAME` freezes one"
+        "`flywheel eval-set freeze NAME` freezes one"
     )
     assert len(ledger.rows(bench.lake, bench.application)) == 2
 
@@ -198,7 +198,7 @@ def test_a_withdrawn_set_says_so(bench: Bench, frozen: bool) -> None:
     with pytest.raises(NotEnoughData) as found:
         evalset.find(bench.lake, bench.settings, named(frozen)["dataset"])
 
-    again = ", then `flywheel eval freeze holdout --dataset all`," if frozen else ""
+    again = ", then `flywheel eval-set freeze holdout --dataset all`," if frozen else ""
     assert str(found.value) == (
         f"eval set {named(frozen)['dataset']}@v3 was withdrawn (holds rows of a person): `flywheel dataset build all`"
         f"{again} makes a new one"

@@ -247,7 +247,7 @@ def _key(proposal: Proposed) -> tuple[str, ...]:
 def _full_id(state: State, wanted: str) -> str:
     found = [id_ for id_ in state.clusters if id_.startswith(wanted)]
     if len(found) != 1:
-        raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel clusters list` shows their ids")
+        raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel cluster list` shows their ids")
     return found[0]
 
 
@@ -264,7 +264,7 @@ def _wanted(state: State, clusters: Sequence[str]) -> Proposed:
     what = f"the split of {clusters[0]}" if len(clusters) == 1 else f"the merge of {' and '.join(clusters)}"
     raise UsageError(
         f"{what} is not proposed, or was overtaken by a change that a later run carried out: "
-        "`flywheel clusters list` shows what is proposed"
+        "`flywheel cluster list` shows what is proposed"
     )
 
 

@@ -1,4 +1,4 @@
-"""`flywheel clusters`: what a person sees after two runs."""
+"""`flywheel cluster`: what a person sees after two runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def two_runs(world: Any) -> Any:
 
 
 def flywheel(world: Any, *arguments: str) -> Any:
-    return CliRunner().invoke(app, ["--home", world.settings.home, "clusters", *arguments])
+    return CliRunner().invoke(app, ["--home", world.settings.home, "cluster", *arguments])
 
 
 def test_clusters_can_be_listed_shown_and_compared(two_runs: Any) -> None:
@@ -59,4 +59,4 @@ def test_unknown_ids_are_explained(two_runs: Any) -> None:
     result = flywheel(two_runs, "show", "nothing-like-it")
 
     assert result.exit_code != 0
-    assert "flywheel clusters list" in str(result.exception)
+    assert "flywheel cluster list" in str(result.exception)

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import pytest
 from aiohttp import web
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from flows import ledger
-from flows.cli import app
+from flows.cli import app, run
 from flows.testing.bench import Bench
 from flows.testing.endpoint import Endpoint, Reply
 from schemas.settings import EvaluateSettings
 from streams.lake import Lake
 
 QUICK = {"FLYWHEEL_EVALUATE_TRIES": "1", "FLYWHEEL_EVALUATE_TIMEOUT_S": "5", "COLUMNS": "300"}
-Ask = Callable[..., Result]
+
+
+class Ended(NamedTuple):
+    """How the program ended, and what it said."""
+
+    exit_code: int
+    output: str
+
+
+Ask = Callable[..., Ended]
+
+
+def flywheel(env: Mapping[str, str], *words: str) -> Ended:
+    """The whole program, its last word included: the exit code of an error."""
+    with CliRunner(env=env).isolation() as (_, _, both):
+        code = run(words)
+        sys.stdout.flush()
+        return Ended(code, both.getvalue().decode())
 
 
 @pytest.fixture
@@ -42,12 +60,12 @@ def bench(lake: Lake, tmp_path: Path, server: Endpoint) -> Bench:
 def gate(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, items: int = 60) -> Result:
+    def ask(*words: str, items: int = 60) -> Ended:
         bench.freeze(items)
         env = {**QUICK, "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root}
-        return CliRunner(env=env).invoke(app, ["gate", *words])
+        return flywheel(env, "gate", *words)
 
-    return run
+    return ask
 
 
 def at(bench: Bench, model: str) -> str:
@@ -81,8 +99,8 @@ def test_an_eval_set_may_be_a_folder(gate: Ask, bench: Bench, tmp_path: Path) ->
     file = bench.freeze(60)
     words = ("--candidate", at(bench, "new"), "--champion", at(bench, "old"))
     env = {**QUICK, "FLYWHEEL_HOME": str(tmp_path / "elsewhere")}
-    found = CliRunner(env=env).invoke(app, ["gate", *words, "--dataset", str(file.parent.parent)])
-    empty = CliRunner(env=env).invoke(app, ["gate", *words, "--dataset", str(tmp_path)])
+    found = flywheel(env, "gate", *words, "--dataset", str(file.parent.parent))
+    empty = flywheel(env, "gate", *words, "--dataset", str(tmp_path))
 
     assert found.exit_code == 0, found.output
     assert empty.exit_code == 3
@@ -151,15 +169,14 @@ def test_a_judge_decides_in_a_pipeline_once_people_have_measured_it(
     words = ("--candidate", at(bench, "new"))
     before = gate(*words, items=120)
     env = {**QUICK, "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root}
-    flywheel = CliRunner(env=env)
-    evaluation = json.loads(flywheel.invoke(app, ["evaluate", "--json"]).stdout)["evaluation_id"]
+    evaluation = json.loads(CliRunner(env=env).invoke(app, ["evaluate", "--json"]).stdout)["evaluation_id"]
     file = tmp_path / "answers.jsonl"
-    flywheel.invoke(app, ["labels", "export", evaluation, str(file), "--items", "110"])
+    flywheel(env, "label", "export", evaluation, str(file), "--items", "110")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     filled = [{**line, "score": float("no idea" not in line["reply"])} for line in lines]
     file.write_text("".join(json.dumps(line) + "\n" for line in filled))
-    flywheel.invoke(app, ["labels", "import", str(file), "--by", "ann"])
-    after = flywheel.invoke(app, ["gate", *words])
+    flywheel(env, "label", "import", str(file), "--by", "ann")
+    after = flywheel(env, "gate", *words)
 
     assert (before.exit_code, after.exit_code) == (2, 0), after.output
     assert "people labelled" in before.output

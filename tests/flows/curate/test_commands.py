@@ -1,4 +1,4 @@
-"""`flywheel dataset`, `flywheel eval` and `flywheel erase`, as a person or a pipeline calls them."""
+"""`flywheel dataset`, `flywheel eval-set` and `flywheel erase`, as a person or a pipeline calls them."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def test_versions_are_listed_shown_traced_exported_and_pushed(shell: World, tmp_
 
 
 def test_freezing_and_listing(shell: World) -> None:
-    """`flywheel eval freeze` needs a build first, then says how many items it froze."""
-    assert isinstance(run(shell, "eval", "freeze", "holdout").exception, NotEnoughData)
+    """`flywheel eval-set freeze` needs a build first, then says how many items it froze."""
+    assert isinstance(run(shell, "eval-set", "freeze", "holdout").exception, NotEnoughData)
     run(shell, "dataset", "build")
 
-    assert "items frozen" in run(shell, "eval", "freeze", "holdout").output
-    assert "holdout" in run(shell, "eval", "list").output
-    assert [v["dataset"] for v in parsed(shell, "eval", "list")] == ["holdout"]  # type: ignore[index,attr-defined]
+    assert "items frozen" in run(shell, "eval-set", "freeze", "holdout").output
+    assert "holdout" in run(shell, "eval-set", "list").output
+    assert [v["dataset"] for v in parsed(shell, "eval-set", "list")] == ["holdout"]  # type: ignore[index,attr-defined]
 
 
 def test_erase_shows_first_and_then_does_it(shell: World) -> None:

@@ -96,7 +96,7 @@ def test_without_a_cluster_run_there_is_nothing_to_build_from(world: World) -> N
     """The error says which command comes first."""
     questions(world, 3)
 
-    with pytest.raises(NotEnoughData, match="flywheel cluster"):
+    with pytest.raises(NotEnoughData, match="flywheel turn"):
         curate(world.lake, world.settings, AS_OF)
 
 

@@ -144,10 +144,10 @@ def test_labels_travel_as_a_file(bench: Any, flywheel: Any, tmp_path: Any) -> No
     evaluation = json.loads(flywheel("evaluate", "--json").stdout)["evaluation_id"]
     file = tmp_path / "answers.jsonl"
 
-    exported = flywheel("labels", "export", evaluation, str(file), "--items", "3")
+    exported = flywheel("label", "export", evaluation, str(file), "--items", "3")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps({**line, "score": 1}) + "\n" for line in lines))
-    imported = flywheel("labels", "import", str(file), "--by", "ann")
+    imported = flywheel("label", "import", str(file), "--by", "ann")
 
     assert f"{len(lines)} answers to label" in exported.output
     assert f"{len(lines)} labels recorded" in imported.output

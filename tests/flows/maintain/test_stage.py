@@ -211,31 +211,31 @@ def test_dead_letters_can_be_looked_at(lake: Lake, run: Any) -> None:
     """The list says where, why and which field; one letter is shown with its bytes, raw to be mended."""
     arrive(lake, INTERACTIONS, [b'{"id": 7}', *[b"{"] * 11])
 
-    listed = run("dead-letters", "list").stdout
+    listed = run("dead-letter", "list").stdout
     assert "$.id" in listed
     assert listed.index("interactions:0:2 ") < listed.index("interactions:0:10 ")
-    rows = json.loads(run("dead-letters", "list", "--json", "--limit", "11").stdout)
+    rows = json.loads(run("dead-letter", "list", "--json", "--limit", "11").stdout)
     assert [row["kafka_offset"] for row in rows] == list(range(1, 12))
     assert not {"key", "value", "headers"} & rows[0].keys()
-    assert "12 dead letters, the newest 3 shown" in run("dead-letters", "list", "--limit", "3").stdout
-    assert run("dead-letters", "show", "llm.interactions:0:0", "--raw").stdout == '{"id": 7}'
+    assert "12 dead letters, the newest 3 shown" in run("dead-letter", "list", "--limit", "3").stdout
+    assert run("dead-letter", "show", "llm.interactions:0:0", "--raw").stdout == '{"id": 7}'
 
 
 def test_bad_questions_about_dead_letters_have_an_answer(lake: Lake, run: Any) -> None:
     """A letter or a topic that is not there is named; a reason that no letter has leads to those that there are."""
     arrive(lake, INTERACTIONS, [b"{"])
 
-    assert "there is no dead letter" in str(run("dead-letters", "show", "llm.interactions:0:9").exception)
-    assert "known are llm.interactions" in str(run("dead-letters", "list", "--topic", "llm.interaction").exception)
-    assert "flywheel status" in run("dead-letters", "list", "--reason", "invalid").stdout
-    assert run("dead-letters", "list", "--limit", "0").exit_code == 2
+    assert "there is no dead letter" in str(run("dead-letter", "show", "llm.interactions:0:9").exception)
+    assert "known are llm.interactions" in str(run("dead-letter", "list", "--topic", "llm.interaction").exception)
+    assert "flywheel status" in run("dead-letter", "list", "--reason", "invalid").stdout
+    assert run("dead-letter", "list", "--limit", "0").exit_code == 2
 
 
 def test_a_dead_letter_cannot_command_the_terminal(lake: Lake, run: Any) -> None:
     """Escape sequences in what somebody sent are shown, not obeyed; raw bytes stay as they came."""
     arrive(lake, INTERACTIONS, [b"\x1b[2J[red]gone[/]\xff\n\xe2\x80\xae"])
 
-    shown = run("dead-letters", "show", "llm.interactions:0:0").stdout
+    shown = run("dead-letter", "show", "llm.interactions:0:0").stdout
     assert r"value: \x1b[2J[red]gone[/]\xff" in shown
     assert r"\u202e" in shown
     assert "\x1b" not in shown

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from flows import ledger
-from flows.promote.stage import Approval, announce_pending, approval_of, promote, roll_back
+from flows.announce import announce_pending
+from flows.promote.rollback import roll_back
+from flows.promote.stage import Approval, approval_of, promote
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
 from schemas.records import make_candidate

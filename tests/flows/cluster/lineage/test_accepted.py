@@ -131,7 +131,7 @@ def test_what_no_longer_stands_is_refused(world: Any, make: Any) -> None:
     """Never proposed, carried out already, merged away, or about to change: each is refused and says why."""
     topics = planted(world, make)
     pair = (topics["refund"], "cother")
-    with pytest.raises(UsageError, match=r"is not proposed.*flywheel clusters list"):
+    with pytest.raises(UsageError, match=r"is not proposed.*flywheel cluster list"):
         say_yes(world, make, topics["password"])
     with pytest.raises(UsageError, match="0 clusters match"):
         say_yes(world, make, "nothing")
@@ -171,7 +171,7 @@ def test_a_person_sees_what_is_proposed(world: Any, make: Any, tmp_path: Path) -
     topics = planted(world, make)
 
     def flywheel(*arguments: str) -> str:
-        done = CliRunner().invoke(app, ["--home", world.settings.home, "clusters", *arguments])
+        done = CliRunner().invoke(app, ["--home", world.settings.home, "cluster", *arguments])
         assert done.exit_code == 0, done.exception
         return done.stdout
 
@@ -181,8 +181,8 @@ def test_a_person_sees_what_is_proposed(world: Any, make: Any, tmp_path: Path) -
     rows = json.loads(flywheel("list", "--json"))
     shown = flywheel("show", topics["card"])
 
-    assert f"flywheel clusters accept {topics['card']}" in listed
-    assert f"flywheel clusters accept {topics['card']}" in next(tmp_path.glob("*.html")).read_text()
+    assert f"flywheel cluster accept {topics['card']}" in listed
+    assert f"flywheel cluster accept {topics['card']}" in next(tmp_path.glob("*.html")).read_text()
     assert "The next run carries it out." in accepted
     of_card = next(row for row in rows if row["cluster_id"] == topics["card"])["proposals"]
     assert [(row["event"], row["accepted_by"]) for row in of_card] == [("split", "ann")]

@@ -1,4 +1,4 @@
-"""`flywheel clusters`: which ways of failing there are, what one of them is, and what changed between two runs."""
+"""`flywheel cluster`: which ways of failing there are, what one of them is, and what changed between two runs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flows.cluster.catalogue.differences import differences
 from flows.cluster.catalogue.report import examples_of, write
 from flows.cluster.lineage.accepted import OpenProposal, accept, proposals_of
 from flows.cluster.state import clusters_of, events_of
-from flows.commands.shared import identity, print_json
+from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.run import latest, runs
+from flows.terminal import Part, Terminal, one_line
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Cluster, ClusterEvent, Point
 from schemas.settings import Settings
 from streams.lake import Lake
 
 app = typer.Typer(help="Ways of failing: list them, look into one, compare two runs.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Row = dict[str, Any]
 STYLES = {"new": "bold magenta", "growing": "red", "regressed": "bold red", "shrinking": "cyan", "resolved": "green"}
 BARS = " ▁▂▃▄▅▆▇█"
@@ -34,11 +32,11 @@ BARS = " ▁▂▃▄▅▆▇█"
 @app.command("list")
 def list_clusters(
     context: typer.Context,
-    as_json: Json = False,
+    as_json: AsJson = False,
     status: Annotated[str, typer.Option(help="Only these, e.g. new or growing.")] = "",
 ) -> None:
     """List the clusters of the latest run, the most frequent first."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     run = _latest(lake, settings)
     every = clusters_of(lake, run["run_id"])
@@ -47,28 +45,30 @@ def list_clusters(
     if as_json:
         print_json([_plain(run, one) | {"proposals": _about(one, proposals)} for one in shown])
         return
-    console = Console()
-    console.print(_listing(shown))
+    terminal = Terminal()
+    _list(terminal, shown)
     names = {one.cluster_id: one.name for one in every}
     for proposal in proposals:
-        _print_proposal(console, proposal, names)
+        _print_proposal(terminal, proposal, names)
     summary = msgspec.json.decode(run["summary"])
-    console.print(
+    terminal.say(
         f"{summary['failed']} of {summary['interactions']} interactions failed, {summary['unknown']} are unknown; "
         f"{summary['unclustered']} failures ({summary['unclustered_share']:.1%} of them) have no cluster yet. "
         f"As of {run['as_of']:%Y-%m-%d %H:%M} UTC."
     )
+    if not shown:
+        terminal.say(_why_empty(status, settings))
 
 
 @app.command("show")
 def show(
     context: typer.Context,
     cluster_id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
-    as_json: Json = False,
+    as_json: AsJson = False,
     examples: Annotated[int, typer.Option(help="How many of its failures to print.", min=0, max=1000)] = 5,
 ) -> None:
     """Show one cluster: its trend, what promotions did to it, and examples."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     run = _latest(lake, settings)
     every = clusters_of(lake, run["run_id"])
@@ -78,10 +78,10 @@ def show(
     if as_json:
         print_json(_plain(run, one) | {"examples": texts, "proposals": proposals})
         return
-    console = Console()
-    _show(console, one, texts)
+    terminal = Terminal()
+    _show(terminal, one, texts)
     for proposal in proposals:
-        _print_proposal(console, proposal, {named.cluster_id: named.name for named in every})
+        _print_proposal(terminal, proposal, {named.cluster_id: named.name for named in every})
 
 
 @app.command("accept")
@@ -91,51 +91,50 @@ def accept_proposal(
         list[str], typer.Argument(help="One id to accept its split, two to accept their merge; or their beginnings.")
     ],
     by: Annotated[str, typer.Option(help="Who says so; default: the name of your account.")] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Accept a split or merge that a run has proposed; the next run carries it out. Twice is once."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     decision = accept(lake_of(settings), settings.application, clusters, by or identity(), datetime.now(UTC))
     if as_json:
         print_json(decision)
         return
     ids = " and ".join([decision.cluster_id, *decision.other_ids])
     what = "split of" if decision.event == "split" else "merge of"
-    Console().print(
-        f"Accepted by {decision.decided_by}: the {what} {ids}. The next run carries it out.",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+    Terminal().say(f"Accepted by {decision.decided_by}: the {what} {ids}. The next run carries it out.")
 
 
-@app.command("diff")
+@app.command("diff", context_settings={"ignore_unknown_options": True})  # `-2` is a run, not an option
 def diff(
     context: typer.Context,
     run1: Annotated[str, typer.Argument(help="Run id (or its beginning), or -2 for the one before the latest.")] = "-2",
     run2: Annotated[str, typer.Argument(help="The later run; -1 is the latest.")] = "-1",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs: clusters that came, went or changed, with their rates before and after."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     history = runs(lake, "cluster", settings.application)
     old, new = (_run(history, wanted) for wanted in (run1, run2))
-    found = differences(clusters_of(lake, old["run_id"]), clusters_of(lake, new["run_id"]))
+    before, after = (clusters_of(lake, run["run_id"]) for run in (old, new))
+    found = differences(before, after)
     between = history[history.index(old) + 1 : history.index(new) + 1]
     events = [(run, event) for run in between for event in events_of(lake, run["run_id"])]
     if as_json:
         print_json({"clusters": found, "events": [_plain(run, event) for run, event in events]})
         return
-    table = Table("cluster", "name", "status", "rate before", "rate after", title=f"{old['as_of']} to {new['as_of']}")
-    for one in found:
-        table.add_row(one.cluster_id, one.name, _styled(one.status), _rate(one.before), _rate(one.after))
-    console = Console()
-    console.print(table)
+    terminal = Terminal()
+    terminal.table(
+        ("cluster", "name", "status", "rate before", "rate after"),
+        [(one.cluster_id, one.name, _styled(one.status), _rate(one.before), _rate(one.after)) for one in found],
+        whole=("cluster",),
+        title=f"{old['as_of']:%Y-%m-%d %H:%M} to {new['as_of']:%Y-%m-%d %H:%M} UTC",
+    )
+    names = {one.cluster_id: one.name for one in [*before, *after]}
     for _, event in events:
-        others = f" ({', '.join(event.other_ids)})" if event.other_ids else ""
-        proposed = ", proposed" if event.details.proposed is True else ""
-        console.print(f"{event.event}{proposed}: {event.cluster_id}{others}")
+        _print_event(terminal, event, names)
+    if not found and not events:
+        terminal.say("Nothing came, went or changed between the two.")
 
 
 @app.command("report")
@@ -146,10 +145,10 @@ def report(
     ] = None,
 ) -> None:
     """Write the latest run as one self-contained HTML file, and say where."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     lake = lake_of(settings)
     path = write(lake, _latest(lake, settings), out or settings.home_path / "reports")
-    Console().print(f"{path}", soft_wrap=True, highlight=False)
+    Terminal().say(str(path))
 
 
 def _latest(lake: Lake, settings: Settings) -> Row:
@@ -162,26 +161,27 @@ def _latest(lake: Lake, settings: Settings) -> Row:
 
 
 def _run(history: list[Row], wanted: str) -> Row:
-    if wanted in {"-1", "-2"} and len(history) >= int(wanted[1:]):
-        return history[int(wanted)]
+    if wanted in {"-1", "-2"}:
+        if len(history) >= int(wanted[1:]):
+            return history[int(wanted)]
+        raise NotEnoughData(f"there are {len(history)} cluster runs, so nothing to compare: `flywheel turn` makes one")
     found = [run for run in history if wanted and run["run_id"].startswith(wanted)]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(run["run_id"][:8] for run in history[-10:]) or "none"
+    known = ", ".join(run["run_id"] for run in history[-10:]) or "none; `flywheel turn` makes one"
     raise UsageError(f"{len(found)} cluster runs match {wanted!r}; the latest are {known}")
 
 
 def _one(every: list[Cluster], wanted: str) -> Cluster:
     found = [one for one in every if one.cluster_id.startswith(wanted)]
     if len(found) != 1:
-        raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel clusters list` shows their ids")
+        raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel cluster list` shows their ids")
     return found[0]
 
 
-def _listing(clusters: list[Cluster]) -> Table:
-    table = Table("cluster", "name", "status", "failures", "rate", "trend", "ever", "example")
-    for one in clusters:
-        table.add_row(
+def _list(terminal: Terminal, clusters: list[Cluster]) -> None:
+    cells = [
+        (
             one.cluster_id,
             one.name,
             _styled(one.status),
@@ -189,47 +189,73 @@ def _listing(clusters: list[Cluster]) -> Table:
             _rate(one.rate),
             _spark(one.trend),
             str(one.size_total),
-            " ".join((one.medoid_text or "").split())[:80],
+            one_line(one.medoid_text or "")[:80],
         )
-    return table
+        for one in clusters
+    ]
+    terminal.table(
+        ("cluster", "name", "status", "failures", "rate", "trend", "ever", "example"), cells, whole=("cluster", "trend")
+    )
 
 
-def _show(console: Console, one: Cluster, texts: list[str]) -> None:
-    console.print(f"[bold]{one.name}[/]  {one.cluster_id}  {_styled(one.status)}", highlight=False)
+def _why_empty(status: str, settings: Settings) -> str:
+    if status:
+        return f"No cluster is {status}: `flywheel cluster list` shows all of them."
+    return (
+        f"No cluster yet: {settings.cluster.min_size} failures that go wrong alike make one (cluster.min_size). Send "
+        "more events, then `flywheel turn`."
+    )
+
+
+def _show(terminal: Terminal, one: Cluster, texts: list[str]) -> None:
+    terminal.say((one_line(one.name), "bold"), f"  {one.cluster_id}  ", _styled(one.status))
     if one.description:
-        console.print(one.description)
+        terminal.say(one_line(one.description))
     between = f" (95 %: {_rate(one.rate_low)} to {_rate(one.rate_high)})" if one.rate is not None else ""
-    console.print(f"{one.size} failures in the last window, {_rate(one.rate)} of interactions{between}")
+    terminal.say(f"{one.size} failures in the last window, {_rate(one.rate)} of interactions{between}")
     if one.alias_of:
-        console.print(f"merged into {one.alias_of}", highlight=False)
-    console.print(f"{one.size_total} ever, first {one.first_seen}, last {one.last_seen}")
-    console.print(f"reasons: {', '.join(one.reasons)}\ntrend:   {_spark(one.trend)}")
+        terminal.say(f"merged into {one.alias_of}")
+    first, last = (f"{getattr(one, name):%Y-%m-%d %H:%M}" for name in ("first_seen", "last_seen"))
+    terminal.say(f"{one.size_total} ever, first {first}, last {last} UTC")
+    terminal.say(f"reasons: {one_line(', '.join(one.reasons))}\ntrend:   {_spark(one.trend)}")
     for closed in one.closure:
         difference = "no traffic on one side"
         if closed.difference is not None:
             difference = f"{closed.difference:+.2%} (95 %: {closed.low:+.2%} to {closed.high:+.2%})"
-        console.print(f"{closed.action} {closed.model} {closed.time[:16]}: {closed.verdict}, {difference}")
+        model = one_line(closed.model)
+        terminal.say(f"{closed.action} {model} {closed.time[:16]}: {closed.verdict}, {difference}")
     for text in texts:
-        console.print(f"  · {' '.join(text.split())[:200]}", markup=False)
+        terminal.say(f"  · {one_line(text)[:200]}")
 
 
 def _about(one: Cluster, proposals: list[OpenProposal]) -> list[OpenProposal]:
     return [proposal for proposal in proposals if one.cluster_id in proposal.clusters]
 
 
-def _print_proposal(console: Console, proposal: OpenProposal, names: dict[str, str]) -> None:
+def _print_proposal(terminal: Terminal, proposal: OpenProposal, names: dict[str, str]) -> None:
     """What is proposed, and what to do about it."""
-    named = " and ".join(f"{id_} ({names.get(id_, id_)})" for id_ in proposal.clusters)
+    named = " and ".join(_named(id_, names) for id_ in proposal.clusters)
     shares = ", ".join(f"{share:.0%}" for share in proposal.shares)
     what = f"split {named} into parts of {shares}"
     if proposal.event == "merged":
         what = f"merge {named}, which lie in the same places by {shares}"
-    command = f"flywheel clusters accept {' '.join(proposal.clusters)}"
-    then = f"accepted by {proposal.accepted_by}, next run" if proposal.accepted_by else command
-    console.print(f"Proposed: {what}: {then}", highlight=False, soft_wrap=True, markup=False)
+    command = f"flywheel cluster accept {' '.join(proposal.clusters)}"
+    then = f"accepted by {one_line(proposal.accepted_by)}, next run" if proposal.accepted_by else command
+    terminal.say(f"Proposed: {what}: {then}")
     for share, texts in zip(proposal.shares, proposal.parts, strict=False):
         for text in texts:
-            console.print(f"  {share:>4.0%} · {' '.join(text.split())[:150]}", highlight=False, markup=False)
+            terminal.say(f"  {share:>4.0%} · {one_line(text)[:150]}")
+
+
+def _print_event(terminal: Terminal, event: ClusterEvent, names: dict[str, str]) -> None:
+    others = f" with {', '.join(_named(id_, names) for id_ in event.other_ids)}" if event.other_ids else ""
+    proposed = ", proposed" if event.details.proposed is True else ""
+    terminal.say(f"{event.event}{proposed}: {_named(event.cluster_id, names)}{others}")
+
+
+def _named(cluster_id: str, names: dict[str, str]) -> str:
+    """An id with the name that people know it by."""
+    return f"{cluster_id} ({one_line(names[cluster_id])})" if cluster_id in names else cluster_id
 
 
 def _rate(value: float | None) -> str:
@@ -243,9 +269,8 @@ def _spark(trend: Sequence[Point]) -> str:
     return "".join("·" if rate is None else BARS[round(rate / top * 8)] for rate in rates)
 
 
-def _styled(status: str) -> str:
-    style = STYLES.get(status)
-    return f"[{style}]{status}[/]" if style else status
+def _styled(status: str) -> Part:
+    return status, STYLES.get(status, "")
 
 
 def _plain(run: Row, record: Cluster | ClusterEvent) -> Row:

@@ -1,4 +1,4 @@
-"""`flywheel labels`: people's opinion of answers, by which a judge is measured."""
+"""`flywheel label`: people's opinion of answers, by which a judge is measured."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flows.commands.shared import settings_of
 from flows.context import lake_of
 from flows.evaluate.labels import read_answers, record
 from flows.evaluate.stage import to_label
+from flows.terminal import Terminal
 from schemas.events import to_json
-from schemas.settings import Settings
 
 app = typer.Typer(help="People's opinion of answers, by which a judge is measured.", no_args_is_help=True)
 
@@ -25,10 +25,10 @@ def export_questions(
     items: Annotated[int, typer.Option(min=1, help="Random items whose answers are written, both models' each.")] = 100,
 ) -> None:
     """Write the answers of random items for people to label, without saying whose they are."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     asked = to_label(lake_of(settings), settings, evaluation, items)
     file.write_text("".join(to_json(question) + "\n" for question in asked))
-    Console().print(f"{len(asked)} answers to label in {file}", highlight=False)
+    Terminal().say(f"{len(asked)} answers to label in {file}")
 
 
 @app.command("import")
@@ -38,6 +38,6 @@ def import_answers(
     by: Annotated[str, typer.Option(help="Who labelled it.")],
 ) -> None:
     """Record labels; the next evaluation by a judge is corrected with them."""
-    settings: Settings = context.obj
+    settings = settings_of(context)
     count = record(lake_of(settings), read_answers(file), by)
-    Console().print(f"{count} labels recorded", highlight=False)
+    Terminal().say(f"{count} labels recorded")

@@ -1,0 +1,152 @@
+r"""What commands print: text of strangers is shown, never obeyed, and no id is cut.
+
+Messages, cluster names, model names and reasons come from whoever can send an event. `visible` is the one place that
+makes them harmless; a `Terminal` passes every string through it, reads none as Rich markup, and lays out tables so that
+an id can be copied whatever the width. Styles are given as `(text, style)`. Go on to `markdown.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+Part = str | tuple[str, str]
+"""A string, or a string and the Rich style that it is shown in."""
+JOINERS = "\u200c\u200d"
+"""Persian, the Indic scripts and families of emoji are written with them; they do nothing else."""
+PIPE_WIDTH = 100_000
+"""A pipe or a file has no edge: each row stays one line, for grep."""
+READABLE = 14
+"""Columns that a cell of prose needs at least: a long word or two short ones."""
+
+
+def visible(text: str) -> str:
+    r"""The text with all that a terminal would obey written out: ESC as `\x1b`, a right-to-left override as `\u202e`.
+
+    New lines and tabs stay, and so does every character that merely looks like something. Takes linear time.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _harmless(char) else char.encode("unicode_escape").decode() for char in text)
+
+
+def one_line(text: str) -> str:
+    """`visible`, with every run of white space as one blank: a message cannot pretend to be the next line."""
+    return visible(" ".join(text.split()))
+
+
+def json_line(text: str) -> str:
+    r"""JSON with the same characters written as `\uXXXX`: programs read the same value, and a terminal obeys nothing.
+
+    JSON itself escapes only the first 32 control characters, not the others, nor overrides of the reading direction.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _harmless(char) else _json_escape(char) for char in text)
+
+
+def styled(*parts: Part, style: str = "") -> Text:
+    """One text of several, each visible and in its own style."""
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((visible(text), inner) for text, inner in pairs), style=style)
+
+
+class Terminal(Console):
+    """A Rich console on which a string is only ever text.
+
+    On a terminal prose is left to the terminal's own wrapping, so that what is copied has no breaks in it.
+    """
+
+    def __init__(self, *, stderr: bool = False, **options: Any) -> None:
+        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False, **options)
+        if not self.is_terminal and "COLUMNS" not in os.environ and "width" not in options:
+            self.width = PIPE_WIDTH
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What Rich makes of every string that it is given: its characters, made visible, and nothing else."""
+        style, justify, overflow = (options.get(name) for name in ("style", "justify", "overflow"))
+        return Text(visible(text), style=style or "", justify=justify, overflow=overflow)
+
+    def say(self, *parts: Part, style: str = "") -> None:
+        """Print one line of text."""
+        self.print(styled(*parts, style=style), soft_wrap=True)
+
+    def markdown(self, text: str) -> None:
+        """Print Markdown in which strangers' words went through `flows/markdown.py`; no link can be clicked."""
+        self.print(Markdown(visible(text), hyperlinks=False), width=min(self.width, 120))
+
+    def table(
+        self,
+        headings: Sequence[str],
+        rows: Iterable[Sequence[Part]],
+        *,
+        whole: Sequence[str] = (),
+        right: Sequence[str] = (),
+        title: str = "",
+    ) -> None:
+        """Print a table, or where it would be too narrow to read, one record below the other as psql can.
+
+        `whole` names the columns that are never broken: ids and what else is typed again. `right` names those of
+        numbers. An empty table is not printed: its caller says what to do next.
+        """
+        cells = [[styled(_flat(part)) for part in row] for row in rows]
+        if not cells:
+            return
+        widths = [max([len(name), *(row[i].cell_len for row in cells)]) for i, name in enumerate(headings)]
+        needed = sum(
+            width if name in whole else min(width, READABLE) for name, width in zip(headings, widths, strict=True)
+        )
+        if needed + 3 * len(headings) + 1 <= self.width:
+            columns = [
+                Column(name, overflow="fold", no_wrap=name in whole, justify="right" if name in right else "left")
+                for name in headings
+            ]
+            self._rows(Table(*columns, title=title or None, title_justify="left"), cells)
+            return
+        if title:
+            self.say((title, "italic"))
+        for row in cells:
+            record = zip([(name, "dim") for name in headings], row, strict=True)
+            grid = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
+            self._rows(grid, [[styled(name), value] for name, value in record if value.plain])
+            self.print()
+
+    def _rows(self, table: Table, rows: Iterable[Sequence[Text]]) -> None:
+        for row in rows:
+            table.add_row(*row)
+        self.print(table)
+
+
+def progress(console: Console, *columns: ProgressColumn) -> Progress:
+    """A bar for long work, on stderr where it spoils no output; its description is text like any other.
+
+    Where there is no terminal nothing is drawn.
+    """
+    described = TextColumn("{task.description}", markup=False)
+    return Progress(described, BarColumn(), *columns, TimeElapsedColumn(), console=console, transient=True)
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """A mapping as prose: `name value, name value`."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _flat(part: Part) -> Part:
+    return one_line(part) if isinstance(part, str) else (one_line(part[0]), part[1])
+
+
+def _harmless(char: str) -> bool:
+    return char.isprintable() or char in "\n\t" or char in JOINERS or unicodedata.category(char) == "Zs"
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
