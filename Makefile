@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench soak lock clean
+.PHONY: install demo test check bench mutants soak lock clean
 
 install: $(STAMP)
 
@@ -37,6 +37,9 @@ bench: install  ## ratios to named peers, one benchmark after the other: make be
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/runner.py
 	$(BIN)/python benchmarks/cli.py
+
+mutants: install  ## do the unit tests of the critical modules notice when these are broken on purpose?
+	$(BIN)/python benchmarks/mutants.py
 
 KILLS ?= 500
 soak: install  ## the fault matrix at length: make soak KILLS=500

@@ -242,3 +242,42 @@ def test_what_was_not_announced_is_found_until_it_is_archived(three: Lake) -> No
 
     assert tuple(ledger.unannounced(three, APP)) == decisions[2:]
     assert ledger.verify(three, APP) == 3
+
+
+def test_rollbacks_go_back_step_by_step(three: Lake) -> None:
+    """[a, b, c], rolled back twice: c gave way to b and b to a, each the last one before; then there is nobody."""
+    promote(three, model("c"), model("b"))
+
+    for leaves, returns in (("c", "b"), ("b", "a")):
+        decision = ledger.append(
+            three, APP, "rolled_back", model(leaves), id=ledger.decision_id("r", leaves), time=NOW,
+            expected_champion=model(leaves).id,
+        )  # fmt: skip
+        assert decision.champion == ledger.fold(three, APP).champion == model(returns)
+    assert ledger.fold(three, APP).former == ()
+    assert ledger.verify(three, APP) == 6
+
+
+def test_a_persons_word_unseats_nobody(three: Lake) -> None:
+    """Evidence that says `bootstrap` is for an empty seat, even where it names the champion that sits there."""
+    with pytest.raises(LedgerError, match="serves already"):
+        promote(three, model("c"), model("b"), evidence={ledger.BOOTSTRAP: "I say so"})
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (edit("previous_hash", "0" * 64), "does not follow the row before it"),
+        (edit("reasons", ["-5 points"], row=2), "was edited"),
+        (lambda t: t.filter(pc.field("sequence") != 1), "one is missing or doubled"),
+        (lambda t: t.filter(pc.field("sequence") != 2), "row 2 was the last committed"),
+        (edit("candidate", "{"), "no.* a decision|not a decision"),
+    ],
+)
+def test_what_was_done_to_the_ledger_is_said(three: Lake, tamper: Any, said: str) -> None:
+    """A link, a content, a gap, a cut end and what is no decision are five things to whoever looks for the cause."""
+    table = three.open("ledger").to_pyarrow_table().sort_by("sequence")
+    write_deltalake(three.uri("ledger"), tamper(table), mode="overwrite")
+
+    with pytest.raises(LedgerBroken, match=said):
+        ledger.verify(three, APP)

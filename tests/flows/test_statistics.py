@@ -225,3 +225,56 @@ def test_ratios_cover_the_truth(ratio: object) -> None:
         hits += low <= 1.5 <= high
 
     assert hits / 400 == pytest.approx(0.9, abs=0.05)
+
+
+def test_bonett_price_is_the_published_test() -> None:
+    """One win and one loss are added: (f12 - f21) / (n + 2), with the variance of such a difference.
+
+    Bonett & Price 2012 for paired proportions; for other differences the sum of squares takes the place of the
+    discordant share.
+    """
+    for wins, losses, n, bound in ((7, 1, 21, 0.0), (7, 1, 21, -0.05), (30, 40, 200, -0.1), (0, 0, 50, -0.05)):
+        won, lost = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+        error = np.sqrt((won + lost - (won - lost) ** 2) / (n + 2))
+        values = np.repeat([1.0, -1.0, 0.0], [wins, losses, n - wins - losses])
+        assert bonett_price_p(values, n, bound) == pytest.approx(stats.norm.sf((won - lost - bound) / error))
+
+    values, _ = clustered(4)
+    values = np.clip(values / 3, -1, 1)
+    padded = np.append(values, [1.0, -1.0])
+    error = padded.std() / np.sqrt(len(padded))
+    assert bonett_price_p(values, len(values), 0.02) == pytest.approx(stats.norm.sf((padded.mean() - 0.02) / error))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_second_opinion_counts_users_not_their_items(binary: bool) -> None:
+    """A hundred users who answer alike in all of their items are worth a hundred items, for counts and for scores."""
+    once = np.repeat([1.0, -1.0, 0.0], [10, 6, 84])
+    often, units = np.repeat(once, 8), np.repeat(np.arange(100), 8)
+    expected = tango_p(10, 6, 100, 0.05) if binary else bonett_price_p(once, 100, -0.05)
+
+    found = guard_p(often, cluster_mean(often, units), -0.05, binary)
+
+    assert found == pytest.approx(expected, rel=0.05)
+    assert guard_p(often, cluster_mean(often, np.arange(800)), -0.05, binary) < found / 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_users_who_contradict_themselves_are_not_more_than_their_items(seed: int) -> None:
+    """Units whose items differ more than chance lower the variance; the design effect stays at 1."""
+    rng = np.random.default_rng(seed)
+    first = rng.choice([-1.0, 1.0], 40)
+    values = np.column_stack([first, -first * rng.choice([1.0, 0.0], 40, p=[0.8, 0.2])]).ravel()
+    estimate = cluster_mean(values, np.arange(80) // 2)
+
+    assert estimate.se < cluster_mean(values, np.arange(80)).se
+    assert estimate.design_effect == 1.0
+    assert cluster_mean(*clustered(seed)).design_effect > 1.0
+
+
+def test_one_unit_says_nothing() -> None:
+    """However many items one user answered: no interval, and nothing is proven."""
+    estimate = cluster_mean(np.linspace(0.5, 1, 50), np.zeros(50, int))
+
+    assert estimate.interval(0.05) == (None, None)
+    assert estimate.p_above(0.0) == 1.0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rapidfuzz.distance import Indel
 
 from flows.curate.dedup import gram_sets, normalise
 from flows.curate.leaks import Guard, Leaks, Near, Paraphrases, texts_of, word_sets
@@ -132,3 +135,113 @@ def test_paraphrased_benchmark_questions_are_kept_out(shared_data: Path, embedde
 
     assert kept_out >= least * len(planted)
     assert false <= 0.05 * len(questions)
+
+
+def letters(text: str) -> set[str]:
+    """Four letters at a time, of a plain text."""
+    padded = f" {text} "
+    return {padded[at : at + 4] for at in range(len(padded) - 3)}
+
+
+def jaccard(one: set[str], two: set[str]) -> float:
+    return len(one & two) / len(one | two)
+
+
+def published(text: str) -> str | None:
+    """What docs/design/splits.md says of a text beside EVAL, by brute force."""
+    if text == EVAL:
+        return "eval_exact"
+    if jaccard(letters(text), letters(EVAL)) >= 0.55 or Indel.normalized_similarity(text, EVAL) >= 0.85:
+        return "eval_near"
+    return "eval_reordered" if jaccard(set(text.split()), set(EVAL.split())) >= 0.8 else None
+
+
+def edited(rng: random.Random) -> str:
+    """EVAL with some letters replaced, evenly or anywhere, or some words replaced and perhaps all of them shuffled."""
+    words, chars = EVAL.split(), list(EVAL)
+    if rng.random() < 0.5:
+        count = rng.randrange(1, 18)
+        even = [n * len(chars) // count for n in range(count)]
+        for at in rng.choice([even, rng.sample(range(len(chars)), count)]):
+            chars[at] = rng.choice("qxz") if chars[at] != " " else " "
+        return "".join(chars)
+    for at in rng.sample(range(len(words)), rng.randrange(4)):
+        words[at] = rng.choice(["card", "parcel", "london", "yesterday", "cancel"])
+    return " ".join(rng.choice([words, rng.sample(words, len(words))]))
+
+
+def test_what_is_too_near_is_what_is_published() -> None:
+    """Over 600 edits the reason is that of the thresholds in the documentation; all sides of each are met."""
+    rng = random.Random(5)
+    texts = [edited(rng) for _ in range(600)]
+    nearness = [jaccard(letters(text), letters(EVAL)) for text in texts]
+    words = [jaccard(set(text.split()), set(EVAL.split())) for text in texts]
+    reasons = [reason(text) for text in texts]
+
+    assert reasons == [published(text) for text in texts]
+    for low, high in ((0.45, 0.55), (0.55, 0.65)):
+        assert sum(low <= near < high for near in nearness) >= 5
+    assert sum(near < 0.45 and found == "eval_near" for near, found in zip(nearness, reasons, strict=True)) >= 5
+    assert sum(0.8 <= w < 0.95 and found == "eval_reordered" for w, found in zip(words, reasons, strict=True)) >= 5
+    assert sum(0.6 <= w < 0.8 and found is None for w, found in zip(words, reasons, strict=True)) >= 5
+
+
+def test_an_answer_that_an_eval_interaction_gave_is_not_taught() -> None:
+    """The good answer of a regenerated pair may be another interaction's: where that one is eval, the pair goes."""
+    leaks = Leaks([guard("y", "f/2", interaction_id="i-0009")], 0.85)
+    taken = example(1, "alpha beta", origin="regenerate", other_id="i-0009")
+
+    assert leaks.find([taken, example(2, "gamma delta", other_id="i-0008")]) == [("eval_interaction", "f/2"), None]
+
+
+def test_a_message_of_five_words_is_compared_and_one_of_four_is_nobodys() -> None:
+    """Of a longer conversation each message of five words or more, however long the rest."""
+    five, four = "refund my late train ticket", "refund my train ticket"
+    rest = ["hello there i have a question about something that happened to me on monday", "and so on and so forth"]
+    for said, expected in ((five, [("eval_exact", "e")]), (four, [None])):
+        chat = [{"role": "user", "content": text} for text in (*rest, said)]
+        planted = example(1, "\n".join(m["content"] for m in chat), prompt=json.dumps(chat))
+
+        assert Leaks([guard(said)], 0.85).find([planted]) == expected
+
+
+def test_every_text_of_a_guard_is_guarded_and_every_train_text_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second text of an eval item as the last of many train texts, which are compared a few at a time."""
+    monkeypatch.setattr("flows.curate.leaks.CELLS", 8)
+    many = Guard("e", "", "", "a b", (normalise("something else altogether"), normalise(EVAL)))
+    train = [example(n, f"nothing of the kind {n}") for n in range(20)] + [example(20, EVAL)]
+
+    assert Leaks([many], 0.85).find(train) == [None] * 20 + [("eval_exact", "e")]
+
+
+def at(*degrees: float) -> Callable[[Sequence[str]], np.ndarray]:
+    """An embedder whose n-th text points so many degrees from the first axis; texts are their numbers."""
+    angles = np.radians(degrees)
+    return lambda texts: np.array([[np.cos(angles[int(t)]), np.sin(angles[int(t)])] for t in texts], np.float32)
+
+
+def test_a_question_that_eval_holds_often_is_guarded_all_the_same() -> None:
+    """Its neighbourhood is itself, and nothing stands out from that: at .95 a pair counts whatever stands around it."""
+    embed = at(0, 0, 0, 17, 19)
+    guards = [guard(text, text) for text in "012"]
+
+    assert Paraphrases(embed, 0.75, 0.15).find(guards, ["3", "4"]) == ["0", None]  # cosines .956 and .946
+
+
+def test_a_neighbourhood_is_the_five_nearest_others() -> None:
+    """One twin among far others makes no dense topic: what is near both still stands out."""
+    embed = at(0, 1, 70, 75, 80, 85, 30)
+    guards = [guard(text, text) for text in "012345"]
+
+    assert Paraphrases(embed, 0.75, 0.15).find(guards, ["6"]) == ["1"]
+
+
+def test_a_pair_at_the_threshold_counts() -> None:
+    """Cosine .8 at a threshold of .8 is a paraphrase; at one a hair above it is none."""
+    vectors = {"a": [1.0, 0.0], "b": [0.8, 0.6]}
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        return np.array([vectors[text] for text in texts], np.float32)
+
+    found = [Paraphrases(embed, threshold, 0.15).find([guard("a", "a")], ["b"]) for threshold in (0.8, 0.8001)]
+    assert found == [["a"], [None]]

@@ -38,3 +38,10 @@ def test_the_share_is_met() -> None:
     sides = [side_of(pseudonym(unit_of(f"user-{n}", ""), "salt"), "salt", 0.2) for n in range(10_000)]
 
     assert abs(sides.count("eval") - 2_000) < 200
+
+
+def test_one_name_spelled_two_ways_is_one_unit() -> None:
+    """Composed or with combining marks, with or without space around it: the same person, on the same side."""
+    assert pseudonym(unit_of("Zoë", "c"), "s") == pseudonym(unit_of("Zoe\u0308\n", "c"), "s")
+    assert pseudonym(unit_of(None, "Zoë"), "s") == pseudonym(unit_of(None, " Zoe\u0308"), "s")
+    assert pseudonym(unit_of("Zoë", "c"), "s") != pseudonym(unit_of("Zoë", "c"), "another salt")

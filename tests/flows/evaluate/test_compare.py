@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from flows.evaluate.compare import compare
 from schemas.records import Comparison, Score, make_candidate
@@ -187,3 +189,90 @@ def test_latency_and_cost_are_compared_where_they_were_measured() -> None:
     assert guards["cost_usd"]["ratio"] == pytest.approx(3)
     assert guards["duration_ms"]["unusable"] == 2
     assert "time_to_first_chunk_ms" not in guards
+
+
+def answered(wins: int, losses: int, ties: int, per_unit: int = 1, **fields: Any) -> list[Score]:
+    """So many items won, lost and even, `per_unit` of them in a row from one user."""
+    pairs = [(0, 1)] * wins + [(1, 0)] * losses + [(1, 1)] * ties
+    return [
+        msgspec.structs.replace(score, unit=f"user-{int(score.item_id[-4:]) // per_unit}")
+        for score in scores(pairs, **fields)
+    ]
+
+
+def test_the_whole_and_its_slices_have_margins_of_their_own() -> None:
+    """A loss of .06 beyond doubt is more than a margin of .03 and less than one of .1, each where it belongs."""
+    lost = answered(40, 160, 1800, slice="a")
+    strict, loose = (compared(lost, margin=here, slice_margin=there) for here, there in ((0.03, 0.1), (0.1, 0.03)))
+
+    assert strict.overall.difference == pytest.approx(-0.06)
+    assert strict.overall.p_non_inferior > 0.99  # type: ignore[operator]
+    assert strict.slices[0].p_non_inferior < 0.01  # type: ignore[operator]
+    assert loose.overall.p_non_inferior < 0.01  # type: ignore[operator]
+    assert loose.slices[0].p_non_inferior > 0.99  # type: ignore[operator]
+
+
+def test_users_who_are_all_of_one_mind_are_no_more_than_they_are() -> None:
+    """12 of 20 users like the candidate better in all of their 20 answers: 12 voices against 8, not 240 against 160."""
+    overall = compared(answered(240, 160, 0, per_unit=20)).overall
+
+    assert (overall.wins, overall.losses, overall.units) == (240, 160, 20)
+    assert overall.p_superior > 0.1  # type: ignore[operator]
+    assert overall.p_superior > stats.binomtest(12, 20, alternative="greater").pvalue / 2  # type: ignore[operator]
+
+
+def test_a_slice_says_what_it_can_find_among_all_slices() -> None:
+    """The more slices are tested, the larger a harm must be to be found in one: what is stated knows of the others."""
+    some = answered(10, 10, 80)
+    sliced = [msgspec.structs.replace(score, slice="a") for score in some]
+    others = [
+        msgspec.structs.replace(score, item_id=f"{n}-{score.item_id}", unit=f"{n}-{score.unit}", slice=f"s{n}")
+        for n in range(9)
+        for score in some
+    ]
+    alone, among = (compared(found).slices[0] for found in (sliced, sliced + others))
+
+    assert (alone.slice, among.slice, alone.difference) == ("a", "a", among.difference)
+    assert among.minimum_detectable > 1.05 * alone.minimum_detectable  # type: ignore[operator]
+
+
+def test_a_user_asked_often_narrows_no_bound_of_latency_or_cost() -> None:
+    """Twenty equal answers of each user give the bounds of one."""
+    rng = np.random.default_rng(3)
+    factors = rng.lognormal(0.1, 0.3, 30)
+
+    def measured(times: int) -> list[Score]:
+        return [
+            Score(f"i{user}-{n}", role, "exact", 1.0, unit=f"u{user}", duration_ms=100 * scale, cost_usd=0.01 * scale)  # type: ignore[arg-type]
+            for user, factor in enumerate(factors)
+            for n in range(times)
+            for role, scale in (("champion", 1.0), ("candidate", float(factor)))
+        ]
+
+    once, often = (compared(measured(times)).guards for times in (1, 20))
+
+    for name in ("duration_ms", "cost_usd"):
+        for figure in ("ratio", "ratio_low", "ratio_high"):
+            assert often[name][figure] == pytest.approx(once[name][figure], rel=1e-6)
+        assert once[name]["ratio_low"] < once[name]["ratio"] < once[name]["ratio_high"]  # type: ignore[operator]
+
+
+def test_latency_is_the_typical_answers_and_cost_the_whole_bill() -> None:
+    """One long answer in ten that became ten times as dear hardly moves the typical one, and triples the bill."""
+    found = []
+    for n in range(100):
+        long = n % 10 == 0
+        for role in ("champion", "candidate"):
+            dear = (10.0 if role == "candidate" else 1.0) * 2.0 if long else 1.0
+            found.append(Score(f"i{n}", role, "exact", 1.0, unit=f"u{n}", duration_ms=dear, cost_usd=dear))  # type: ignore[arg-type]
+    guards = compared(found).guards
+
+    assert guards["cost_usd"]["ratio"] == pytest.approx((10 * 20 + 90) / (10 * 2 + 90))
+    assert guards["duration_ms"]["ratio"] == pytest.approx(stats.gmean([10.0] * 10 + [1.0] * 90))
+
+
+def test_only_an_item_that_wavers_on_neither_side_is_fixed_or_regressed() -> None:
+    """One wavering sample, of the champion or of the candidate, makes an item flaky."""
+    comparison = compared(scores([((1, 1), (0, 1)), ((0, 1), (0, 0)), ((1, 1), (0, 0))]))
+
+    assert (comparison.flaky, comparison.regressed) == (("item-0000", "item-0001"), ("item-0002",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from functools import reduce
@@ -133,6 +134,9 @@ def test_records_before_the_mark_are_skipped() -> None:
 
     assert batch.rows["kafka_offset"].to_pylist() == [2, 5]
     assert (batch.dead, batch.first, batch.next) == ([], {0: 2}, {0: 6})
+    in_a_row = make_batch(INTERACTIONS, "t", records, {0: 0}, NOW, ArchiveSettings(), frozenset({(0, 3), (0, 4)}))
+    assert in_a_row.rows["kafka_offset"].to_pylist() == [0, 1, 2, 5]
+    assert (in_a_row.dead, in_a_row.first, in_a_row.next) == ([], {0: 0}, {0: 6})
 
 
 def test_absent_and_null_are_null_and_the_rest_is_as_it_was_sent() -> None:
@@ -264,3 +268,37 @@ def test_a_batch_in_parts_is_the_batch_as_a_whole(
     mine = [record for record in log if record.partition() not in dropped]
     whole = make_batch(INTERACTIONS, "t", mine, dict.fromkeys(kept, 0), NOW, ArchiveSettings())
     assert (batch.rows, batch.dead, batch.first, batch.next) == (whole.rows, whole.dead, whole.first, whole.next)
+
+
+def test_the_size_limit_is_met_to_the_byte() -> None:
+    """An event of exactly `max_event_bytes` is a row; a longer one a dead letter with its size, hash and start."""
+    longer = GOOD[:-1] + b" " + GOOD[-1:]
+    limits = ArchiveSettings(max_event_bytes=len(GOOD), dead_letter_bytes=20)
+
+    batch = make_batch(INTERACTIONS, "t", [Record(0, GOOD), Record(1, longer), Record(2, GOOD)], {0: 0}, NOW, limits)
+
+    assert batch.rows["kafka_offset"].to_pylist() == [0, 2]
+    (letter,) = batch.dead
+    assert (letter["kafka_offset"], letter["reason"], letter["value"]) == (1, "too_large", longer[:20])
+    assert (letter["value_size"], letter["value_sha256"]) == (len(longer), hashlib.sha256(longer).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("llm.interaction.v1", 1),
+        ("llm.interaction.v7", 7),
+        (None, 1),
+        ("llm.feedback.v1", "wrong_topic"),
+        ("llm.feedback.v7", "wrong_topic"),
+        ("llm.dream.v1", "unknown_type"),
+    ],
+)
+def test_a_record_is_read_as_what_it_says_it_is(claim: str | None, expected: int | str) -> None:
+    """The topic's own type, older or newer, is a row with the version written; a type of another topic is none."""
+    headers = None if claim is None else [("ce_type", claim.encode())]
+
+    batch = make_batch(INTERACTIONS, "t", [Record(0, GOOD, headers)], {0: 0}, NOW, ArchiveSettings())
+
+    found = batch.rows["event_version"].to_pylist() + [letter["reason"] for letter in batch.dead]
+    assert found == [expected]

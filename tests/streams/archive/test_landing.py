@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from hypothesis import HealthCheck, event, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from flows.testing.events import interaction
 from schemas.codec import encode
-from schemas.errors import CommitConflict, LakeError
+from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.settings import ArchiveSettings
 from schemas.topics import INTERACTIONS, Topic
 from streams.archive.batch import Batch, make_batch
-from streams.archive.landing import Landing
+from streams.archive.landing import Landing, Start
 from streams.lake import Lake
-from streams.lake.append import mark_id
+from streams.lake.append import Writer, mark_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact
 from streams.lake.query import read
@@ -273,3 +275,81 @@ def test_a_dead_letter_stays_one_under_another_version(lake: Lake, log: Log) -> 
 
     assert read(lake, "interactions").num_rows == 9
     assert audit(lake).incidents == ()
+
+
+class Hiccup:
+    """A store that refuses the first commit, before anything of it was done."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, *_: Any) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise OSError("no space left on device")
+
+
+class Mute(Writer):
+    """A store that makes the commit and loses the answer."""
+
+    def land(self, rows: Any, spans: Any) -> None:
+        super().land(rows, spans)
+        raise LakeError("the connection was closed")
+
+
+def test_a_commit_that_failed_is_not_believed(lake: Lake, log: Log) -> None:
+    """[refused, asked what is there, committed]: the table has not moved, so that the batch is landed after all."""
+    landing = Landing(lake, check=(store := Hiccup()))
+    batch = make_batch(INTERACTIONS, "t", log[0], {0: 0}, NOW, ArchiveSettings())
+
+    landing.submit(INTERACTIONS, "t", batch, {0: None}).result(30)
+
+    assert store.asked == 2
+    assert read(lake, "interactions").num_rows == 9
+    assert lake.mark("interactions", mark_id(INTERACTIONS.name, "t", 0)) == 10
+    landing.close(5)
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_again(lake: Lake, log: Log) -> None:
+    """[committed, answer lost, asked what is there]: the table has moved: done, and no conflict with itself."""
+    landing = Landing(lake, check=lambda *_: None)
+    batch = make_batch(INTERACTIONS, "t", log[0], {0: 0}, NOW, ArchiveSettings())
+    landing._writers["interactions"] = Mute(lake, "interactions")
+
+    landing.submit(INTERACTIONS, "t", batch, {0: None}).result(30)
+
+    assert read(lake, "interactions").num_rows == 9
+    assert read(lake, "dead_letters").num_rows == 1
+    assert audit(lake).incidents == ()
+    landing.close(5)
+
+
+def test_dead_letters_come_to_rest_before_the_rows(lake: Lake, log: Log) -> None:
+    """Where the rows fail for good their dead letters are there already: the next start knows and skips them."""
+    landing = Landing(lake, check=lambda *_: None)
+    batch = make_batch(INTERACTIONS, "t", log[0], {0: 0}, NOW, ArchiveSettings())
+    other = make_batch(INTERACTIONS, "t", log[0][:3], {0: 0}, NOW, ArchiveSettings())
+    landing.submit(INTERACTIONS, "t", other, {0: None}).result(30)
+
+    with pytest.raises(CommitConflict):
+        landing.submit(INTERACTIONS, "t", batch, {0: None}).result(30)
+
+    assert read(lake, "interactions").num_rows == 3
+    assert read(lake, "dead_letters")["kafka_offset"].to_pylist() == [3]
+    assert landing.starts(INTERACTIONS, "t", [0]).result(30)[0] == Start(3, frozenset({3}))
+    landing.close(5)
+
+
+def test_a_table_of_another_version_is_an_error_at_once(lake: Lake, log: Log) -> None:
+    """No trying again changes a column's type: whoever waits for the marks or for a batch is told."""
+    write_deltalake(lake.uri("interactions"), pa.table({"id": pa.array([7], pa.int64())}))
+    landing = Landing(lake, check=lambda *_: None)
+    batch = make_batch(INTERACTIONS, "t", log[0][:3], {0: 0}, NOW, ArchiveSettings())
+
+    for future in (
+        landing.starts(INTERACTIONS, "t", [0]),
+        landing.submit(INTERACTIONS, "t", batch, {0: None}),
+    ):
+        with pytest.raises(SchemaMismatch, match="id: stored"):
+            future.result(20)
+    landing.close(5)

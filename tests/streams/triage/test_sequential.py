@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.triage.sequential import Arm, Canary, describe, evidence, observe, worse
+from streams.triage.sequential import BETS, PRIOR, Arm, Canary, describe, evidence, observe, worse
 
 USERS = st.lists(st.tuples(st.sampled_from(["control", "canary"]), st.booleans()), max_size=300)
 
@@ -101,3 +101,60 @@ def test_evidence_once_found_is_not_unfound() -> None:
     assert evidence(state) < 1
     assert worse(state, 0.05)
     assert describe(state)["canary_failure_rate"] == pytest.approx(60 / 560)
+
+
+def capital(users: list[tuple[Arm, bool]], margin: float, baseline: float | None) -> list[float]:
+    """The evidence after each user, by plain multiplication: five bettors with their shares of one coin.
+
+    Each stakes its part of 1 / (1 + margin) on "the canary fails more often", whenever both sides have new users.
+    """
+    purses = dict(zip(BETS, PRIOR, strict=True))
+    waiting: dict[str, list[bool]] = {"control": [], "canary": []}
+    found = []
+    for arm, failed in users:
+        waiting[arm].append(failed)
+        if waiting["canary"] and (baseline is not None or waiting["control"]):
+            rates = {name: sum(seen) / len(seen) for name, seen in waiting.items() if seen}
+            gain = rates["canary"] - (rates["control"] if baseline is None else baseline) - margin
+            purses = {bet: purse * (1 + bet * gain / (1 + margin)) for bet, purse in purses.items()}
+            waiting = {"control": [], "canary": []}
+        found.append(sum(purses.values()))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(USERS, st.sampled_from([0.0, 0.02, 0.3]), st.none() | st.sampled_from([0.1, 0.5]))
+def test_the_evidence_is_the_capital_of_five_bettors(
+    users: list[tuple[Arm, bool]], margin: float, baseline: float | None
+) -> None:
+    """They start with one coin together; the largest sum so far is what counts; and a rollback needs 1 / alpha."""
+    state = Canary(margin=margin, baseline=baseline)
+    assert evidence(state) == pytest.approx(1)
+    expected = capital(users, margin, baseline)
+
+    for n, (arm, failed) in enumerate(users):
+        state = observe(state, arm, failed)
+        assert evidence(state) == pytest.approx(expected[n])
+
+    assert state.peak == pytest.approx(max(expected, default=1.0) if max(expected, default=1.0) > 1 else 1.0)
+    for alpha in (0.99 / state.peak, 1.01 / state.peak):
+        assert worse(state, alpha) == (alpha * state.peak >= 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(USERS)
+def test_an_alert_has_the_counts_of_both_sides(users: list[tuple[Arm, bool]]) -> None:
+    """Users and failures of each side are those that came; with a known rate before, no control is named."""
+    beside, after = Canary(), Canary(baseline=0.2)
+    for arm, failed in users:
+        beside, after = observe(beside, arm, failed), observe(after, arm, failed)
+    sides = {side: [failed for arm, failed in users if arm == side] for side in ("control", "canary")}
+
+    numbers = describe(beside)
+
+    for side, seen in sides.items():
+        assert numbers[f"{side}_users"] == len(seen)
+        assert numbers[f"{side}_failure_rate"] == (sum(seen) / len(seen) if seen else 0.0)
+    assert {name for name in describe(after) if "control" in name} == set()
+    assert describe(after)["baseline_failure_rate"] == 0.2
+    assert describe(after)["canary_users"] == numbers["canary_users"]

@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from flows.cluster.catalogue.closure import Promotion, closures, difference
 from flows.cluster.catalogue.trends import (
+    Change,
     Traffic,
     Window,
     changes,
     counts,
     discoveries,
     rate_p,
+    segments,
     status,
     wilson,
     windows,
@@ -143,3 +146,72 @@ def test_intervals_hold_at_the_edges() -> None:
     found = difference(48, 80, 56, 70)
     assert found is not None
     assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def changed(rate: float, *, failures: int = 50, significant: bool = True) -> Change:
+    """From a rate of .1 to another."""
+    return Change(
+        failures=failures, interactions=1000, rate=rate, low=None, high=None, baseline_rate=0.1,
+        p=0.001 if significant else 0.5, significant=significant,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rate", "name"),
+    [(0.2, "growing"), (0.08, "shrinking"), (0.031, "shrinking"), (0.029, "resolved"), (0.0, "resolved")],
+)
+def test_resolved_is_less_than_three_tenths_of_what_was(rate: float, name: str) -> None:
+    """A fall of a fifth is a fall, and no solution; without significance nothing is called."""
+    assert status(changed(rate), newborn=False, before="steady", min_size=5) == name
+    assert status(changed(rate, significant=False), newborn=False, before="growing", min_size=5) == "steady"
+    assert status(changed(rate, significant=False), newborn=True, before="", min_size=5) == "new"
+
+
+def test_what_was_resolved_regresses_with_enough_failures_only() -> None:
+    """Four failures are fewer than make a cluster: they do not bring one back."""
+    few, enough = (status(changed(0.2, failures=n), newborn=False, before="resolved", min_size=5) for n in (4, 5))
+
+    assert (few, enough) == ("resolved", "regressed")
+    assert status(changed(0.01), newborn=False, before="resolved", min_size=5) == "resolved"
+
+
+def test_clocks_that_run_ahead_lose_no_event() -> None:
+    """What is dated after the last window's end is counted in it, unless the window is closed; never twice."""
+    time = NOW.timestamp() + np.array([-90_000.0, -60.0, 0.0, 3600.0])
+    traffic = Traffic(time, np.zeros(4, dtype=np.int64), np.arange(4))
+    spans = windows(NOW, 24, None)
+
+    failures, served = counts(traffic, spans, 1, cap=3)
+    closed, served_closed = counts(traffic, spans, 1, cap=3, open_end=False)
+
+    assert (failures[-2:, 0].tolist(), served[-2:].tolist()) == ([1, 3], [1, 3])
+    assert (closed[-2:, 0].tolist(), served_closed[-2:].tolist()) == ([1, 1], [1, 1])
+
+
+def test_a_segment_is_one_of_the_twelve_most_served() -> None:
+    """Twenty versions, the n-th served n times: the last twelve, each with failures, traffic and interval."""
+    versions = np.repeat(np.array([f"v{n:02}" for n in range(1, 21)]), np.arange(1, 21))
+    cluster = np.where(np.arange(len(versions)) % 2 == 0, 0, -1)
+    traffic = Traffic(np.full(len(versions), NOW.timestamp() - 60), cluster, np.arange(len(versions)))
+
+    (shown,) = segments(traffic, Window(NOW - timedelta(days=1), NOW), 1, versions)
+
+    assert list(shown) == [f"v{n:02}" for n in range(20, 8, -1)]
+    for name, (failed, served, low, high) in shown.items():
+        assert served == int(name[1:])
+        assert failed == (cluster[versions == name] == 0).sum()
+        assert (low, high) == pytest.approx(proportion_confint(failed, served, method="wilson"), abs=1e-6)
+    assert segments(traffic, Window(NOW, NOW + timedelta(days=1)), 1, versions) == [{}]
+
+
+def test_a_cluster_is_held_against_the_windows_since_it_was_known() -> None:
+    """Two clusters that fail alike; one is older: its baseline is of six hundred interactions, the other's of two."""
+    failures, served = np.array([[30, 0]] * 2 + [[30, 30]] * 2), np.full(4, 200)
+
+    older, younger = changes(failures, served, np.array([0, 2]))
+
+    assert (older.baseline_rate, younger.baseline_rate) == (pytest.approx(0.15), pytest.approx(0.15))
+    assert (older.p, younger.p) == (
+        pytest.approx(rate_p(np.array([30]), 200, np.array([90]), np.array([600]))[0]),
+        pytest.approx(rate_p(np.array([30]), 200, np.array([30]), np.array([200]))[0]),
+    )

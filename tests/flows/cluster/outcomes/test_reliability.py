@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from flows.cluster.outcomes.reliability import Source, estimate
+from flows.cluster.outcomes.reliability import Source, _rates, estimate
 from flows.cluster.outcomes.signals import BAD, OK, SIGNALS, Voices, is_two_sided
 
 RATES = {"judge:good": (0.92, 0.06), "judge:poor": (0.6, 0.35), "reviewer": (0.98, 0.02), "retry": (0.4, 0.02)}
@@ -129,3 +130,28 @@ def test_no_voices_at_all() -> None:
 
     assert found.sources == ()
     assert found.probability_bad.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_prior_counts_as_twenty_voices() -> None:
+    """Rates are Beta posterior means: after two hundred overlapping voices, ten parts in eleven are what was seen."""
+    truth = np.repeat([1.0, 0.0], 200)
+    item = np.tile(np.arange(400), 2)
+    says = np.concatenate([np.arange(400) % 4 == 0, truth == 1]).astype(np.int8)  # BAD of a quarter; BAD of the bad
+    voices = Voices(item, np.repeat([0, 1], 400), says, ("judge:a", "judge:b"), ("",) * 800)
+    all_ = np.ones(400, dtype=bool)
+    prior = np.array([[0.8, 0.15], [0.8, 0.15]])
+
+    rates = _rates(voices, truth, all_, all_, prior, np.zeros(2, dtype=bool))
+
+    seen = np.array([[0.25, 0.25], [1.0, 0.0]])
+    posterior = [[stats.beta(20 * p + 200 * s, 20 * (1 - p) + 200 * (1 - s)).mean() for p, s in zip(*row, strict=True)]
+                 for row in zip(prior, seen, strict=True)]  # fmt: skip
+    assert rates == pytest.approx(np.array(posterior))
+    assert rates == pytest.approx(prior / 11 + 10 * seen / 11)
+
+
+def test_no_voice_counts_more_than_odds_of_fifty() -> None:
+    """However heavy its weight: one voice moves one interaction to 50 in 51 and no further, either way."""
+    for says, expected in ((BAD, 50 / 51), (OK, 1 / 51)):
+        voice = Voices(np.array([0]), np.array([0]), np.array([says], dtype=np.int8), ("thumb",), ("",))
+        assert estimate(voice, 1, {"thumb": 1000.0}).probability_bad[0] == pytest.approx(expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.lineage.proposals import proposals
-from flows.cluster.placement.identity import place
+from flows.cluster.placement.identity import VOTE_POWER, place, vote
 from flows.cluster.placement.sample import find
 from flows.cluster.placement.texts import distinct, normalise
 from flows.embed import Vectors, load, on_grid
@@ -91,6 +93,64 @@ def test_few_of_a_kind_wait_until_there_are_enough(centres: np.ndarray) -> None:
     placed = place(day, np.ones(len(day), np.int64), old, owners, 5)
 
     assert (placed.born[-4:] == -1).all()
+
+
+def test_a_birth_has_one_home_and_a_parent(centres: np.ndarray) -> None:
+    """No row has an old and a new id; a new cluster's parent is where most of its rows would have gone."""
+    rng = np.random.default_rng(2)
+    old, owners = cloud(rng, centres[:9], 60)
+    day, _ = cloud(rng, centres, 60)
+
+    placed = place(day, np.ones(len(day), np.int64), old, owners, 5)
+
+    assert not ((placed.known >= 0) & (placed.born >= 0)).any()
+    wanted, _ = vote(day, old, owners)
+    assert len(placed.parents) == 3
+    for born, parent in enumerate(placed.parents):
+        assert parent == Counter(wanted[placed.born == born].tolist()).most_common(1)[0][0]
+
+
+def test_four_of_a_kind_may_be_chance(centres: np.ndarray) -> None:
+    """In a batch of five hundred some four rows lie together anyway: no news, even where four are a cluster."""
+    rng = np.random.default_rng(0)
+    old, owners = cloud(rng, centres[:9], 60)
+    usual, _ = cloud(rng, centres[:9], 60)
+    few, _ = cloud(rng, centres[9:10], 4, spread=0.2)
+    many, _ = cloud(rng, centres[9:10], 40)
+
+    for new, born in ((few, False), (many, True)):
+        day = np.concatenate([usual, new])
+        placed = place(day, np.ones(len(day), np.int64), old, owners, 1)
+        assert (placed.born[len(usual) :] >= 0).any() == born
+
+
+def test_on_the_first_day_all_is_new_that_is_frequent_enough(centres: np.ndarray) -> None:
+    """Without anything known each source gets an id; what counts are the failures behind the rows, not the rows."""
+    rows, truth = cloud(np.random.default_rng(1), centres, 60)
+    nothing, nobody = rows[:0], truth[:0]
+
+    placed = place(rows, np.ones(len(rows), np.int64), nothing, nobody, 5)
+
+    assert (placed.known == -1).all()
+    assert adjusted_rand_score(truth, placed.born) == 1.0
+    assert set(placed.parents) == {-1}
+    for weights, born in (([3, 2], True), ([2, 2], False)):
+        few = place(rows[:2], np.array(weights), nothing, nobody, 5)
+        assert (few.born >= 0).tolist() == [born, born]
+
+
+def test_a_vote_is_the_weight_of_all_neighbours_of_a_cluster() -> None:
+    """Five at a cosine of .8 outweigh three at .9, for 2.05 of 4.02; of equal weights the lower cluster wins."""
+    reference = np.array([[0.8, 0.6]] * 5 + [[0.9, np.sqrt(0.19)]] * 3, np.float32)
+    row = np.array([[1.0, 0.0]], np.float32)
+    weight = {0: 5 * 0.8**VOTE_POWER, 1: 3 * 0.9**VOTE_POWER}
+
+    found, confidence = vote(row, reference, np.array([0] * 5 + [1] * 3))
+
+    assert (found[0], weight[0] > weight[1]) == (0, True)
+    assert confidence[0] == pytest.approx(weight[0] / sum(weight.values()), rel=1e-5)
+    owners = np.array([2, 1, 1, 2, 3, 3, 4, 4])
+    assert [value.tolist() for value in vote(row, np.tile(row, (8, 1)), owners)] == [[1], [0.25]]
 
 
 def test_threads_change_no_bit(centres: np.ndarray) -> None:
@@ -186,8 +246,6 @@ def test_equal_texts_are_one_row() -> None:
 
 def test_quality_on_real_requests(shared_data: Path) -> None:
     """13,083 banking requests of 77 kinds, no number given: AMI at least .74 here, .76 in the benchmark's own order."""
-    from sklearn.metrics import adjusted_mutual_info_score  # noqa: PLC0415 one test's need
-
     rows = [json.loads(line) for line in (shared_data / "banking77.jsonl").read_text().splitlines()][::3]
     found = distinct([row["text"] for row in rows])
     labels = {normalise(row["text"]): row["label"] for row in rows}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.curate.redact.recognisers import KEY_FORMS
 from flows.curate.redact.redact import Redactor, Span
 from schemas.errors import SettingsError
 from schemas.records import Example
@@ -128,3 +129,113 @@ def test_no_text_makes_it_hang(piece: str) -> None:
     Redactor(REGIONS, {}).find(piece * (200_000 // len(piece)))
 
     assert time.process_time() - began < 20
+
+
+def kinds(text: str) -> list[str]:
+    """What is found in a text."""
+    return [span.kind for span in Redactor(REGIONS, {}).find(text)]
+
+
+def changed(text: str) -> list[str]:
+    """The text with each of its digits replaced by each other one."""
+    return [
+        text[:at] + digit + text[at + 1 :]
+        for at, own in enumerate(text)
+        if own.isdigit()
+        for digit in "0123456789"
+        if digit != own
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        ("4532 0151 1283 0366", "card"),
+        ("DE89 3704 0044 0532 0130 00", "iban"),
+        ("2341 2341 2346", "national_id"),  # India
+        ("529.982.247-25", "national_id"),  # Brazil
+    ],
+)
+def test_a_wrong_digit_is_no_number_of_the_kind(number: str, kind: str) -> None:
+    """That is what check digits are for: each of these finds every single wrong digit, wherever it stands."""
+    assert kinds(number) == [kind]
+    assert [text for text in changed(number) if kind in kinds(text)] == []
+
+
+def test_two_digits_exchanged_are_found_by_the_check_of_a_pentagon() -> None:
+    """Verhoeff's check, of India's numbers, also finds every exchange of neighbours."""
+    number = "234123412346"
+    for at in range(1, 11):
+        swapped = number[:at] + number[at + 1] + number[at] + number[at + 2 :]
+        spaced = " ".join(swapped[start : start + 4] for start in (0, 4, 8))
+        assert ("national_id" in kinds(spaced)) == (swapped == number), spaced
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("it is 665-12-3456", ["ssn"]),
+        ("it is 899-12-3456", ["ssn"]),
+        ("it is 666-12-3456", []),
+        ("it is 900-12-3456", []),
+        ("it is 000-12-3456", []),
+        ("it is 123-00-4567", []),
+        ("it is 123-45-0000", []),
+        ("my card 4532015112830366", ["card"]),
+        ("my order 4532015112830366", []),
+        ("the server 10.2.3.4 is away", ["ip"]),
+        ("since version 10.2.3.4 it is slow", []),
+        ("it listens on 127.0.0.1", []),
+        ("it listens on 0.0.0.0", []),
+        ("my password is Sunshine4", ["password"]),
+        ("my password is sunshine", []),
+        ("the password: ${DB_PASSWORD}", []),
+    ],
+)
+def test_what_only_looks_like_one_is_left_alone(text: str, expected: list[str]) -> None:
+    """Numbers that were never issued, orders, versions, this machine itself, plain words and placeholders."""
+    assert kinds(text) == expected
+
+
+KEYS = {
+    r"A[KSR][IO]A": "AKIA~IOSFODNN7EXAMPLE",
+    r"gh[pousr]_|github_pat_": "ghp~_16C7e42F292c6912E7710c838347Ae178B4a",
+    r"glpat-": "glpat~-xYz123abc456def789gh",
+    r"xox": "xoxb~-123456789012-abcdefGHIJKL",
+    r"k_live_|k_test_|whsec_": "sk_live~_4eC39HqLyjWDarjtT1zdp7dc",
+    r"sk-": "sk~-proj-abcdefghijklmnopqrst1234",
+    r"AIza": "AIza~SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY",
+    r"hf_": "hf~_abcdefghijklmnopqrstuvwxyz",
+    r"npm_|pypi-": "npm~_abcdefghijklmnopqrstuvwxyz0123456789",
+    r"SG\.": "SG~.abcdefghijklmnopqrst.abcdefghijklmnopqrst",
+    r"SK|AC": "AC~0123456789abcdef0123456789abcdef",
+    r"ya29": "ya29~.a0AfH6SMBx1234567890abcdef",
+}
+
+
+@pytest.mark.parametrize("maker", KEY_FORMS)
+def test_a_key_of_each_maker_is_known_without_a_word_beside_it(maker: str) -> None:
+    """By its form alone, on a line of its own and within a text; every maker of the table has an example here."""
+    key = KEYS[maker].replace("~", "")
+
+    assert Redactor(REGIONS, {}).texts([key, f"it says ({key}), why?"]) == [
+        "<API_KEY_1>",
+        "it says (<API_KEY_1>), why?",
+    ]
+
+
+def test_of_two_that_overlap_the_surer_wins_however_short_it_is() -> None:
+    """A recogniser of one's own is asked first, and what it takes nobody else takes."""
+    redactor = Redactor(REGIONS, {"staff": r"\bann\b", "case": r"\b\d{3}-\d{2}-\d{4}\b"})
+
+    assert redactor.texts(["ann@x.org has 123-45-6789"]) == ["<STAFF_1>@x.org has <CASE_1>"]
+
+
+def test_what_ties_messages_together_is_kept() -> None:
+    """An answer of a tool names its call: that id stays as it is, what the tool said does not."""
+    said = '{"content":"mail a@b.org","role":"tool","tool_call_id":"a@b.org"}'
+    example = Example("i", "u", f"[{said}]", "", "", "accepted")
+
+    assert Redactor(REGIONS, {}).example(example).prompt == (
+        '[{"content":"mail <EMAIL_1>","role":"tool","tool_call_id":"a@b.org"}]'
+    )
