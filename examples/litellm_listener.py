@@ -1,20 +1,25 @@
-"""A listener to `llm.decisions`: whoever is champion is what a LiteLLM proxy serves as `champion`.
+r"""A listener to `llm.decisions`: whoever is champion is what a LiteLLM proxy serves as `champion`.
 
-    python examples/litellm_listener.py --bootstrap 127.0.0.1:9092 --application support-bot --config litellm.yaml
+    python examples/litellm_listener.py --bootstrap 127.0.0.1:9092 --application support-bot --config litellm.yaml \
+        --key $(flywheel ledger key)
 
 Applications ask the proxy for the model `champion` and never learn of a change. Any listener can be this small: each
-decision carries the whole champion, so the newest one is all that has to be known. Needs kafka-python and nothing else
-of the flywheel. The file is JSON, which is YAML; restart or reload the proxy when this prints a line.
+decision carries the whole champion, so the newest one is all that has to be known. Whoever may write to the topic could
+send all traffic elsewhere, so only what the key signed is believed. Needs kafka-python and cryptography, and nothing of
+the flywheel. The file is JSON, which is YAML; restart or reload the proxy when this prints a line.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from kafka import KafkaConsumer
 
 TOPIC = "llm.decisions"
@@ -49,7 +54,24 @@ def write(config: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def decisions(bootstrap: str, application: str, idle_ms: float) -> Iterator[dict[str, Any]]:
+def signed(record: Any, key: str) -> bool:
+    """Whether the owner of this public key signed exactly these bytes as a decision."""
+    signatures = [value for name, value in record.headers if name == "ce_signature" and value]
+    message = b"llm-flywheel event\0llm.decision.v1\0" + (record.value or b"")
+    for signature in signatures:
+        try:
+            Ed25519PublicKey.from_public_bytes(_bytes(key.encode())).verify(_bytes(signature), message)
+        except (InvalidSignature, ValueError):
+            continue
+        return True
+    return False
+
+
+def _bytes(text: bytes) -> bytes:
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+
+def decisions(bootstrap: str, application: str, key: str, idle_ms: float) -> Iterator[dict[str, Any]]:
     """Every decision about an application, from the beginning: the topic is compacted, so that is not much."""
     consumer = KafkaConsumer(
         TOPIC,
@@ -60,6 +82,9 @@ def decisions(bootstrap: str, application: str, idle_ms: float) -> Iterator[dict
     )
     newest = -1
     for record in consumer:
+        if not signed(record, key):
+            print(f"record {record.offset} of {TOPIC} is signed by nobody known, and not heeded", flush=True)
+            continue
         decision = json.loads(record.value)
         if decision["application"] == application and decision.get("sequence", 0) > newest:
             newest = decision.get("sequence", 0)
@@ -72,10 +97,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bootstrap", required=True, help="Kafka, host:port")
     parser.add_argument("--application", required=True, help="whose champion")
+    parser.add_argument("--key", required=True, help="the public key that `flywheel ledger key` prints")
     parser.add_argument("--config", type=Path, required=True, help="the proxy's file")
     parser.add_argument("--idle-s", type=float, default=float("inf"), help="end after so many quiet seconds")
     options = parser.parse_args()
-    for decision in decisions(options.bootstrap, options.application, options.idle_s * 1000):
+    for decision in decisions(options.bootstrap, options.application, options.key, options.idle_s * 1000):
         config = model_list(decision)
         if config and write(config, options.config):
             print(f"{decision['action']}: {decision['champion']['model']} serves", flush=True)

@@ -11,7 +11,8 @@ from typing import Self
 
 from flows import ledger
 from schemas.events import Decision
-from schemas.settings import KafkaSettings
+from schemas.settings import Settings
+from streams.keyring import signer_of
 from streams.lake import Lake
 from streams.producer import EventProducer
 
@@ -20,19 +21,19 @@ Announce = Callable[[Decision], None]
 
 
 class Announcer:
-    """Sends decisions; connects at the first one, so that a command with nothing to say needs no broker.
+    """Sends decisions, signed; connects at the first one, so that a command with nothing to say needs no broker.
 
     Leaving the `with` block returns when all are acknowledged. Raises what `EventProducer` raises.
     """
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._producer: EventProducer | None = None
 
     def __call__(self, decision: Decision) -> None:
         """Queue one decision for its topic."""
         if self._producer is None:
-            self._producer = EventProducer(self._kafka)
+            self._producer = EventProducer(self._settings.kafka, signer=signer_of(self._settings))
         self._producer.send(decision)
 
     def __enter__(self) -> Self:

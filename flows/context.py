@@ -15,10 +15,10 @@ import msgspec
 from msgspec.structs import replace
 
 from flows import signin
-from flows.keyring import own_secret
 from schemas.errors import SettingsError
 from schemas.loading import load
 from schemas.settings import SECTIONS, Settings
+from streams.keyring import own_secret
 from streams.lake import Lake
 
 ADDRESSES = "addresses.json"

@@ -20,7 +20,7 @@ def main(settings: Settings) -> None:
     """Run triage until SIGTERM or SIGINT, and take champions back where it finds that they are worse."""
 
     def take_back(application: str, champion: Candidate, alert: Alert) -> None:
-        with Announcer(settings.kafka) as announce:
+        with Announcer(settings) as announce:
             evidence = {"alert": alert.id, "rule": alert.rule}
             roll_back(lake_of(settings), application, champion.id, alert.message, evidence, datetime.now(UTC), announce)
 

@@ -300,6 +300,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Passed to the object store of the lake."""
     prefect_port: int = 4200
     """Port of the Prefect server and its UI, on loopback."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys whose decisions are believed, beside this home's own (`flywheel ledger key` prints it)."""
     kafka: KafkaSettings = KafkaSettings()
     archive: ArchiveSettings = ArchiveSettings()
     cluster: ClusterSettings = ClusterSettings()

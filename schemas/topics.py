@@ -20,6 +20,8 @@ class Topic(msgspec.Struct, frozen=True):
     """The raw lake table that the archiver fills; empty where the topic is not archived."""
     config: dict[str, str] = {}
     """Topic configuration beside the broker's defaults."""
+    signed: bool = False
+    """Its records give orders: those that no trusted key signed (`schemas/signing.py`) are believed by nobody."""
 
 
 LOG_TIME = {"message.timestamp.type": "LogAppendTime"}
@@ -35,6 +37,7 @@ DECISIONS = Topic(
     "decisions",
     # Listeners that join late need only the newest decision; a day's lag lets the archiver see every one.
     LOG_TIME | {"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"},
+    signed=True,
 )
 ALERTS = Topic("llm.alerts", "llm.alert.v1", "application", "")
 

@@ -19,6 +19,7 @@ from schemas.codec import encode, headers
 from schemas.errors import BrokerError, EventError, UsageError
 from schemas.events import Event, event_type
 from schemas.settings import NO_BROKER, KafkaSettings
+from schemas.signing import Signer
 from schemas.topics import TOPICS, Topic
 
 SOURCE = "/llm-flywheel"
@@ -47,11 +48,14 @@ _BY_TYPE = {topic.event_type: topic for topic in TOPICS}
 class EventProducer:
     """Sends events; `flush` (or leaving the `with` block) returns when Kafka has acknowledged all of them."""
 
-    def __init__(self, kafka: KafkaSettings, source: str = SOURCE, timeout_s: float = 30.0) -> None:
-        """Raises BrokerError where no broker answers, UsageError where none is named."""
+    def __init__(
+        self, kafka: KafkaSettings, source: str = SOURCE, timeout_s: float = 30.0, signer: Signer | None = None
+    ) -> None:
+        """`signer` signs what gives orders. Raises BrokerError where no broker answers, UsageError for none named."""
         if not kafka.bootstrap_servers:
             raise UsageError(NO_BROKER)
         self._source = source
+        self._signer = signer
         self._failures: list[BaseException] = []
         self._sent = 0
         try:
@@ -74,7 +78,10 @@ class EventProducer:
     def send(self, event: Event) -> None:
         """Queue one event. Blocks while the queue (32 MiB) is full. Raises EventError `too_large`."""
         topic = _BY_TYPE[event_type(event)]
-        self.send_bytes(topic, getattr(event, topic.key), encode(event), headers(event, self._source))
+        value, more = encode(event), headers(event, self._source)
+        if self._signer and topic.signed:
+            more += self._signer.headers(topic.event_type, value)
+        self.send_bytes(topic, getattr(event, topic.key), value, more)
 
     def send_bytes(
         self, topic: Topic, key: str | bytes | None, value: bytes | None, record_headers: Sequence[tuple[str, bytes]]

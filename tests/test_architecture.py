@@ -14,6 +14,7 @@ STAGES = ("cluster", "curate", "evaluate", "promote", "maintain")
 DOORS = {  # foreign library → the only files (or folders) that may import it
     "kafka": ("streams/producer.py",),
     "confluent_kafka": ("streams/archive/archiver.py", "streams/admin.py", "streams/archive/probe.py"),
+    "cryptography": ("schemas/signing.py",),
     "faust": ("streams/triage/app.py",),
     "aiokafka": ("streams/triage/headers.py",),
     "deltalake": ("streams/lake/",),

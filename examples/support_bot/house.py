@@ -75,13 +75,13 @@ class House:
 
     def first_champion(self, candidate: Candidate, now: datetime) -> None:
         """Put the first model in charge: there is nobody to compare it with."""
-        with Announcer(self.settings.kafka) as announce:
+        with Announcer(self.settings) as announce:
             reason = "the demo's first model: nothing served before it"
             announce(bootstrap(self.lake, self.settings.application, candidate, reason, time=now))
 
     def judge(self, candidate: Candidate, now: datetime) -> Decision:
         """Register a candidate, and return the decision about it."""
-        with Announcer(self.settings.kafka) as announce:
+        with Announcer(self.settings) as announce:
             announce(register(self.lake, self.settings.application, candidate, time=now))
         self._finish(request_evaluation(self.settings, candidate.id), candidate.model)
         for decision in reversed(fold(self.lake, self.settings.application).decisions):

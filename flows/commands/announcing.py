@@ -18,7 +18,7 @@ def tell_later(_: Decision) -> None:
 def announce_or_say(lake: Lake, settings: Settings) -> None:
     """Tell Kafka, and MLflow where it is configured; where that fails say so, since the ledger row stands anyway."""
     try:
-        with Announcer(settings.kafka) as announce:
+        with Announcer(settings) as announce:
             announce_pending(lake, settings.application, announce)
     except (BrokerError, UsageError) as error:
         _warn("recorded, but not announced yet", f"{error}. The next decision announces it too.")

@@ -12,6 +12,7 @@ from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.terminal import Terminal
 from schemas.events import Candidate, Decision
+from streams.keyring import signer_of
 
 app = typer.Typer(help="The ledger of decisions: show it, verify it.", no_args_is_help=True)
 
@@ -67,6 +68,12 @@ def verify(context: typer.Context) -> None:
 
 def _empty(application: str) -> str:
     return f"The ledger of {application} is empty: `flywheel champion set` or `flywheel candidate add` begins it."
+
+
+@app.command("key")
+def key(context: typer.Context) -> None:
+    """The public key of this home's decisions: listeners believe what it signed, and nothing else."""
+    print(signer_of(settings_of(context)).public_key)  # noqa: T201 for `$(flywheel ledger key)`
 
 
 def _eval_set(decision: Decision) -> str:

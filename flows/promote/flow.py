@@ -48,7 +48,7 @@ def promote_flow(evaluation_id: str, application: str | None = None, as_of: str 
     settings = settings_from_environment(application=application)
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
-    with Announcer(settings.kafka) as announce:
+    with Announcer(settings) as announce:
         summary = promote(lake, settings, moment, evaluation_id, announce)
         if summary["action"] == "awaiting_approval":
             approval = _ask(evaluation_id, _report(summary, settings.gate.policy))

@@ -32,6 +32,7 @@ from streams.archive.batch import absent, join, lost, make_batch, unreadable
 from streams.archive.buffer import Buffer
 from streams.archive.landing import Landing
 from streams.archive.probe import end
+from streams.keyring import trust_of
 from streams.lake import Lake
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Archiver:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._limits = settings.archive
+        self._trust = trust_of(settings)
         self._kafka = settings.kafka
         self._topics = ARCHIVED
         self._clock = clock or (lambda: datetime.now(UTC))
@@ -158,6 +160,7 @@ class Archiver:
             self._clock(),
             self._limits,
             frozenset((number, offset) for number, at in mine.items() for offset in at.refused),
+            self._trust,
         )
         self._buffers[topic.name].add(part, records, time.monotonic())
         for number, after in part.next.items():

@@ -28,6 +28,7 @@ from schemas.events import Alert, Candidate, Decision, Event, Feedback, Interact
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
+from streams.keyring import trust_of
 from streams.triage import canary, report
 from streams.triage.canary import Met, Promotion, Watch, promotion_of
 from streams.triage.headers import tolerate
@@ -75,6 +76,7 @@ class Triage:
         self.settings = settings.triage
         self.failing_labels = settings.cluster.failing_labels
         self.max_event_bytes = settings.archive.max_event_bytes
+        self.trust = trust_of(settings)
         self.counts: Counter[str] = Counter()
         """What was seen since this process started, and what was dropped, by reason."""
         self.app = _app(settings)
@@ -205,8 +207,13 @@ class Triage:
         if len(message.value or b"") > self.max_event_bytes:
             self.counts["malformed: too_large"] += 1
             return None
+        record_headers = _pairs(message.headers)
+        if topic.signed and self.trust.signer(topic.event_type, message.value, record_headers) is None:
+            self.counts["malformed: unsigned"] += 1
+            _log.warning("%s[%s]@%s is signed by nobody trusted", message.topic, message.partition, message.offset)
+            return None
         try:
-            event = decode(message.value, type_of(_pairs(message.headers), topic.event_type)).event
+            event = decode(message.value, type_of(record_headers, topic.event_type)).event
         except EventError as error:
             self.counts[f"malformed: {error.reason}"] += 1
             return None

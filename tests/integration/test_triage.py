@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from flows.announce import Announcer
 from flows.context import child_environment, lake_of
 from flows.testing.events import START, feedback, interaction
 from schemas.codec import decode
-from schemas.events import Alert
+from schemas.events import Alert, Decision
 from schemas.records import make_candidate
 from schemas.settings import KafkaSettings, Settings, TriageSettings
+from schemas.signing import Signer
 from schemas.topics import ALERTS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
 from streams.broker.broker import Broker, free_port
@@ -188,17 +190,30 @@ def answered(watched: Watched, model: str, users: range, bad: int) -> None:
             producer.send(feedback(n, asked, value=float(n % bad > 0)))
 
 
+def forge(watched: Watched, application: str) -> None:
+    """A decision that comes after all others, by somebody who may write to the topic and has no key of ours."""
+    evil = make_candidate("evil", "http://127.0.0.1:9/v1")
+    forged = Decision(
+        id=str(uuid.UUID(int=1)), time=START, application=application, action="promoted", candidate=evil, champion=evil,
+        sequence=2**53 - 1,
+    )  # fmt: skip
+    for signer in (None, Signer("A" * 43)):
+        with EventProducer(watched.settings.kafka, signer=signer) as producer:
+            producer.send(forged)
+
+
 def test_a_worse_champion_is_taken_back(watched: Watched) -> None:
-    """A promoted model that fails one user in two, after one in ten, is rolled back on Kafka, killed worker or not."""
+    """A promoted model that fails one user in two, after one in ten, is taken back, killed worker and forger or not."""
     lake = lake_of(watched.settings)
     old, new = (make_candidate(name, "http://127.0.0.1:9/v1") for name in ("shop-1", "shop-2"))
     promoted = {"id": ledger.decision_id("promoted"), "time": START, "expected_champion": old.id}
-    with Announcer(watched.settings.kafka) as announce:
+    with Announcer(watched.settings) as announce:
         announce(ledger.bootstrap(lake, "shop", old, "the first", time=START))
     eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-1"])
+    forge(watched, "shop")
     answered(watched, "shop-1", range(1000, 1200), bad=10)
     eventually(lambda: watched.counts("shop") == (200, 200, 20))
-    with Announcer(watched.settings.kafka) as announce:
+    with Announcer(watched.settings) as announce:
         announce(ledger.append(lake, "shop", "promoted", new, verdict="promote", evidence=EVIDENCE, **promoted))
     eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-2"])
 

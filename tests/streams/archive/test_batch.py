@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 
 from flows.testing.events import interaction
 from schemas.codec import encode
+from schemas.events import Decision
+from schemas.records import make_candidate
 from schemas.settings import ArchiveSettings
+from schemas.signing import Signer, Trust
 from schemas.tables import TABLES
-from schemas.topics import ARCHIVED, INTERACTIONS
+from schemas.topics import ARCHIVED, DECISIONS, INTERACTIONS
 from streams.archive.batch import Batch, absent, dead_table, join, lost, make_batch
 from streams.lake.files import to_parquet
 
@@ -148,6 +152,25 @@ def test_absent_and_null_are_null_and_the_rest_is_as_it_was_sent() -> None:
 
     assert (row["output_messages"], row["tool_definitions"], row["request_parameters"]) == ("[]", None, '{"a": 1.5}')
     assert row["input_messages"] == json.dumps(base["input_messages"])
+
+
+def test_a_decision_that_nobody_trusted_signed_is_a_dead_letter() -> None:
+    """Whoever may write to the topic cannot put a row into the lake's decisions: unsigned, foreign or altered."""
+    ours, stranger = Signer("A" * 43), Signer("B" * 42 + "A")
+    champion = make_candidate("evil", "http://127.0.0.1:9/v1")
+    decision = Decision(
+        id=str(uuid.UUID(int=1)), time=NOW, application="a", action="promoted", candidate=champion, sequence=2**53 - 1
+    )
+    value = encode(decision)
+    signed = ours.headers(DECISIONS.event_type, value)
+    foreign = stranger.headers(DECISIONS.event_type, value)
+    altered = value.replace(b"evil", b"good")
+    records = [Record(0, value, signed), Record(1, value), Record(2, value, foreign), Record(3, altered, signed)]
+
+    batch = make_batch(DECISIONS, "t", records, {0: 0}, NOW, ArchiveSettings(), trust=Trust([ours.public_key]))
+
+    assert batch.rows["kafka_offset"].to_pylist() == [0]
+    assert [letter["reason"] for letter in batch.dead] == ["unsigned"] * 3
 
 
 def test_a_loss_is_one_letter_for_all_its_offsets() -> None:

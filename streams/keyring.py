@@ -1,7 +1,7 @@
-"""Secrets that an installation makes for itself: one file each in `<home>/secrets`, readable by its owner alone.
+"""Keys and secrets that an installation makes for itself: one file each in `<home>/secrets`, mode 0600.
 
 Nothing here is a setting: what is made on first use need not be chosen, and what nobody types nobody mistypes. Go on to
-`context.py`, which hands a secret to the process that needs it.
+`schemas/signing.py` for what is done with the key of decisions.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ import stat
 from pathlib import Path
 
 from schemas.errors import SettingsError
+from schemas.settings import Settings
+from schemas.signing import Signer, Trust
 
 FOLDER = "secrets"
 """Below the home, mode 0700."""
+DECISIONS = "decisions"
+"""The private key of this home's decisions; its public half may be shown to everybody."""
 BYTES = 32
 """256 bits of the operating system's randomness: as many as the keys that are made of it."""
 
@@ -34,6 +38,24 @@ def own_secret(home: Path, name: str) -> str:
         return _read(path)
     except OSError as error:
         raise SettingsError(f"the secret {path} can be neither read nor made: {error.strerror or error}") from error
+
+
+def signer_of(settings: Settings) -> Signer:
+    """What signs the decisions of this home."""
+    return Signer(own_secret(settings.home_path, DECISIONS))
+
+
+def trust_of(settings: Settings) -> Trust:
+    """Whose decisions are believed here: this home's own and the `trusted_keys`.
+
+    Raises SettingsError where one of these is no key.
+    """
+    try:
+        return Trust((signer_of(settings).public_key, *settings.trusted_keys))
+    except ValueError as error:
+        raise SettingsError(
+            f"trusted_keys: one is no public key, as `flywheel ledger key` prints it ({error})"
+        ) from error
 
 
 def _make(path: Path) -> None:

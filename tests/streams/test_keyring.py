@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.keyring import own_secret
 from schemas.errors import SettingsError
+from streams.keyring import own_secret
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
