@@ -4,7 +4,7 @@ FROM python:3.12-slim
 RUN useradd --create-home flywheel && mkdir /data && chown flywheel /data
 WORKDIR /app
 COPY constraints.txt ./
-RUN pip install --no-cache-dir uv && uv pip install --system --no-cache --require-hashes -r constraints.txt
+RUN pip install --no-cache-dir uv==0.13.9 && uv pip install --system --no-cache --require-hashes -r constraints.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY streams streams

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench mutants soak lock clean
+.PHONY: install demo test check bench mutants soak release lock clean
 
 install: $(STAMP)
 
@@ -44,6 +44,9 @@ mutants: install  ## do the unit tests of the critical modules notice when these
 KILLS ?= 500
 soak: install  ## the fault matrix at length: make soak KILLS=500
 	$(BIN)/python benchmarks/soak.py --kills $(KILLS)
+
+release: install  ## build, check and date a version, to be looked at and published by a person: make release VERSION=0.2.0
+	$(BIN)/python .ci/release.py $(VERSION)
 
 lock: install  ## resolve the dependencies anew; the file names no registry host
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --no-header --no-annotate \

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from examples.support_bot.utterances import Utterance
+from .utterances import Utterance
 
 Kind = Literal["thumb", "rating", "comment", "correction", "regenerate", "copy", "abandon", "escalate", "retry"]
 

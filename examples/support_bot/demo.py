@@ -19,12 +19,6 @@ from datasets import disable_progress_bars, load_dataset
 from rich.progress import MofNCompleteColumn
 from rich.table import Table
 
-from examples.support_bot.customers import Traffic
-from examples.support_bot.house import House
-from examples.support_bot.model import Row, pair_of, plant_regression, save, train
-from examples.support_bot.service import Service
-from examples.support_bot.traffic import Gateway, Line, Served, accuracy, serve
-from examples.support_bot.utterances import UTTERANCES, load, replies_for, split
 from flows.prefect_api import TURN
 from flows.stack import Stack
 from flows.terminal import Terminal, one_line, progress, styled
@@ -35,6 +29,13 @@ from schemas.records import make_candidate
 from schemas.settings import Settings
 from streams.processes.supervise import sigterm_interrupts
 from streams.producer import EventProducer
+
+from .customers import Traffic
+from .house import House
+from .model import Row, pair_of, plant_regression, save, train
+from .service import Service
+from .traffic import Gateway, Line, Served, accuracy, serve
+from .utterances import UTTERANCES, load, replies_for, split
 
 GROWTH = 1.7
 """Each turn's traffic over the last one's: a product that gets better is used more."""

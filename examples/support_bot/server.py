@@ -26,9 +26,10 @@ from fastapi.responses import StreamingResponse
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from examples.support_bot.model import Answer, Brain, is_model, load
 from schemas.errors import InputFileError
 from schemas.messages import last_text, to_chat
+
+from .model import Answer, Brain, is_model, load
 
 MAX_BODY = 1 << 20
 """Bytes of one request: a chat of a thousand long messages."""
@@ -277,7 +278,7 @@ async def _unknown_url(request: Request, error: Exception) -> Response:
 
 def main() -> None:
     """Serve a folder of models until told to stop; the first line printed names the address."""
-    parser = argparse.ArgumentParser(prog="python -m examples.support_bot.server", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.server", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder with one folder a model")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")

@@ -22,7 +22,7 @@ class Service:
         models.mkdir(parents=True, exist_ok=True)
         self.models = models
         self._port = free_port()
-        argv = (sys.executable, "-m", "examples.support_bot.server", "--models", str(models), "--port", str(self._port))
+        argv = (sys.executable, "-m", f"{__package__}.server", "--models", str(models), "--port", str(self._port))
         child = Child(
             name="support-bot", argv=argv, folder=run_folder, ready=self._answers, ready_timeout_s=START_TIMEOUT_S
         )

@@ -17,12 +17,13 @@ from datetime import datetime, timedelta
 import aiohttp
 from kafka import KafkaConsumer
 
-from examples.support_bot.customers import Reaction, Request, Traffic
-from examples.support_bot.utterances import Utterance
 from schemas import topics
 from schemas.codec import decode
 from schemas.errors import EndpointError, NotEnoughData
 from schemas.events import Candidate, Decision, Event, Feedback, Interaction, Message
+
+from .customers import Reaction, Request, Traffic
+from .utterances import Utterance
 
 CONNECTIONS = 16
 """Customers who wait for an answer at the same time."""

@@ -1,11 +1,15 @@
-"""`flywheel demo`: three turns of the wheel, offline, with simulated customers. Lives in `examples/support_bot`."""
+"""`flywheel demo`: three turns of the wheel, offline, with simulated customers. Lives in `examples/support_bot`.
+
+The wheel has that folder as `flows.support_bot`; a checkout has it where examples are looked for.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -13,6 +17,9 @@ import typer
 from flows.commands.shared import settings_of
 from flows.terminal import Terminal
 from schemas.errors import UsageError
+
+PLACES = ("flows.support_bot", "examples.support_bot")
+"""In the wheel, and in a checkout."""
 
 
 def demo(
@@ -35,10 +42,7 @@ def demo(
 
     Each demo has a folder of its own below the data root. It takes some minutes on a laptop.
     """
-    try:  # by name: the examples are beside the package in a checkout, and not a part of it
-        module = importlib.import_module("examples.support_bot.demo")
-    except ModuleNotFoundError as error:
-        raise UsageError(f"the demo lives in a checkout of llm-flywheel, beside the package ({error})") from error
+    module = _found()
     now = datetime.now(UTC)
     settings = settings_of(context)
     home = settings.home_path if context.parent and context.parent.params.get("home") else None
@@ -53,3 +57,11 @@ def demo(
         now=now,
     )
     module.run(msgspec.structs.replace(settings, home=str(home)), options, Terminal())
+
+
+def _found() -> Any:
+    """The module `demo` of the example, by name: nothing of ours imports an example."""
+    for place in PLACES:
+        if importlib.util.find_spec(place.partition(".")[0]) and importlib.util.find_spec(place):
+            return importlib.import_module(f"{place}.demo")
+    raise UsageError("this installation has no demo: it lies neither in the package nor in a checkout beside it")
