@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,16 @@ def test_prefect_asks_for_a_password_that_the_flows_alone_know() -> None:
     assert given["prefect"]["PREFECT_SERVER_API_AUTH_STRING"] == needed
     assert given["prefect"]["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200"
     assert [name for name, each in given.items() if needed in map(str, each.values())] == ["prefect", "flows"]
+
+
+def test_the_image_is_given_all_that_the_wheel_is_built_from() -> None:
+    """The demo too: what the build names is copied, and not ignored; the tool that installs it is pinned."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    needed = {name.partition("/")[0] for name in [*wheel["packages"], *wheel["force-include"]]}
+    copied = {name for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE) for name in line.split()}
+    let_in = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+
+    assert needed | {"pyproject.toml", "README.md", "LICENSE", "constraints.txt"} <= copied
+    assert copied == let_in
+    assert re.search(r"pip install \S+ uv==\d+\.\d+\.\d+ ", dockerfile)
