@@ -239,24 +239,24 @@ class Score(Struct, frozen=True):
     tries: int = 1
 
 
-class Difference(Struct, frozen=True):
+class Difference(Struct, frozen=True, kw_only=True):
     """Paired difference candidate − champion over some items."""
 
     slice: str
     """Empty: overall."""
-    items: int
-    units: int
-    champion: float | None
-    candidate: float | None
-    difference: float | None
-    low: float | None
+    items: int = 0
+    units: int = 0
+    champion: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    low: float | None = None
     """Bounds of the interval whose ends are the one-sided tests that decide: at `1 - 2·gate.level` overall, at
     `1 - 2·gate.alpha` in a slice."""
-    high: float | None
-    p_non_inferior: float | None
+    high: float | None = None
+    p_non_inferior: float | None = None
     """Small: the candidate is not worse than the champion by the margin or more."""
-    p_superior: float | None
-    p_harm: float | None
+    p_superior: float | None = None
+    p_harm: float | None = None
     """Small: the candidate is worse than the champion."""
     wins: int = 0
     losses: int = 0
@@ -296,6 +296,19 @@ class Comparison(Struct, frozen=True):
     def measured_on(self) -> str:
         """The eval set as people read it: `name@version`."""
         return f"{self.eval_set}@{self.dataset_version}" if self.eval_set else self.dataset_version
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """One run of a candidate against a champion on one eval set, as it lies in the lake."""
+
+    evaluation_id: str
+    candidate: Candidate
+    champion: Candidate
+    eval_set: str = ""
+    """The name of the eval set; empty in rows from before sets had names."""
+    dataset_version: str
+    created: datetime
+    comparison: Comparison
 
 
 class Verdict(Struct, frozen=True):

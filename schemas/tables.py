@@ -26,7 +26,7 @@ PLACE = [
 """Where a raw row came from: with the topic of its table, the way back to the Kafka offset."""
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One Delta table of the lake."""
 
     name: str
@@ -48,7 +48,9 @@ def _raw(name: str, low_cardinality: tuple[str, ...], *fields: pa.Field) -> Tabl
     identity = [pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False)]
     schema = pa.schema([*identity, *fields, pa.field("extra", JSON), *PLACE])
     low = (*low_cardinality, "event_version", "kafka_partition", "kafka_topic_id", "ingested_at")
-    return Table(name, schema, ("id",), ("ingest_date",), low, raw=True)
+    return Table(
+        name=name, schema=schema, identity=("id",), partition_by=("ingest_date",), low_cardinality=low, raw=True
+    )
 
 
 INTERACTIONS = _raw(
@@ -121,8 +123,8 @@ _DECISION = [
 DECISIONS = _raw("decisions", ("application", "action"), *_DECISION)
 """What was announced on Kafka; the truth is `ledger`."""
 DEAD_LETTERS = Table(
-    "dead_letters",
-    pa.schema([
+    name="dead_letters",
+    schema=pa.schema([
         pa.field("kafka_topic", pa.string(), nullable=False),
         pa.field("kafka_partition", pa.int32(), nullable=False),
         pa.field("kafka_offset", pa.int64(), nullable=False),
@@ -139,9 +141,9 @@ DEAD_LETTERS = Table(
         pa.field("kafka_topic_id", pa.string()),
         pa.field("offsets", pa.int64()),  # how many offsets from kafka_offset on the row stands for: 1 for an event
     ]),
-    ("kafka_topic", "kafka_topic_id", "kafka_partition", "kafka_offset"),
-    ("ingest_date",),
-    ("kafka_topic", "kafka_topic_id", "reason", "ingested_at"),
+    identity=("kafka_topic", "kafka_topic_id", "kafka_partition", "kafka_offset"),
+    partition_by=("ingest_date",),
+    low_cardinality=("kafka_topic", "kafka_topic_id", "reason", "ingested_at"),
     raw=True,
 )  # fmt: skip
 
@@ -151,8 +153,8 @@ _APPLICATION = pa.field("application", pa.string(), nullable=False)
 _INTERACTION_ID = pa.field("interaction_id", pa.string(), nullable=False)
 
 RUNS = Table(
-    "runs",
-    pa.schema([
+    name="runs",
+    schema=pa.schema([
         _RUN,
         pa.field("stage", pa.string(), nullable=False),
         _APPLICATION,
@@ -162,12 +164,12 @@ RUNS = Table(
         pa.field("code_version", pa.string(), nullable=False),
         pa.field("summary", JSON),
     ]),
-    ("run_id",),
+    identity=("run_id",),
 )  # fmt: skip
 """One row per finished run of a stage: written last, it makes the run's rows in other tables visible."""
 OUTCOMES = Table(
-    "outcomes",
-    pa.schema([
+    name="outcomes",
+    schema=pa.schema([
         _RUN,
         _APPLICATION,
         _INTERACTION_ID,
@@ -183,13 +185,14 @@ OUTCOMES = Table(
         pa.field("signals", pa.int32()),
         pa.field("text", pa.string()),  # what the person asked: the last user message
     ]),
-    ("run_id", "interaction_id"),
-    (),
-    ("run_id", "application", "request_model", "prompt_version", "variant", "outcome", "reasons.list.element"),
+    identity=("run_id", "interaction_id"),
+    low_cardinality=(
+        "run_id", "application", "request_model", "prompt_version", "variant", "outcome", "reasons.list.element",
+    ),
 )  # fmt: skip
 CLUSTERS = Table(
-    "clusters",
-    pa.schema([
+    name="clusters",
+    schema=pa.schema([
         _RUN,
         _APPLICATION,
         pa.field("cluster_id", pa.string(), nullable=False),
@@ -214,11 +217,11 @@ CLUSTERS = Table(
         pa.field("closure", JSON),  # per promotion: rate before, after, difference with interval, verdict
         pa.field("segments", JSON),  # model, prompt version, variant → value → [failures, interactions, low, high]
     ]),
-    ("run_id", "cluster_id"),
+    identity=("run_id", "cluster_id"),
 )  # fmt: skip
 CLUSTER_MEMBERS = Table(
-    "cluster_members",
-    pa.schema([
+    name="cluster_members",
+    schema=pa.schema([
         _RUN,  # the run that placed or moved it; only a split or merge that a person accepted moves a failure
         _APPLICATION,
         _INTERACTION_ID,
@@ -228,11 +231,11 @@ CLUSTER_MEMBERS = Table(
         pa.field("text_hash", pa.string()),
         pa.field("moves", pa.int32()),  # how often it was moved so far; its row with the most moves holds
     ]),
-    ("interaction_id", "moves"),
+    identity=("interaction_id", "moves"),
 )  # fmt: skip
 CLUSTER_EVENTS = Table(
-    "cluster_events",
-    pa.schema([
+    name="cluster_events",
+    schema=pa.schema([
         _RUN,
         _APPLICATION,
         pa.field("cluster_id", pa.string(), nullable=False),
@@ -240,11 +243,11 @@ CLUSTER_EVENTS = Table(
         pa.field("other_ids", TEXTS),
         pa.field("details", JSON),
     ]),
-    ("run_id", "cluster_id", "event"),
+    identity=("run_id", "cluster_id", "event"),
 )  # fmt: skip
 CLUSTER_DECISIONS = Table(
-    "cluster_decisions",
-    pa.schema([
+    name="cluster_decisions",
+    schema=pa.schema([
         pa.field("decision_id", pa.string(), nullable=False),
         _APPLICATION,
         pa.field("time", TIME, nullable=False),
@@ -254,23 +257,22 @@ CLUSTER_DECISIONS = Table(
         pa.field("other_ids", TEXTS),
         pa.field("proposed_by", pa.string(), nullable=False),  # the run that proposed it
     ]),
-    ("decision_id",),
+    identity=("decision_id",),
 )  # fmt: skip
 """Proposals that a person accepted; the next cluster run carries them out."""
 EMBEDDINGS = Table(
-    "embeddings",
-    pa.schema([
+    name="embeddings",
+    schema=pa.schema([
         pa.field("embedder", pa.string(), nullable=False),
         pa.field("text_hash", pa.string(), nullable=False),
         pa.field("vector", pa.list_(pa.float32()), nullable=False),
     ]),
-    ("embedder", "text_hash"),
-    (),
-    ("embedder",),
+    identity=("embedder", "text_hash"),
+    low_cardinality=("embedder",),
 )  # fmt: skip
 DATASET_VERSIONS = Table(
-    "dataset_versions",
-    pa.schema([
+    name="dataset_versions",
+    schema=pa.schema([
         _RUN,
         _APPLICATION,
         pa.field("dataset", pa.string(), nullable=False),  # the recipe's name
@@ -284,11 +286,11 @@ DATASET_VERSIONS = Table(
         pa.field("status", pa.string(), nullable=False),  # current, stale, withdrawn
         pa.field("status_reason", pa.string()),
     ]),
-    ("version", "status"),
+    identity=("version", "status"),
 )  # fmt: skip
 EVALUATIONS = Table(
-    "evaluations",
-    pa.schema([
+    name="evaluations",
+    schema=pa.schema([
         _RUN,
         _APPLICATION,
         pa.field("evaluation_id", pa.string(), nullable=False),
@@ -297,16 +299,14 @@ EVALUATIONS = Table(
         pa.field("dataset_version", pa.string(), nullable=False),
         pa.field("created", TIME, nullable=False),
         pa.field("comparison", JSON, nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),
-        pa.field("reasons", TEXTS),
         pa.field("policy", JSON),
         pa.field("eval_set", pa.string()),  # the name of the set: a recipe, or what it was frozen under
     ]),
-    ("evaluation_id",),
+    identity=("evaluation_id",),
 )  # fmt: skip
 SCORES = Table(
-    "scores",
-    pa.schema([
+    name="scores",
+    schema=pa.schema([
         pa.field("evaluation_id", pa.string(), nullable=False),
         pa.field("item_id", pa.string(), nullable=False),
         pa.field("unit", pa.string()),
@@ -324,14 +324,13 @@ SCORES = Table(
         pa.field("cost_usd", pa.float64()),
         pa.field("tries", pa.int32()),
     ]),
-    ("evaluation_id", "item_id", "role", "sample", "scorer"),
-    (),
-    ("evaluation_id", "role", "scorer", "unscored", "slice"),
+    identity=("evaluation_id", "item_id", "role", "sample", "scorer"),
+    low_cardinality=("evaluation_id", "role", "scorer", "unscored", "slice"),
 )  # fmt: skip
 LEDGER = Table(
-    "ledger",
-    pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False), *_DECISION]),
-    ("application", "sequence"),
+    name="ledger",
+    schema=pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False), *_DECISION]),
+    identity=("application", "sequence"),
 )
 TABLES: dict[str, Table] = {
     table.name: table

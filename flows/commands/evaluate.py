@@ -12,7 +12,8 @@ from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate.report import markdown
 from flows.evaluate.runner import Progress as Done
-from flows.evaluate.stage import comparison_of, evaluate
+from flows.evaluate.stage import evaluate
+from flows.evaluations import evaluation_of
 from flows.terminal import Terminal, progress
 
 
@@ -42,4 +43,5 @@ def evaluate_command(
     if as_json:
         print_json(summary)
     else:
-        Terminal().markdown(markdown(comparison_of(lake, summary["evaluation_id"])))
+        evaluation = evaluation_of(lake, settings.application, summary.evaluation_id)
+        Terminal().markdown(markdown(evaluation.comparison))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from flows import evalset, ledger
@@ -18,16 +17,16 @@ from flows.evaluate import report as evaluation_report
 from flows.evaluate.compare import pair
 from flows.evaluate.items import of_folder, of_version
 from flows.evaluate.selftest import flip_rates
-from flows.evaluate.stage import Plan, comparison_of, measure, newest
+from flows.evaluate.stage import Plan, measure, newest
+from flows.evaluations import evaluation_of, scores_of
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
 from flows.terminal import Terminal
 from schemas.errors import UsageError
 from schemas.events import Candidate
-from schemas.records import Score, content_hash
+from schemas.records import content_hash
 from schemas.settings import Settings
 from streams.lake import Lake
-from streams.lake.query import read
 
 EXIT = {"promote": 0, "block": 1, "inconclusive": 2}
 app = typer.Typer(
@@ -79,8 +78,8 @@ def selftest(
     settings = settings_of(context)
     lake = lake_of(settings)
     name = evaluation or newest(lake, settings.application)
-    paired = pair(_scores(lake, name))
-    comparison = comparison_of(lake, name)
+    paired = pair(scores_of(lake, name))
+    comparison = evaluation_of(lake, settings.application, name).comparison
     rates = flip_rates(paired, comparison, settings.gate, decide, repeats, seed)
     if as_json:
         print_json(rates)
@@ -103,14 +102,9 @@ def _plan(lake: Lake, settings: Settings, candidate: str, champion: str, dataset
     who = _who(candidate, registry)
     name = evalset.name_for(registry, settings, who.id)
     asked = of_folder(Path(dataset)) if dataset else of_version(evalset.find(lake, settings, name), settings)
-    return Plan(who, serving, asked)
+    return Plan(candidate=who, champion=serving, eval_set=asked)
 
 
 def _who(text: str, registry: ledger.Registry) -> Candidate:
     model, at, endpoint = text.rpartition("@")
     return candidate_of(model, endpoint, None, None, "{}") if at else registry.candidate(text)
-
-
-def _scores(lake: Lake, evaluation_id: str) -> list[Score]:
-    rows = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
-    return [msgspec.convert(row, Score) for row in rows]

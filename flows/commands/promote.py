@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from flows.commands.announcing import announce_or_say, tell_later
@@ -13,10 +12,9 @@ from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate.stage import newest
 from flows.promote.report import markdown
-from flows.promote.stage import Approval, promote
+from flows.promote.stage import Approval, Summary, promote
 from flows.terminal import Terminal
 from schemas.errors import UsageError
-from schemas.events import Candidate
 from schemas.records import Verdict
 from schemas.settings import Settings
 
@@ -52,11 +50,11 @@ def _approval(approve: bool, reject: bool, reviewer: str, comment: str) -> Appro
     return Approval(word, reviewer or identity(), comment)
 
 
-def _show(summary: dict[str, Any], settings: Settings) -> None:
-    candidate, against = (msgspec.convert(summary[role], Candidate) for role in ("candidate", "against"))
-    verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), settings.gate.policy)
+def _show(summary: Summary, settings: Settings) -> None:
+    verdict = Verdict(summary.verdict, summary.reasons, settings.gate.policy)
     terminal = Terminal()
-    terminal.markdown(markdown(verdict, candidate, against, summary["eval_set"]))
-    terminal.say(f"{summary['action'].replace('_', ' ')}; {summary['champion']['model']} serves")
-    if summary["action"] == "awaiting_approval":
+    terminal.markdown(markdown(verdict, summary.candidate, summary.against, summary.eval_set))
+    serving = summary.champion.model if summary.champion else "nobody"
+    terminal.say(f"{summary.action.replace('_', ' ')}; {serving} serves")
+    if summary.action == "awaiting_approval":
         terminal.say("Answer with `flywheel promote --approve` or `--reject`, or in the Prefect UI.")

@@ -162,7 +162,7 @@ def _difference(
     scored = mask & paired.scored
     missing = int(mask.sum() - scored.sum())
     if not scored.any():
-        return Difference(name, 0, 0, None, None, None, None, None, None, None, None, unscored=missing)
+        return Difference(slice=name, unscored=missing)
     champion, candidate, units = paired.champion[scored], paired.candidate[scored], paired.units[scored]
     values = candidate - champion
     estimate = cluster_mean(values, units)

@@ -1,10 +1,11 @@
-"""Evaluate as a Prefect flow: what `evaluation.py` does, triggered by a candidate, with its tables as artifacts."""
+"""Evaluate as a Prefect flow: what `stage.py` does, triggered by a candidate, with its tables as artifacts."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
@@ -13,7 +14,8 @@ from prefect.runtime import flow_run
 from flows.context import lake_of, settings_from_environment
 from flows.evaluate.report import markdown, rows
 from flows.evaluate.runner import Progress
-from flows.evaluate.stage import comparison_of, evaluate
+from flows.evaluate.stage import evaluate
+from flows.evaluations import evaluation_of
 from flows.run import plain
 
 __all__ = ["evaluate", "evaluate_flow"]
@@ -28,15 +30,15 @@ def evaluate_flow(
     moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
     lake = lake_of(settings)
     summary = evaluate(lake, settings, moment, candidate_id, _teller())
-    comparison = comparison_of(lake, summary["evaluation_id"])
+    comparison = evaluation_of(lake, settings.application, summary.evaluation_id).comparison
     on = f"on eval set {comparison.measured_on}"
     create_markdown_artifact(
-        markdown(comparison), key="comparison", description=f"Evaluation of {summary['candidate']} {on}"
+        markdown(comparison), key="comparison", description=f"Evaluation of {summary.candidate} {on}"
     )
     create_table_artifact(
         rows(comparison), key="comparison-slices", description=f"Candidate against champion by slice, {on}"
     )
-    return summary
+    return dict(msgspec.to_builtins(summary))
 
 
 def _teller() -> Any:

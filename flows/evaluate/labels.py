@@ -8,9 +8,9 @@ scorer `human:NAME`. Go on to `correction.py` for what they correct.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,11 +18,26 @@ from msgspec import Meta, Struct
 from schemas.errors import InputFileError, NotEnoughData
 from schemas.records import Item, Score, content_hash
 from streams.lake import Lake
-from streams.lake.append import publish, to_rows
+from streams.lake.append import publish
 from streams.lake.query import read
+from streams.lake.rows import from_row, to_table
 
 HUMAN = "human:"
 """Scorer names of people begin so."""
+
+
+class Label(Struct, frozen=True, kw_only=True):
+    """What a person said of an answer: a row of `scores`, beside those of models."""
+
+    evaluation_id: str
+    """`labels-` and the hash of the file."""
+    item_id: str
+    role: Literal["any"] = "any"
+    """The same answer of either model is the same answer."""
+    sample: int = 0
+    scorer: str
+    score: float
+    output: str
 
 
 class Question(Struct, frozen=True):
@@ -39,18 +54,16 @@ class Question(Struct, frozen=True):
     """To be filled in: 1 good, 0 bad, or between. None: skipped."""
 
 
-def questions(
-    scores: Iterable[Mapping[str, Any]], items: Sequence[Item], rubric: str, count: int, seed: str
-) -> list[Question]:
+def questions(scores: Iterable[Score], items: Sequence[Item], rubric: str, count: int, seed: str) -> list[Question]:
     """The answers of `count` random items that both models answered, all samples, in an order that tells nothing.
 
-    `scores` are the rows of one evaluation; `rubric` is what counts where an item has none. Raises NotEnoughData where
+    `scores` are those of one evaluation; `rubric` is what counts where an item has none. Raises NotEnoughData where
     no item was answered by both.
     """
     answered: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"candidate": set(), "champion": set()})
-    for row in scores:
-        if row["score"] is not None:
-            answered[row["item_id"]][row["role"]].add(row["output"] or "")
+    for score in scores:
+        if score.score is not None:
+            answered[score.item_id][score.role].add(score.output or "")
     both = [item for item in items if all(answered[item.item_id].values())]
     if not both:
         raise NotEnoughData("no item of this evaluation has a score for both models: there is nothing to label")
@@ -78,27 +91,26 @@ def read_answers(path: Path) -> list[Question]:
 def record(lake: Lake, answers: Sequence[Question], by: str) -> int:
     """Keep a person's labels; the same file twice is recorded once. Returns how many there were."""
     batch = content_hash([by, *sorted((answer.id, answer.score) for answer in answers)])[:32]
-    rows = [
-        {
-            "evaluation_id": f"labels-{batch}",
-            "item_id": answer.item_id,
-            "role": "any",  # the same answer of either model is the same answer
-            "sample": 0,
-            "scorer": HUMAN + by,
-            "score": answer.score,
-            "output": answer.reply,
-        }
+    labels = [
+        Label(
+            evaluation_id=f"labels-{batch}",
+            item_id=answer.item_id,
+            scorer=HUMAN + by,
+            score=answer.score,
+            output=answer.reply,
+        )
         for answer in answers
+        if answer.score is not None
     ]
-    publish(lake, "scores", to_rows("scores", rows), f"labels-{batch}")
-    return len(rows)
+    publish(lake, "scores", to_table("scores", labels), f"labels-{batch}")
+    return len(labels)
 
 
 def known(lake: Lake, scores: Sequence[Score]) -> list[Score]:
     """People's scores of the same answers to the same items, as scores beside those given; the mean of several."""
     said: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in _stored(lake):
-        said[row["item_id"], row["output"]].append(row["score"])
+    for label in _stored(lake):
+        said[label.item_id, label.output].append(label.score)
     return [
         msgspec.structs.replace(score, scorer="human", score=sum(opinions) / len(opinions), unscored=None)
         for score in scores
@@ -108,11 +120,11 @@ def known(lake: Lake, scores: Sequence[Score]) -> list[Score]:
 
 def fingerprint(lake: Lake) -> str:
     """A hash of all that people have said: with other labels, an evaluation by a judge is another evaluation."""
-    return content_hash(sorted((row["item_id"], row["output"], row["scorer"], row["score"]) for row in _stored(lake)))
+    return content_hash(sorted((label.item_id, label.output, label.scorer, label.score) for label in _stored(lake)))
 
 
-def _stored(lake: Lake) -> list[dict[str, Any]]:
-    return [row for row in read(lake, "scores").to_pylist() if row["scorer"].startswith(HUMAN)]
+def _stored(lake: Lake) -> list[Label]:
+    return [from_row(Label, row) for row in read(lake, "scores").to_pylist() if row["scorer"].startswith(HUMAN)]
 
 
 def _question(item: Item, reply: str, rubric: str) -> Question:

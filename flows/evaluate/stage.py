@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -25,20 +24,42 @@ from flows.evaluate.labels import Question, fingerprint, known, questions
 from flows.evaluate.power import refuse_impossible
 from flows.evaluate.runner import Progress, Role, run
 from flows.evaluate.scorers.registry import extensions, scorer_of
+from flows.evaluations import evaluation_of, scores_of
 from flows.extend import is_reference
 from flows.ledger import Registry, fold
 from flows.run import Run, begin, finish, finished, latest, runs
 from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate, to_json
-from schemas.records import Comparison, Score
+from schemas.records import Comparison, Evaluation, Score
 from schemas.settings import EvaluateSettings, Settings
 from streams.lake import Lake
-from streams.lake.append import publish, to_rows
-from streams.lake.query import read
+from streams.lake.append import publish
+from streams.lake.rows import to_table
 
 
-class Plan(Struct, frozen=True):
+class Summary(Struct, frozen=True, kw_only=True):
+    """What a turn, a person and the run's row need to know of an evaluation."""
+
+    evaluation_id: str
+    candidate: str
+    """Ids of the two models."""
+    champion: str
+    eval_set: str = ""
+    """Name and version of the eval set."""
+    dataset_version: str
+    items: int
+    """With a score on both sides."""
+    scores: dict[Role, float | None]
+    """Mean by role; None where there is none."""
+    unscored: dict[Role, dict[str, int]]
+    """By role: reason → how many."""
+    difference: float | None
+    low: float | None
+    high: float | None
+
+
+class Plan(Struct, frozen=True, kw_only=True):
     """Who is compared on what."""
 
     candidate: Candidate
@@ -52,13 +73,12 @@ def evaluate(
     as_of: datetime,
     candidate_id: str | None = None,
     watch: Callable[[Progress], None] | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Compare a candidate (none given: the newest that nothing was decided about) with the champion.
 
-    Returns `{"evaluation_id", "candidate", "champion", "eval_set", "dataset_version", "items", "scores": {role: mean or
-    None}, "unscored": {role: {reason: count}}, "difference", "low", "high"}`. What an endpoint does wrong makes
-    unscored items, not errors. Answers are kept in a journal: started again, only missing ones are asked for. Raises
-    NotEnoughData without a champion, candidate or eval set, UsageError where the set's name is nobody's.
+    What an endpoint does wrong makes unscored items, not errors. Answers are kept in a journal: started again, only
+    missing ones are asked for. Raises NotEnoughData without a champion, candidate or eval set, UsageError where the
+    set's name is nobody's.
     """
     if earlier := _decided(lake, settings.application, candidate_id):
         return earlier
@@ -78,7 +98,7 @@ def evaluate(
         extensions=extensions(how),
     )
     if summary := finished(lake, run_of):
-        return summary
+        return msgspec.convert(summary, Summary)
     scores, comparison = measure(lake, plan, settings, run_of.run_id, watch)
     return _publish(lake, run_of, settings, scores, comparison)
 
@@ -112,22 +132,14 @@ def newest(lake: Lake, application: str) -> str:
     return str(found["run_id"])
 
 
-def comparison_of(lake: Lake, evaluation_id: str) -> Comparison:
-    """The comparison of a finished evaluation. Raises UsageError for an id that is none."""
-    for row in read(lake, "evaluations").to_pylist():
-        if row["evaluation_id"] == evaluation_id:
-            return msgspec.json.decode(row["comparison"], type=Comparison)
-    raise UsageError(f"there is no evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one")
-
-
 def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> list[Question]:
     """Answers of an evaluation for people to label: `count` random items, the same ones each time.
 
     Raises UsageError for an id that is none, and NotEnoughData where nothing was scored for both models.
     """
-    version = comparison_of(lake, evaluation_id).dataset_version
+    version = evaluation_of(lake, settings.application, evaluation_id).dataset_version
     asked = of_version(next(v for v in versions(lake, settings.application) if v.version == version), settings)
-    scores = [row for row in read(lake, "scores").to_pylist() if row["evaluation_id"] == evaluation_id]
+    scores = scores_of(lake, evaluation_id)
     return questions(scores, read_items(asked.folder, asked.sha256), settings.evaluate.rubric, count, evaluation_id)
 
 
@@ -138,16 +150,16 @@ def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:
     return answers_folder(home, plan.eval_set.version) / f"{name}.jsonl"
 
 
-def _decided(lake: Lake, application: str, candidate_id: str | None) -> dict[str, Any] | None:
+def _decided(lake: Lake, application: str, candidate_id: str | None) -> Summary | None:
     """The newest evaluation of a candidate that serves by now: there is nothing left to compare it with."""
     champion = fold(lake, application).champion
     if champion is None or champion.id != candidate_id:
         return None
-    summaries = [msgspec.json.decode(row["summary"]) for row in runs(lake, "evaluate", application)]
-    found = next((summary for summary in reversed(summaries) if summary["candidate"] == candidate_id), None)
+    summaries = [msgspec.json.decode(row["summary"], type=Summary) for row in runs(lake, "evaluate", application)]
+    found = next((summary for summary in reversed(summaries) if summary.candidate == candidate_id), None)
     if found is None:
         raise NotEnoughData(f"{candidate_id} is the champion: there is nothing to compare it with")
-    return dict(found)
+    return found
 
 
 def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
@@ -156,7 +168,8 @@ def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
         raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
     candidate = registry.candidate(candidate_id) if candidate_id else _pending(registry)
     name = evalset.name_for(registry, settings, candidate.id)
-    return Plan(candidate, registry.champion, of_version(evalset.find(lake, settings, name), settings))
+    asked = of_version(evalset.find(lake, settings, name), settings)
+    return Plan(candidate=candidate, champion=registry.champion, eval_set=asked)
 
 
 def _pending(registry: Registry) -> Candidate:
@@ -168,47 +181,41 @@ def _pending(registry: Registry) -> Candidate:
     return waiting[-1]
 
 
-def _publish(
-    lake: Lake, run_of: Run, settings: Settings, scores: list[Score], comparison: Comparison
-) -> dict[str, Any]:
-    rows = [{**msgspec.structs.asdict(score), "evaluation_id": run_of.run_id} for score in scores]
-    publish(lake, "scores", to_rows("scores", rows), run_of.run_id)
-    evaluation = {
-        "run_id": run_of.run_id,
-        "application": run_of.application,
-        "evaluation_id": run_of.run_id,
-        "candidate": to_json(comparison.candidate),
-        "champion": to_json(comparison.champion),
-        "eval_set": comparison.eval_set,
-        "dataset_version": comparison.dataset_version,
-        "created": run_of.as_of,
-        "comparison": to_json(comparison),
-        "verdict": "",  # the gate's: `promote` decides and writes it to the ledger
-        "policy": to_json(settings.gate),
-    }
-    publish(lake, "evaluations", to_rows("evaluations", [evaluation]), run_of.run_id)
+def _publish(lake: Lake, run_of: Run, settings: Settings, scores: list[Score], comparison: Comparison) -> Summary:
+    publish(lake, "scores", to_table("scores", scores, evaluation_id=run_of.run_id), run_of.run_id)
+    evaluation = Evaluation(
+        evaluation_id=run_of.run_id,
+        candidate=comparison.candidate,
+        champion=comparison.champion,
+        eval_set=comparison.eval_set,
+        dataset_version=comparison.dataset_version,
+        created=run_of.as_of,
+        comparison=comparison,
+    )
+    shared = {"run_id": run_of.run_id, "application": run_of.application, "policy": to_json(settings.gate)}
+    publish(lake, "evaluations", to_table("evaluations", [evaluation], **shared), run_of.run_id)
     summary = summarise(scores, comparison)
-    finish(lake, run_of, summary)
+    finish(lake, run_of, msgspec.to_builtins(summary))
     return summary
 
 
-def summarise(scores: list[Score], comparison: Comparison) -> dict[str, Any]:
-    """What a turn, a person and the run's row need to know of an evaluation."""
-    unscored: dict[str, dict[str, int]] = {"candidate": {}, "champion": {}}
+def summarise(scores: list[Score], comparison: Comparison) -> Summary:
+    """The comparison in short, with what is missing counted by its reasons."""
+    unscored: dict[Role, dict[str, int]] = {"candidate": {}, "champion": {}}
     for score in scores:
         if score.unscored:
             unscored[score.role][score.unscored] = unscored[score.role].get(score.unscored, 0) + 1
     overall = comparison.overall
-    return {
-        "evaluation_id": comparison.evaluation_id,
-        "candidate": comparison.candidate.id,
-        "champion": comparison.champion.id,
-        "eval_set": comparison.eval_set,
-        "dataset_version": comparison.dataset_version,
-        "items": overall.items,
-        "scores": {"candidate": overall.candidate, "champion": overall.champion},
-        "unscored": unscored,
-        "difference": overall.difference,
-        "low": overall.low,
-        "high": overall.high,
-    }
+    return Summary(
+        evaluation_id=comparison.evaluation_id,
+        candidate=comparison.candidate.id,
+        champion=comparison.champion.id,
+        eval_set=comparison.eval_set,
+        dataset_version=comparison.dataset_version,
+        items=overall.items,
+        scores={"candidate": overall.candidate, "champion": overall.champion},
+        unscored=unscored,
+        difference=overall.difference,
+        low=overall.low,
+        high=overall.high,
+    )

@@ -1,4 +1,4 @@
-"""Promote as a Prefect flow: what `decide.py` does, with the verdict as artifact and, where asked for, a person's word.
+"""Promote as a Prefect flow: what `stage.py` does, with the verdict as artifact and, where asked for, a person's word.
 
 A run that waits for approval is suspended: it holds no process, and starts from the top once somebody has answered the
 form in the Prefect UI. Nothing before the form writes anything, and evidence is read again after it.
@@ -22,10 +22,9 @@ from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
 from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
-from flows.promote.stage import Approval, approval_of, promote
+from flows.promote.stage import Approval, Summary, approval_of, promote
 from flows.run import plain
 from schemas.errors import LedgerError, UsageError
-from schemas.events import Candidate
 from schemas.records import Verdict
 
 __all__ = ["promote", "promote_flow"]
@@ -50,7 +49,7 @@ def promote_flow(evaluation_id: str, application: str | None = None, as_of: str 
     lake = lake_of(settings)
     with Announcer(settings) as announce:
         summary = promote(lake, settings, moment, evaluation_id, announce)
-        if summary["action"] == "awaiting_approval":
+        if summary.action == "awaiting_approval":
             approval = _ask(evaluation_id, _report(summary, settings.gate.policy))
             summary = promote(lake, settings, moment, evaluation_id, announce, approval)
     try:
@@ -58,9 +57,9 @@ def promote_flow(evaluation_id: str, application: str | None = None, as_of: str 
     except (LedgerError, UsageError) as error:
         get_run_logger().warning("%s", error)
     create_markdown_artifact(
-        _report(summary, settings.gate.policy), key="verdict", description=f"{summary['action']}: {evaluation_id}"
+        _report(summary, settings.gate.policy), key="verdict", description=f"{summary.action}: {evaluation_id}"
     )
-    return summary
+    return dict(msgspec.to_builtins(summary))
 
 
 def _ask(evaluation_id: str, description: str) -> Approval:
@@ -75,7 +74,6 @@ def _ask(evaluation_id: str, description: str) -> Approval:
     return approval_of(form.decision, form.reviewer, form.comment)
 
 
-def _report(summary: dict[str, Any], policy: str) -> str:
-    verdict = Verdict(summary["verdict"], tuple(summary["reasons"]), policy)
-    candidate, against = (msgspec.convert(summary[role], Candidate) for role in ("candidate", "against"))
-    return markdown(verdict, candidate, against, summary["eval_set"])
+def _report(summary: Summary, policy: str) -> str:
+    verdict = Verdict(summary.verdict, summary.reasons, policy)
+    return markdown(verdict, summary.candidate, summary.against, summary.eval_set)

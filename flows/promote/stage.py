@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from flows import evalset, ledger
 from flows.announce import Announce, announce_pending
-from flows.promote.gate import decide
+from flows.evaluations import evaluation_of, scores_of
+from flows.promote.gate import Answer, decide
 from flows.run import code_version
 from flows.versions import Version
 from schemas.errors import NotEnoughData, UsageError
+from schemas.events import Candidate
 from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
-from streams.lake.query import read
 
 
 class Approval(Struct, frozen=True):
@@ -31,6 +32,23 @@ class Approval(Struct, frozen=True):
     decision: Literal["promote", "reject"]
     reviewer: str
     comment: str = ""
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """What a decision comes to, for people and programs."""
+
+    verdict: Answer
+    reasons: tuple[str, ...]
+    action: str
+    """promoted, held, or awaiting_approval: nothing is recorded yet."""
+    candidate: Candidate
+    against: Candidate
+    """The champion that it was compared with."""
+    eval_set: str
+    """`name@version`."""
+    champion: Candidate | None
+    """Who serves now."""
+    decision_id: str = ""
 
 
 class Evidence(Struct, frozen=True):
@@ -66,12 +84,11 @@ def promote(
     evaluation_id: str,
     announce: Announce,
     approval: Approval | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Decide on a recorded evaluation, once: the same evaluation under the same settings is the same decision.
 
-    Returns `{verdict, reasons, action, candidate, against, eval_set, champion, decision_id}`: `against` is the champion
-    it was compared with on `eval_set` (`name@version`), `champion` who serves now. The action is `promoted`, `held`, or
-    `awaiting_approval` where settings ask for a person's word and none is given yet (nothing is recorded then).
+    The action is `promoted`, `held`, or `awaiting_approval` where settings ask for a person's word and none is given
+    yet (nothing is recorded then).
     Raises UsageError for an unknown evaluation or a name of an eval set that is nobody's, and LedgerConflict where
     another candidate was promoted meanwhile.
     """
@@ -106,22 +123,9 @@ def promote(
 
 def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
     """Read the evaluation and what it stands on. Raises UsageError where it was never finished."""
-    visible = set(read(lake, "runs").column("run_id").to_pylist())
-    evaluations = (
-        row
-        for row in read(lake, "evaluations").to_pylist()
-        if row["evaluation_id"] == evaluation_id
-        and row["application"] == settings.application
-        and row["run_id"] in visible
-    )
-    row = next(evaluations, None)
-    if row is None:
-        raise UsageError(
-            f"{settings.application}: no finished evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one"
-        )
-    comparison = msgspec.json.decode(row["comparison"], type=Comparison)
+    comparison = evaluation_of(lake, settings.application, evaluation_id).comparison
     eval_set, missing = _deciding(lake, settings, comparison.candidate.id)
-    scores = [score for score in read(lake, "scores").to_pylist() if score["evaluation_id"] == evaluation_id]
+    scores = [{**msgspec.structs.asdict(s), "evaluation_id": evaluation_id} for s in scores_of(lake, evaluation_id)]
     keys = ("item_id", "role", "sample", "scorer")
     return Evidence(
         evaluation_id=evaluation_id,
@@ -194,14 +198,14 @@ def _summary(
     comparison: Comparison,
     registry: ledger.Registry,
     decision_id: str = "",
-) -> dict[str, Any]:
-    return {
-        "verdict": verdict,
-        "reasons": list(reasons),
-        "action": action,
-        "candidate": msgspec.to_builtins(comparison.candidate),
-        "against": msgspec.to_builtins(comparison.champion),
-        "eval_set": comparison.measured_on,
-        "champion": msgspec.to_builtins(registry.champion),
-        "decision_id": decision_id,
-    }
+) -> Summary:
+    return Summary(
+        verdict=msgspec.convert(verdict, Answer),
+        reasons=tuple(reasons),
+        action=action,
+        candidate=comparison.candidate,
+        against=comparison.champion,
+        eval_set=comparison.measured_on,
+        champion=registry.champion,
+        decision_id=decision_id,
+    )

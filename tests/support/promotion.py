@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from flows.evaluate.compare import compare
-from schemas.events import Candidate, Decision, to_json
-from schemas.records import Score, make_candidate
+from schemas.events import Candidate, Decision
+from schemas.records import Evaluation, Score, make_candidate
 from schemas.settings import Settings
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
+from streams.lake.rows import to_table
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD = make_candidate("old", "http://127.0.0.1:1/v1")
@@ -66,14 +65,16 @@ def evaluated(
         for role, score in zip(("champion", "candidate"), pair, strict=True)
     ]
     comparison = compare(scores, candidate, champion, dataset, name, SETTINGS.gate)
-    rows = [{**msgspec.structs.asdict(score), "evaluation_id": name} for score in scores]
-    publish(lake, "scores", to_rows("scores", rows), name)
-    row = {
-        "run_id": name, "application": APP, "evaluation_id": name, "candidate": to_json(candidate),
-        "champion": to_json(champion), "dataset_version": dataset, "created": NOW,
-        "comparison": to_json(comparison), "verdict": "", "policy": "{}",
-    }  # fmt: skip
-    publish(lake, "evaluations", to_rows("evaluations", [row]), name)
+    publish(lake, "scores", to_table("scores", scores, evaluation_id=name), name)
+    evaluation = Evaluation(
+        evaluation_id=name,
+        candidate=candidate,
+        champion=champion,
+        dataset_version=dataset,
+        created=NOW,
+        comparison=comparison,
+    )
+    publish(lake, "evaluations", to_table("evaluations", [evaluation], run_id=name, application=APP), name)
     if finished:
         visible(lake, name, "evaluate")
     return name

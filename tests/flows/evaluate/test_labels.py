@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from flows.evaluate.labels import Question, read_answers, record
-from flows.evaluate.stage import comparison_of, evaluate, to_label
+from flows.evaluate.stage import evaluate, to_label
+from flows.evaluations import evaluation_of
 from schemas.errors import InputFileError, NotEnoughData
 from schemas.events import to_json
 from streams.lake.query import read
@@ -52,16 +53,16 @@ def file_of(path: Path, questions: list[Question], say: Any) -> Path:
 def test_labels_correct_a_judge_that_takes_sides(judged: Any, tmp_path: Path) -> None:
     """[evaluate, label, evaluate]: the second comparison holds the truth that the first one missed, at no new call."""
     first = evaluate(judged.lake, judged.settings, judged.as_of)
-    assert first["difference"] == 1.0  # the truth is 0.5: the champion knows every other answer
+    assert first.difference == 1.0  # the truth is 0.5: the champion knows every other answer
     calls = len(judged.endpoint.seen)
-    asked = to_label(judged.lake, judged.settings, first["evaluation_id"], 100)
+    asked = to_label(judged.lake, judged.settings, first.evaluation_id, 100)
     record(judged.lake, read_answers(file_of(tmp_path / "f", asked, right)), "ann")
 
     second = evaluate(judged.lake, judged.settings, judged.as_of)
 
-    comparison = comparison_of(judged.lake, second["evaluation_id"])
+    comparison = evaluation_of(judged.lake, judged.application, second.evaluation_id).comparison
     assert len(judged.endpoint.seen) == calls
-    assert second["evaluation_id"] != first["evaluation_id"]
+    assert second.evaluation_id != first.evaluation_id
     assert comparison.overall.low < 0.5 < comparison.overall.high
     assert comparison.overall.high < 0.9
     assert comparison.judge["labels"] == 100
@@ -70,7 +71,7 @@ def test_labels_correct_a_judge_that_takes_sides(judged: Any, tmp_path: Path) ->
 
 def test_questions_are_blind_and_the_same_each_time(judged: Any) -> None:
     """Nothing names the model, the order tells nothing, and a larger draw holds the smaller one."""
-    evaluation_id = evaluate(judged.lake, judged.settings, judged.as_of)["evaluation_id"]
+    evaluation_id = evaluate(judged.lake, judged.settings, judged.as_of).evaluation_id
 
     few = to_label(judged.lake, judged.settings, evaluation_id, 10)
     more = to_label(judged.lake, judged.settings, evaluation_id, 20)
@@ -87,7 +88,7 @@ def test_questions_are_blind_and_the_same_each_time(judged: Any) -> None:
 
 def test_the_same_file_twice_is_recorded_once(judged: Any, tmp_path: Path) -> None:
     """And an answer that was left out is not recorded at all."""
-    evaluation_id = evaluate(judged.lake, judged.settings, judged.as_of)["evaluation_id"]
+    evaluation_id = evaluate(judged.lake, judged.settings, judged.as_of).evaluation_id
     asked = to_label(judged.lake, judged.settings, evaluation_id, 10)
     path = file_of(tmp_path / "f", asked, lambda question: None if question.id == asked[0].id else 1.0)
 
@@ -117,7 +118,7 @@ def test_nothing_scored_is_nothing_to_label(judged: Any) -> None:
     how = msgspec.structs.replace(judged.settings.evaluate, judge_endpoint="http://127.0.0.1:9/v1")
     settings = msgspec.structs.replace(judged.settings, evaluate=how)
     summary = evaluate(judged.lake, settings, judged.as_of + timedelta(hours=1))
-    assert set(summary["unscored"]["candidate"]) <= {"judge_unreachable", "judge_endpoint_down"}
+    assert set(summary.unscored["candidate"]) <= {"judge_unreachable", "judge_endpoint_down"}
 
     with pytest.raises(NotEnoughData, match="nothing to label"):
-        to_label(judged.lake, settings, summary["evaluation_id"], 10)
+        to_label(judged.lake, settings, summary.evaluation_id, 10)

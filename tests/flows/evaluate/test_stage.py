@@ -13,7 +13,8 @@ from aiohttp import web
 from flows import ledger
 from flows.evaluate.items import EvalSet
 from flows.evaluate.report import markdown, rows
-from flows.evaluate.stage import Plan, comparison_of, evaluate, journal_path
+from flows.evaluate.stage import Plan, evaluate, journal_path
+from flows.evaluations import evaluation_of
 from schemas.errors import EndpointError, FileDamaged, NotEnoughData, UsageError
 from schemas.records import make_candidate
 from streams.lake.query import read
@@ -26,12 +27,12 @@ def test_the_better_model_scores_better(bench: Any) -> None:
 
     summary = evaluate(bench.lake, bench.settings, bench.as_of)
 
-    assert (summary["candidate"], summary["champion"], summary["items"]) == (new.id, old.id, 40)
-    assert summary["scores"] == {"candidate": 1.0, "champion": 0.5}
+    assert (summary.candidate, summary.champion, summary.items) == (new.id, old.id, 40)
+    assert summary.scores == {"candidate": 1.0, "champion": 0.5}
     scores = read(bench.lake, "scores").to_pylist()
     assert len(scores) == len(bench.endpoint.seen) == 80
-    assert {row["evaluation_id"] for row in scores} == {summary["evaluation_id"]}
-    comparison = comparison_of(bench.lake, summary["evaluation_id"])
+    assert {row["evaluation_id"] for row in scores} == {summary.evaluation_id}
+    comparison = evaluation_of(bench.lake, bench.application, summary.evaluation_id).comparison
     assert {part.slice: part.difference for part in comparison.slices} == {"cluster-0": 1.0, "cluster-1": 0.0}
 
 
@@ -40,7 +41,7 @@ def test_a_comparison_reads_as_a_table(bench: Any) -> None:
     bench.freeze(40)
     bench.enlist()
     summary = evaluate(bench.lake, bench.settings, bench.as_of)
-    comparison = comparison_of(bench.lake, summary["evaluation_id"])
+    comparison = evaluation_of(bench.lake, bench.application, summary.evaluation_id).comparison
     hostile = msgspec.structs.replace(comparison.overall, slice="a|b](javascript:x)\n<script>`\x1b[2J\u202e")
 
     text = markdown(msgspec.structs.replace(comparison, slices=(hostile,)))
@@ -74,14 +75,14 @@ def test_a_later_evaluation_asks_only_what_is_missing(bench: Any) -> None:
     bench.enlist()
     bench.endpoint.reply = lambda body: web.Response(status=400) if "question 3" in str(body) else bench.answer(body)
     first = evaluate(bench.lake, bench.settings, bench.as_of)
-    assert first["unscored"] == {"candidate": {"refused": 1}, "champion": {"refused": 1}}
+    assert first.unscored == {"candidate": {"refused": 1}, "champion": {"refused": 1}}
     bench.endpoint.reply, bench.endpoint.seen = bench.answer, []
 
     second = evaluate(bench.lake, bench.settings, bench.as_of + timedelta(hours=1))
 
     assert len(bench.endpoint.seen) == 2
-    assert second["unscored"] == {"candidate": {}, "champion": {}}
-    assert second["evaluation_id"] != first["evaluation_id"]
+    assert second.unscored == {"candidate": {}, "champion": {}}
+    assert second.evaluation_id != first.evaluation_id
 
 
 def test_shared_answers_are_asked_for_once_and_not_timed(bench: Any) -> None:
@@ -125,8 +126,8 @@ def test_a_bad_endpoint_makes_unscored_items(bench: Any, reply: Any, reason: str
 
     summary = evaluate(bench.lake, bench.settings, bench.as_of)
 
-    assert summary["unscored"]["candidate"] == ({reason: 3} if reason else {})
-    assert summary["scores"]["candidate"] == (None if reason else 0.0)
+    assert summary.unscored["candidate"] == ({reason: 3} if reason else {})
+    assert summary.scores["candidate"] == (None if reason else 0.0)
 
 
 def test_what_is_missing_is_named(bench: Any) -> None:
@@ -144,8 +145,8 @@ def test_what_is_missing_is_named(bench: Any) -> None:
         evaluate(bench.lake, bench.settings, bench.as_of)
     with pytest.raises(UsageError, match="no candidate"):
         evaluate(bench.lake, bench.settings, bench.as_of, "unknown")
-    with pytest.raises(UsageError, match="no evaluation"):
-        comparison_of(bench.lake, "unknown")
+    with pytest.raises(UsageError, match="no finished evaluation"):
+        evaluation_of(bench.lake, bench.application, "unknown")
 
 
 def test_an_eval_set_that_changed_on_disk_is_refused(bench: Any) -> None:
@@ -166,8 +167,8 @@ def test_a_tiny_eval_set_is_compared_without_error(bench: Any, items: int) -> No
 
     summary = evaluate(bench.lake, bench.settings, bench.as_of)
 
-    assert summary["items"] == items
-    assert summary["scores"]["candidate"] == (1.0 if items else None)
+    assert summary.items == items
+    assert summary.scores["candidate"] == (1.0 if items else None)
 
 
 def test_no_key_is_stored(bench: Any) -> None:
@@ -202,9 +203,9 @@ def test_a_key_that_a_server_repeats_is_not_stored(bench: Any) -> None:
 def test_no_name_leads_out_of_the_data_root(bench: Any, name: str) -> None:
     """Where answers are kept is made of hashes: a version or a candidate's id is never part of a path."""
     old, new = bench.enlist()
-    models = (msgspec.structs.replace(model, id=name) for model in (new, old))
+    candidate, champion = (msgspec.structs.replace(model, id=name) for model in (new, old))
     asked = EvalSet(name=name, version=name, folder=bench.settings.home_path, sha256={})
-    plan = Plan(*models, asked)
+    plan = Plan(candidate=candidate, champion=champion, eval_set=asked)
     path = journal_path(bench.settings.home_path, plan, bench.settings.evaluate)
 
     assert re.fullmatch(r"answers/[0-9a-f]{16}/[0-9a-f]{16}\.jsonl", str(path.relative_to(bench.settings.home_path)))

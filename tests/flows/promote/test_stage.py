@@ -45,10 +45,10 @@ def test_a_verdict_becomes_a_ledger_row_and_an_announcement(
     told = Told()
     summary = promote(ready, SETTINGS, NOW, evaluated(ready, "e1", pairs), told)
 
-    assert (summary["verdict"], summary["action"]) == (verdict, action)
-    assert summary["champion"]["id"] == serves.id
+    assert (summary.verdict, summary.action) == (verdict, action)
+    assert summary.champion == serves
     row = ledger.fold(ready, APP).decisions[-1]
-    assert (row.action, row.verdict, row.reasons) == (action, verdict, summary["reasons"])
+    assert (row.action, row.verdict, tuple(row.reasons)) == (action, verdict, summary.reasons)
     assert row.evidence["evaluation_id"] == "e1"
     assert all(row.evidence[name] for name in ("comparison", "scores", "dataset_version", "policy", "code"))
     assert [decision.action for decision in told] == ["promoted", "registered", action]
@@ -83,8 +83,8 @@ def test_evidence_must_be_about_the_present(ready: Lake) -> None:
     for name, reason in cases.items():
         summary = promote(ready, SETTINGS, NOW, name, Told())
 
-        assert (summary["verdict"], summary["action"]) == ("inconclusive", "held")
-        assert reason in summary["reasons"][0]
+        assert (summary.verdict, summary.action) == ("inconclusive", "held")
+        assert reason in summary.reasons[0]
     assert ledger.fold(ready, APP).champion == OLD
 
 
@@ -97,9 +97,9 @@ def test_a_newer_eval_set_makes_evidence_old(ready: Lake) -> None:
     eval_set(ready, "set-1", created=NOW + timedelta(days=3))
     built_again = promote(ready, SETTINGS, NOW, evaluated(ready, "e3", BETTER), Told())
 
-    assert [found["action"] for found in (newer, withdrawn, built_again)] == ["held", "held", "promoted"]
-    assert "all@set-2 decides now" in newer["reasons"][0]
-    assert "all@set-2 was withdrawn (holds rows): `flywheel dataset build all` makes" in withdrawn["reasons"][0]
+    assert [found.action for found in (newer, withdrawn, built_again)] == ["held", "held", "promoted"]
+    assert "all@set-2 decides now" in newer.reasons[0]
+    assert "all@set-2 was withdrawn (holds rows): `flywheel dataset build all` makes" in withdrawn.reasons[0]
 
 
 def test_a_candidate_evaluated_against_a_former_champion_is_held(ready: Lake) -> None:
@@ -109,8 +109,8 @@ def test_a_candidate_evaluated_against_a_former_champion_is_held(ready: Lake) ->
     names = [evaluated(ready, "e1", BETTER), evaluated(ready, "e2", BETTER, candidate=other)]
     first, second = (promote(ready, SETTINGS, NOW, name, Told()) for name in names)
 
-    assert (first["action"], second["action"]) == ("promoted", "held")
-    assert "evaluate again" in second["reasons"][0]
+    assert (first.action, second.action) == ("promoted", "held")
+    assert "evaluate again" in second.reasons[0]
 
 
 def test_what_listeners_missed_is_told_again_until_it_is_archived(ready: Lake) -> None:
@@ -137,11 +137,11 @@ def test_a_person_may_have_the_last_word(ready: Lake) -> None:
     settings = Settings(gate=GateSettings(approval=True))
     name = evaluated(ready, "e1", BETTER)
     waiting = promote(ready, settings, NOW, name, Told())
-    assert (waiting["action"], len(ledger.fold(ready, APP).decisions)) == ("awaiting_approval", 2)
+    assert (waiting.action, len(ledger.fold(ready, APP).decisions)) == ("awaiting_approval", 2)
 
     done = promote(ready, settings, NOW, name, Told(), Approval("promote", "alice", "tried it"))
 
-    assert (done["action"], done["reasons"][0]) == ("promoted", "approved by alice: tried it")
+    assert (done.action, done.reasons[0]) == ("promoted", "approved by alice: tried it")
     assert ledger.fold(ready, APP).decisions[-1].decided_by == "alice"
 
 
@@ -153,8 +153,8 @@ def test_a_rejection_holds_and_an_approval_overrules_nothing(ready: Lake) -> Non
     )
     blocked = promote(ready, settings, NOW, evaluated(ready, "e2", WORSE), Told(), Approval("promote", "bob"))
 
-    assert (rejected["verdict"], rejected["action"]) == ("block", "held")
-    assert (blocked["verdict"], blocked["action"]) == ("block", "held")
+    assert (rejected.verdict, rejected.action) == ("block", "held")
+    assert (blocked.verdict, blocked.action) == ("block", "held")
     with pytest.raises(UsageError, match="reviewer"):
         promote(ready, settings, NOW, evaluated(ready, "e3", BETTER), Told(), Approval("promote", " "))
 
@@ -188,5 +188,5 @@ def test_a_rolled_back_candidate_does_not_return_on_old_evidence(ready: Lake) ->
     promote(ready, SETTINGS, NOW, name, Told())
     roll_back(ready, APP, NEW.id, "worse in life", {"alert": "a1"}, NOW, Told())
 
-    assert promote(ready, SETTINGS, NOW, name, Told())["champion"]["id"] == OLD.id
+    assert promote(ready, SETTINGS, NOW, name, Told()).champion == OLD
     assert ledger.fold(ready, APP).champion == OLD
