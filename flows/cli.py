@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.metadata
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -195,11 +196,17 @@ def prepare(
     """Settings come from the defaults, then the TOML file, then FLYWHEEL_* variables, then --home."""
     surroundings = importlib.import_module("flows.context")  # by name: it loads Arrow, which `--help` does not need
     settings = surroundings.settings_from_environment(config, home)
+    if config is None and (file := surroundings.found_file()):
+        Terminal(stderr=True).say(f"settings of {file.resolve()}", style="dim")
     context.obj = settings if context.invoked_subcommand in AS_WRITTEN else surroundings.with_addresses(settings)
 
 
 def main() -> None:
-    """Run the command that the arguments name, and end the process with its exit code."""
+    """Run the command that the arguments name, and end the process with its exit code.
+
+    What it writes, and what the processes write that it starts, is its owner's alone.
+    """
+    os.umask(0o077)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever the locale can show
     sys.exit(run(sys.argv[1:]))

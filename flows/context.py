@@ -7,8 +7,10 @@ here. Go on to `turn.py`.
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -47,17 +49,37 @@ def settings_from_environment(
 ) -> Settings:
     """Settings from the defaults, then a TOML file, then FLYWHEEL_* variables, then `home` and `application`.
 
-    The file is `config`, or `flywheel.toml` in the working folder where there is one. Raises SettingsError.
+    The file is `config`, or `flywheel.toml` in the working folder where there is one (`found_file`). Raises
+    SettingsError.
     """
-    file = config or Path("flywheel.toml")
     if config and not config.exists():
         raise SettingsError(f"{config} does not exist")
-    try:
-        table = tomllib.loads(file.read_text()) if file.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: {error}") from error
+    file = config or found_file()
+    table = _table(file) if file else {}
     given = {"FLYWHEEL_HOME": str(home) if home else "", "FLYWHEEL_APPLICATION": application or ""}
     return load(table, {**os.environ, **{name: value for name, value in given.items() if value}})
+
+
+def found_file() -> Path | None:
+    """The settings file of the working folder, which nobody has named; None where there is none."""
+    file = Path("flywheel.toml")
+    return file if file.exists() else None
+
+
+def _table(file: Path) -> dict[str, Any]:
+    """What stands in a settings file. Raises SettingsError, also where somebody else could have written it."""
+    try:
+        with file.open("rb") as opened:
+            facts = os.fstat(opened.fileno())
+            if stat.S_ISREG(facts.st_mode) and facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise SettingsError(f"others may write {file}: see what stands in it, then `chmod go-w {file}`")
+            if facts.st_uid not in {os.geteuid(), 0}:
+                raise SettingsError(
+                    f"{file} is another account's: copy it, or name the settings as FLYWHEEL_* variables"
+                )
+            return tomllib.load(opened)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error
 
 
 def lake_of(settings: Settings) -> Lake:
@@ -120,6 +142,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,  # its default lets every page of the operator's browser ask
         "PREFECT_UI_STATIC_DIRECTORY": str(settings.home_path / signin.UI),
         "PREFECT_HOME": str(settings.home_path / "prefect"),
+        "TMPDIR": str(settings.home_path / "run" / "tmp"),  # Prefect's runner keeps one folder there for all accounts
         "PREFECT_API_URL": url,
         "PREFECT_UI_URL": page,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -141,6 +141,8 @@ class Stack:
     def _start(self) -> None:
         home = self.settings.home_path
         claim = Claim(home)
+        home.chmod(0o700)  # what lies below was said by people who trusted the application, not this machine's accounts
+        (home / "run" / "tmp").mkdir(parents=True, exist_ok=True)
         self._open.callback(claim.release)
         self._open.enter_context(_told(self._say))
         self._take_ports()

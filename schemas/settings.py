@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.kafka_options import refuse_others
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 PositiveInt = Annotated[int, Meta(ge=1)]
@@ -28,13 +30,18 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     bootstrap_servers: str = ""
     """Empty: `flywheel up` starts the embedded broker. `KAFKA_BOOTSTRAP_SERVERS` sets it too."""
     client: dict[str, str] = {}
-    """librdkafka-style options of every client: security.protocol, sasl.mechanisms, ssl.ca.location, …"""
+    """librdkafka-style options of every client: security.protocol, sasl.mechanisms, ssl.ca.location, … Those that could
+    load or run a program are refused."""
     partitions: PositiveInt = 4
     """Per topic. The same for interactions and feedback, so that their join is local to a partition."""
     heap: str = "512m"
     """Memory of the embedded broker: it idles at 340 MB."""
     port: int = 0
     """Port of the embedded broker; 0 takes a free one and keeps it for later starts."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could run a program."""
+        refuse_others(self.client)
 
 
 class ArchiveSettings(Struct, frozen=True, kw_only=True):

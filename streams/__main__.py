@@ -18,7 +18,8 @@ PROCESSES = {"archive": ("streams.archive.run", "archive"), "triage": ("streams.
 
 
 def main(arguments: list[str]) -> int:
-    """Run one process; its exit code."""
+    """Run one process; its exit code. What it writes is its owner's alone."""
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         if (place := PROCESSES.get(" ".join(arguments))) is None:

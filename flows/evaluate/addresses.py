@@ -16,6 +16,17 @@ from yarl import URL
 
 from schemas.errors import EndpointError
 
+SPECIAL = [
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+    )
+]  # fmt: skip
+"""Special-purpose addresses (IANA's registries, RFC 6890): no machine of the open internet. A table of our own, since
+what Python calls global differs between patch releases: 192.0.0.192, a cloud's metadata, was global in 3.11.7."""
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given to machines of the internet (RFC 4291 §2.4)."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -66,7 +77,7 @@ def _is_public(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         if inner is None and found not in GLOBAL_UNICAST:
             return False
         found = inner or found
-    return found.is_global and not found.is_multicast
+    return not any(found in network for network in SPECIAL if network.version == found.version)
 
 
 class CheckedResolver(AbstractResolver):
