@@ -8,21 +8,17 @@ from __future__ import annotations
 from schemas.errors import UsageError
 from schemas.records import Evaluation, Score
 from streams.lake import Lake
-from streams.lake.query import read
+from streams.lake.query import rows
 from streams.lake.rows import from_row
 
 
 def evaluation_of(lake: Lake, application: str, evaluation_id: str) -> Evaluation:
     """A finished evaluation of an application. Raises UsageError for an id that is none."""
-    finished = set(read(lake, "runs").column("run_id").to_pylist())
-    for row in read(lake, "evaluations").to_pylist():
-        named = (row["evaluation_id"], row["application"]) == (evaluation_id, application)
-        if named and row["run_id"] in finished:
-            return from_row(Evaluation, row)
+    for row in rows(lake, "evaluations", evaluation_id=evaluation_id, application=application):
+        return from_row(Evaluation, row)
     raise UsageError(f"{application}: no finished evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one")
 
 
 def scores_of(lake: Lake, evaluation_id: str) -> list[Score]:
     """Every score of an evaluation, in the order in which they lie."""
-    rows = read(lake, "scores").to_pylist()
-    return [from_row(Score, row) for row in rows if row["evaluation_id"] == evaluation_id]
+    return [from_row(Score, row) for row in rows(lake, "scores", evaluation_id=evaluation_id)]

@@ -24,9 +24,8 @@ from schemas.errors import CommitConflict, LedgerBroken, LedgerConflict, LedgerE
 from schemas.events import Candidate, Decision, to_json
 from schemas.records import content_hash
 from schemas.tables import TABLES
-from streams.lake import Lake
+from streams.lake import Lake, query
 from streams.lake import append as commit
-from streams.lake.query import read
 
 APPEND_TRIES = 50
 """Each lost race is a commit that somebody else made; fifty in a row is not a race but a fault."""
@@ -64,6 +63,24 @@ class Registry(Struct, frozen=True):
             return self.candidates[candidate_id]
         known = ", ".join(self.candidates) or "none yet; `flywheel candidate add` registers one"
         raise UsageError(f"{self.application}: no candidate {candidate_id[:64]!r}; known are {known}")
+
+    @property
+    def waiting(self) -> tuple[Candidate, ...]:
+        """The candidates that nothing was decided about since they were registered, last registered last."""
+        last = {decision.candidate.id: decision for decision in self.decisions}
+        registered = sorted((d for d in last.values() if d.action == "registered"), key=lambda d: d.sequence)
+        return tuple(d.candidate for d in registered if self.champion is None or d.candidate.id != self.champion.id)
+
+    def status(self, candidate_id: str) -> str:
+        """What was decided about a candidate last: champion, waiting, held, rolled back, former champion.
+
+        Raises UsageError for an unknown candidate.
+        """
+        candidate = self.candidate(candidate_id)
+        if candidate == self.champion:
+            return "champion"
+        last = next(d for d in reversed(self.decisions) if d.candidate.id == candidate_id)
+        return {"promoted": "former champion", "registered": "waiting"}.get(last.action, last.action.replace("_", " "))
 
     def eval_set(self, candidate_id: str) -> str:
         """The eval set that a candidate was registered to be measured on; empty where its registration names none."""
@@ -193,8 +210,8 @@ def verify(lake: Lake, application: str) -> int:
     if mark != (len(stored) - 1 if stored else None):
         raise LedgerBroken(f"{application}: the ledger has {len(stored)} rows, but row {mark} was the last committed")
     ours = {decision.id: decision.hash for decision in registry.decisions}
-    for announced in read(lake, "decisions").to_pylist():
-        if announced["application"] == application and ours.get(announced["id"]) != announced["hash"]:
+    for announced in query.rows(lake, "decisions", application=application):
+        if ours.get(announced["id"]) != announced["hash"]:
             raise LedgerBroken(
                 f"{application}: decision {announced['id']} was announced as row {announced['sequence']} with hash "
                 f"{announced['hash'][:12]}…, which the ledger does not hold"
@@ -204,13 +221,13 @@ def verify(lake: Lake, application: str) -> int:
 
 def unannounced(lake: Lake, application: str) -> list[Decision]:
     """Ledger rows that are not yet seen in `decisions`: to be published again (the same id twice is one event)."""
-    seen = set(read(lake, "decisions").column("id").to_pylist())
+    seen = {row["id"] for row in query.rows(lake, "decisions", application=application)}
     return [decision for decision in rows(lake, application) if decision.id not in seen]
 
 
 def applications(lake: Lake) -> list[str]:
     """Every application that has a ledger, by name."""
-    return sorted(set(read(lake, "ledger").column("application").to_pylist()))
+    return sorted({row["application"] for row in query.rows(lake, "ledger")})
 
 
 def decision_id(*parts: str) -> str:
@@ -322,8 +339,7 @@ def _checked(registry: Registry, row: dict[str, Any]) -> Registry:
 
 
 def _stored(lake: Lake, application: str, version: int | None) -> list[dict[str, Any]]:
-    found = [row for row in read(lake, "ledger", version).to_pylist() if row["application"] == application]
-    return sorted(found, key=lambda row: row["sequence"])
+    return sorted(query.rows(lake, "ledger", version, application=application), key=lambda row: row["sequence"])
 
 
 def _row(decision: Decision) -> dict[str, Any]:

@@ -22,8 +22,8 @@ import msgspec
 from schemas.events import to_json
 from schemas.records import content_hash
 from streams.lake import Lake
-from streams.lake.append import publish, to_rows
-from streams.lake.query import read
+from streams.lake.append import publish_next, to_rows
+from streams.lake.query import rows
 
 _log = logging.getLogger(__name__)
 LOCK = ".under-way"
@@ -67,8 +67,8 @@ def begin(
 
 def finished(lake: Lake, run: Run) -> dict[str, Any] | None:
     """The summary of a run that was finished before, or None: a second start of a finished run has nothing to do."""
-    rows = [row for row in runs(lake, run.stage, run.application) if row["run_id"] == run.run_id]
-    return msgspec.json.decode(rows[0]["summary"]) if rows else None
+    found = rows(lake, "runs", run_id=run.run_id)
+    return msgspec.json.decode(found[0]["summary"]) if found else None
 
 
 def finish(lake: Lake, run: Run, summary: Mapping[str, Any]) -> None:
@@ -79,17 +79,18 @@ def finish(lake: Lake, run: Run, summary: Mapping[str, Any]) -> None:
         "versions": to_json(run.versions),
         "summary": to_json(summary),
     }
-    publish(lake, "runs", to_rows("runs", [row]), run.run_id)
+    publish_next(lake, "runs", lambda number: to_rows("runs", [row | {"sequence": number}]), run.run_id)
 
 
 def runs(lake: Lake, stage: str, application: str) -> list[dict[str, Any]]:
-    """The finished runs of a stage, oldest first."""
-    rows = read(lake, "runs").to_pylist()
-    mine = [row for row in rows if row["stage"] == stage and row["application"] == application]
-    return sorted(
-        mine,
-        key=lambda row: (row["as_of"], sum(msgspec.json.decode(row["versions"]).values()), row["run_id"]),
-    )
+    """The finished runs of a stage, oldest first: by their logical time, then in the order in which they finished."""
+    return sorted(rows(lake, "runs", stage=stage, application=application), key=_order)
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Runs from before there was a sequence come first of their instant, by the table versions that they read."""
+    read = sorted(msgspec.json.decode(row["versions"]).items())
+    return row["as_of"], row["sequence"] or 0, [] if row["sequence"] else read, row["run_id"]
 
 
 def latest(lake: Lake, stage: str, application: str) -> dict[str, Any] | None:
@@ -113,6 +114,11 @@ def under_way(home: Path, *, alone: bool = False) -> Iterator[None]:
             _log.warning("waiting until %s is over", others)
             fcntl.flock(lock, hold)
         yield
+
+
+def moment(as_of: str | None, scheduled: datetime) -> datetime:
+    """The logical time of a flow's run, in UTC: `as_of` (ISO 8601) where it is given, else its scheduled start."""
+    return plain(datetime.fromisoformat(as_of) if as_of else scheduled)
 
 
 def plain(moment: datetime) -> datetime:

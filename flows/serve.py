@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from prefect import Flow, flow, serve
@@ -38,11 +37,12 @@ from flows.cluster.flow import cluster_flow
 from flows.context import SERVED_MARK, lake_of, settings_from_environment
 from flows.curate.flow import curate_flow
 from flows.evaluate.flow import evaluate_flow
+from flows.ledger import fold
 from flows.maintain.flow import maintain_flow
 from flows.prefect_api import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
-from flows.run import plain
-from flows.turn import registered_at, turn, waiting
+from flows.run import moment
+from flows.turn import registered_at, turn
 from schemas.errors import NotEnoughData
 
 _log = logging.getLogger(__name__)
@@ -60,14 +60,14 @@ AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
     """Cluster, curate, and ask for an evaluation of every candidate that still waits for one."""
     settings = settings_from_environment(application=application)
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
+    instant = moment(as_of, flow_run.scheduled_start_time)
     lake = lake_of(settings)
-    for candidate_id in waiting(lake, settings.application):
-        request_evaluation(settings, candidate_id, moment.isoformat())
-    known = {"application": settings.application, "as_of": moment.isoformat()}
+    for candidate in fold(lake, settings.application).waiting:
+        request_evaluation(settings, candidate.id, instant.isoformat())
+    known = {"application": settings.application, "as_of": instant.isoformat()}
     try:
         return turn(
-            lake, settings, moment, {"cluster": lambda: cluster_flow(**known), "curate": lambda: curate_flow(**known)}
+            lake, settings, instant, {"cluster": lambda: cluster_flow(**known), "curate": lambda: curate_flow(**known)}
         )
     except NotEnoughData as nothing:
         return Completed(name="NothingToDo", message=str(nothing))
@@ -77,8 +77,8 @@ def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
 def evaluate_and_promote_flow(candidate_id: str, application: str | None = None, as_of: str | None = None) -> Any:
     """Compare a candidate with the champion and decide."""
     settings = settings_from_environment(application=application)
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
-    known = {"application": settings.application, "as_of": moment.isoformat()}
+    instant = moment(as_of, flow_run.scheduled_start_time)
+    known = {"application": settings.application, "as_of": instant.isoformat()}
     came = registered_at(lake_of(settings), settings.application, candidate_id)
     try:
         evaluation = evaluate_flow(candidate_id, settings.application, came.isoformat())

@@ -1,4 +1,4 @@
-"""One turn of the wheel: cluster ▶ curate; and which candidates wait to be evaluated and promoted.
+"""One turn of the wheel: cluster ▶ curate; and since when a candidate waits to be evaluated and promoted.
 
 Plain functions, for `flywheel turn`, cron and tests; `serve.py` runs the same under Prefect, and knows all stages.
 """
@@ -44,13 +44,6 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
     summary = {name: step() for name, step in steps.items()}
     finish(lake, run, summary)
     return summary
-
-
-def waiting(lake: Lake, application: str) -> list[str]:
-    """Ids of the candidates that were registered and not decided about, oldest first."""
-    registry = fold(lake, application)
-    decided = {decision.candidate.id for decision in registry.decisions if decision.action != "registered"}
-    return [candidate_id for candidate_id in registry.candidates if candidate_id not in decided]
 
 
 def registered_at(lake: Lake, application: str, candidate_id: str) -> datetime:

@@ -163,6 +163,7 @@ RUNS = Table(
         pa.field("settings_hash", pa.string(), nullable=False),
         pa.field("code_version", pa.string(), nullable=False),
         pa.field("summary", JSON),
+        pa.field("sequence", pa.int64()),  # in which order the runs of the lake were finished, from 1
     ]),
     identity=("run_id",),
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from prefect import flow
@@ -13,7 +12,7 @@ from flows.cluster.catalogue.report import write
 from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
-from flows.run import latest, plain
+from flows.run import latest, moment
 from schemas.records import Cluster
 
 __all__ = ["cluster", "cluster_flow"]
@@ -23,9 +22,9 @@ __all__ = ["cluster", "cluster_flow"]
 def cluster_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Find out what goes wrong in production, and which of it is new."""
     settings = settings_from_environment(application=application)
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
+    instant = moment(as_of, flow_run.scheduled_start_time)
     lake = lake_of(settings)
-    summary = cluster(lake, settings, moment)
+    summary = cluster(lake, settings, instant)
     run = latest(lake, "cluster", settings.application)
     living = [one for one in clusters_of(lake, run["run_id"]) if not one.alias_of] if run else []
     if run:

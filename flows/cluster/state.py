@@ -10,18 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
-
-import pyarrow as pa
+from typing import Literal
 
 from flows.run import runs
 from schemas.errors import UsageError
 from schemas.records import Cluster, ClusterEvent
 from streams.lake import Lake
-from streams.lake.query import query, read
+from streams.lake.query import query
+from streams.lake.query import rows as rows_of
 from streams.lake.rows import from_row
 
-TABLES = ("cluster_members", "embeddings", "runs")
+TABLES = ("cluster_members", "embeddings")
 MEMBERS = Path(__file__).with_name("members.sql")
 LINEAGE = ("split", "merged")
 """Events that change which clusters there are: proposed by a run, carried out once a person has accepted."""
@@ -76,14 +75,14 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
     previous = history[-1]["run_id"] if history else ""
     rows = query(lake, MEMBERS.read_text(), lake.versions(TABLES), {"application": application}).to_pylist()
     order = {row["run_id"]: i for i, row in enumerate(history)}
-    told = [row for row in read(lake, "cluster_events").to_pylist() if row["run_id"] in order]
+    told = rows_of(lake, "cluster_events", application=application)
     told.sort(key=lambda row: order[row["run_id"]])
     events = [(row["run_id"], from_row(ClusterEvent, row)) for row in told]
     return State(
         previous=previous,
         homes={row["interaction_id"]: row["cluster_id"] for row in rows},
         text_hashes={row["interaction_id"]: row["text_hash"] for row in rows},
-        clusters={cluster.cluster_id: cluster for cluster in clusters_of(lake, previous)} if previous else {},
+        clusters={cluster.cluster_id: cluster for cluster in clusters_of(lake, previous)},
         resolved=_resolved(event for _, event in events),
         proposals=_proposals(events),
         moves={row["interaction_id"]: row["moves"] for row in rows if row["moves"]},
@@ -97,18 +96,13 @@ def sql(file: Path) -> str:
 
 def clusters_of(lake: Lake, run_id: str) -> list[Cluster]:
     """The clusters as a run saw them, largest first."""
-    found = [from_row(Cluster, row) for row in _of_run(lake, "clusters", run_id)]
+    found = [from_row(Cluster, row) for row in rows_of(lake, "clusters", run_id=run_id)]
     return sorted(found, key=lambda cluster: (-cluster.size, cluster.cluster_id))
 
 
 def events_of(lake: Lake, run_id: str) -> list[ClusterEvent]:
     """What happened to clusters in a run."""
-    return [from_row(ClusterEvent, row) for row in _of_run(lake, "cluster_events", run_id)]
-
-
-def _of_run(lake: Lake, table: str, run_id: str) -> list[dict[str, Any]]:
-    rows: pa.Table = read(lake, table)
-    return [row for row in rows.to_pylist() if row["run_id"] == run_id]
+    return [from_row(ClusterEvent, row) for row in rows_of(lake, "cluster_events", run_id=run_id)]
 
 
 def _resolved(events: Iterable[ClusterEvent]) -> dict[str, datetime]:

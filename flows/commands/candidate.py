@@ -80,7 +80,7 @@ def list_candidates(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(
             [
-                {**msgspec.to_builtins(c), "status": status(registry, c), "eval_set": eval_set(c)}
+                {**msgspec.to_builtins(c), "status": registry.status(c.id), "eval_set": eval_set(c)}
                 for c in registry.candidates.values()
             ]
         )
@@ -89,7 +89,7 @@ def list_candidates(context: typer.Context, as_json: AsJson = False) -> None:
         (
             candidate.id, candidate.model, candidate.prompt_version or "", candidate.endpoint, candidate.dataset or "",
             eval_set(candidate),
-            status(registry, candidate), f"{last[candidate.id].time:%Y-%m-%d %H:%M}",
+            registry.status(candidate.id), f"{last[candidate.id].time:%Y-%m-%d %H:%M}",
             next(iter(last[candidate.id].reasons), ""),
         )
         for candidate in registry.candidates.values()
@@ -99,11 +99,3 @@ def list_candidates(context: typer.Context, as_json: AsJson = False) -> None:
     terminal.table(columns, rows, whole=("id", "endpoint", "dataset"))
     if not rows:
         terminal.say(f"{settings.application} has no candidate yet: `flywheel candidate add` registers one.")
-
-
-def status(registry: ledger.Registry, candidate: Candidate) -> str:
-    """What was decided about a candidate last; the champion is the champion."""
-    if registry.champion is not None and registry.champion.id == candidate.id:
-        return "champion"
-    last = next(d for d in reversed(registry.decisions) if d.candidate.id == candidate.id)
-    return {"promoted": "former champion", "registered": "waiting"}.get(last.action, last.action.replace("_", " "))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
 from flows.curate.stage import curate
-from flows.run import plain
+from flows.run import moment
 
 __all__ = ["curate", "curate_flow"]
 
@@ -21,8 +20,8 @@ __all__ = ["curate", "curate_flow"]
 def curate_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Build the application's training and eval datasets as of an instant (default: the run's scheduled start)."""
     settings = settings_from_environment(application=application)
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
-    summary = curate(lake_of(settings), settings, moment)
+    instant = moment(as_of, flow_run.scheduled_start_time)
+    summary = curate(lake_of(settings), settings, instant)
     for part in ("training", "eval"):
         _, _, body = (Path(summary[part]["path"]) / "README.md").read_text().split("---", 2)
         create_markdown_artifact(body, key=f"dataset-{part}", description=summary[part]["path"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from flows.evaluate.report import markdown, rows
 from flows.evaluate.runner import Progress
 from flows.evaluate.stage import evaluate
 from flows.evaluations import evaluation_of
-from flows.run import plain
+from flows.run import moment
 
 __all__ = ["evaluate", "evaluate_flow"]
 
@@ -27,9 +26,9 @@ def evaluate_flow(
 ) -> dict[str, Any]:
     """Compare a candidate (default: the newest that waits) with the champion on the eval set that decides about it."""
     settings = settings_from_environment(application=application)
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
+    instant = moment(as_of, flow_run.scheduled_start_time)
     lake = lake_of(settings)
-    summary = evaluate(lake, settings, moment, candidate_id, _teller())
+    summary = evaluate(lake, settings, instant, candidate_id, _teller())
     comparison = evaluation_of(lake, settings.application, summary.evaluation_id).comparison
     on = f"on eval set {comparison.measured_on}"
     create_markdown_artifact(

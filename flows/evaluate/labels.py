@@ -17,9 +17,8 @@ from msgspec import Meta, Struct
 
 from schemas.errors import InputFileError, NotEnoughData
 from schemas.records import Item, Score, content_hash
-from streams.lake import Lake
+from streams.lake import Lake, query
 from streams.lake.append import publish
-from streams.lake.query import read
 from streams.lake.rows import from_row, to_table
 
 HUMAN = "human:"
@@ -124,7 +123,7 @@ def fingerprint(lake: Lake) -> str:
 
 
 def _stored(lake: Lake) -> list[Label]:
-    return [from_row(Label, row) for row in read(lake, "scores").to_pylist() if row["scorer"].startswith(HUMAN)]
+    return [from_row(Label, row) for row in query.rows(lake, "scores", role="any") if row["scorer"].startswith(HUMAN)]
 
 
 def _question(item: Item, reply: str, rubric: str) -> Question:

@@ -166,19 +166,16 @@ def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
     registry = fold(lake, settings.application)
     if registry.champion is None:
         raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
-    candidate = registry.candidate(candidate_id) if candidate_id else _pending(registry)
+    candidate = registry.candidate(candidate_id) if candidate_id else _newest_waiting(registry)
     name = evalset.name_for(registry, settings, candidate.id)
     asked = of_version(evalset.find(lake, settings, name), settings)
     return Plan(candidate=candidate, champion=registry.champion, eval_set=asked)
 
 
-def _pending(registry: Registry) -> Candidate:
-    """The newest candidate that was registered and neither promoted nor held since."""
-    decided = {d.candidate.id for d in registry.decisions if d.action != "registered"}
-    waiting = [candidate for name, candidate in registry.candidates.items() if name not in decided]
-    if not waiting:
+def _newest_waiting(registry: Registry) -> Candidate:
+    if not registry.waiting:
         raise NotEnoughData(f"{registry.application} has no candidate that waits: `flywheel candidate add`")
-    return waiting[-1]
+    return registry.waiting[-1]
 
 
 def _publish(lake: Lake, run_of: Run, settings: Settings, scores: list[Score], comparison: Comparison) -> Summary:

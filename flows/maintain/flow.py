@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -11,7 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
 from flows.maintain.stage import maintain
-from flows.run import plain
+from flows.run import moment
 
 __all__ = ["maintain", "maintain_flow"]
 
@@ -20,8 +19,8 @@ __all__ = ["maintain", "maintain_flow"]
 def maintain_flow(as_of: str | None = None) -> dict[str, Any]:
     """Forget, retire, compact, vacuum and audit all tables."""
     settings = settings_from_environment()
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
-    summary = maintain(lake_of(settings), settings, moment)
+    instant = moment(as_of, flow_run.scheduled_start_time)
+    summary = maintain(lake_of(settings), settings, instant)
     for incident in summary["incidents"]:
         get_run_logger().error("%s in %s: %s", incident["what"], incident["table"], incident["detail"])
     create_table_artifact(

@@ -6,7 +6,6 @@ form in the Prefect UI. Nothing before the form writes anything, and evidence is
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -23,7 +22,7 @@ from flows.context import lake_of, settings_from_environment
 from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
 from flows.promote.stage import Approval, Summary, approval_of, promote
-from flows.run import plain
+from flows.run import moment
 from schemas.errors import LedgerError, UsageError
 from schemas.records import Verdict
 
@@ -45,13 +44,13 @@ class PromotionForm(RunInput):
 def promote_flow(evaluation_id: str, application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Decide on an evaluation; suspended for a person's word where `gate.approval` asks for it."""
     settings = settings_from_environment(application=application)
-    moment = datetime.fromisoformat(as_of) if as_of else plain(flow_run.scheduled_start_time)
+    instant = moment(as_of, flow_run.scheduled_start_time)
     lake = lake_of(settings)
     with Announcer(settings) as announce:
-        summary = promote(lake, settings, moment, evaluation_id, announce)
+        summary = promote(lake, settings, instant, evaluation_id, announce)
         if summary.action == "awaiting_approval":
             approval = _ask(evaluation_id, _report(summary, settings.gate.policy))
-            summary = promote(lake, settings, moment, evaluation_id, announce, approval)
+            summary = promote(lake, settings, instant, evaluation_id, announce, approval)
     try:
         keep_in_step(lake, settings)
     except (LedgerError, UsageError) as error:

@@ -47,13 +47,6 @@ def keep_in_step(lake: Lake, settings: Settings) -> dict[str, str | None]:
     return mirror(fold(lake, settings.application), settings.gate.mlflow_uri, settings.gate.mlflow_model)
 
 
-def challenger(registry: Registry) -> Candidate | None:
-    """The newest candidate that was registered and not decided about since."""
-    last = {decision.candidate.id: decision for decision in registry.decisions}
-    waiting = [decision for decision in last.values() if decision.action == "registered"]
-    return max(waiting, key=lambda decision: decision.sequence).candidate if waiting else None
-
-
 def _mirror(client: Any, registry: Registry, name: str) -> dict[str, str | None]:
     model = _model(client, name)
     aliases = {alias: str(version) for alias, version in model.aliases.items()}
@@ -61,7 +54,7 @@ def _mirror(client: Any, registry: Registry, name: str) -> dict[str, str | None]
         return {alias: aliases.get(alias) for alias in ALIASES}
     wanted = {
         alias: None if candidate is None else _version(client, name, candidate)
-        for alias, candidate in zip(ALIASES, (registry.champion, challenger(registry)), strict=True)
+        for alias, candidate in zip(ALIASES, (registry.champion, next(reversed(registry.waiting), None)), strict=True)
     }
     for alias, version in wanted.items():
         _refuse_foreign(name, alias, aliases.get(alias), model.tags.get(f"flywheel.{alias}") or None, version)

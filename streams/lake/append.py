@@ -7,7 +7,7 @@ Go on to `query.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +25,10 @@ from streams.lake.layout import Lake
 
 PUBLISH_TRIES = 10
 """Concurrent publishers of one table are few; each retry reloads the table and looks for its own mark first."""
+NUMBER = "number"
+"""The mark of a table whose commits are counted."""
+NUMBER_TRIES = 50
+"""As many as a ledger's: a lost race is a run that somebody else has finished in the same milliseconds."""
 CREATE_PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
 """Before each try to have a table that several processes make at once."""
 REBASE_TRIES = 30
@@ -164,6 +168,27 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
         else:
             return True
     return False
+
+
+def publish_next(lake: Lake, name: str, rows: Callable[[int], pa.Table], run_id: str) -> bool:
+    """Commit a run's rows once, as `publish` does, numbered: `rows` is given 1 more than the last one was.
+
+    1. Where the table shows the run's mark, it was there before.
+    2. The number is the table's own mark, read from the handle that the commit is made on.
+    3. Of two at one moment, one is refused and takes the next number.
+    """
+    mark = f"run:{run_id}"
+    for _ in range(NUMBER_TRIES):
+        handle = create(lake, name)
+        if handle.transaction_version(mark) is not None:
+            return False
+        number = (handle.transaction_version(NUMBER) or 0) + 1
+        try:
+            append(handle, name, rows(number), {mark: 1, NUMBER: number})
+        except CommitConflict:
+            continue
+        return True
+    raise CommitConflict(f"{name}: {NUMBER_TRIES} other runs were finished first; try again")
 
 
 def dead_offsets(handle: Handle, topic: str, topic_id: str, partition: int, first: int) -> frozenset[int]:

@@ -51,10 +51,10 @@ def read(lake: Lake, name: str, version: int | None = None) -> pa.Table:
 
 
 def rows(lake: Lake, name: str, version: int | None = None, **equals: Any) -> list[dict[str, Any]]:
-    """The rows of a table whose columns have these values (or one of them, where a collection is given), by identity.
+    """The rows of a table whose columns have these values (or one of them, where a collection is given).
 
-    The files' own statistics leave out what cannot match. Each raw event comes once; of derived tables the rows of
-    finished runs. `version` is the table's; a run is finished where it is so by now.
+    The files' own statistics leave out what cannot match. Each raw event comes once, by identity; of derived tables the
+    rows of finished runs, as they lie there. `version` is the table's; a run is finished where it is so by now.
     """
     table = TABLES[name]
     if table.raw:
@@ -64,8 +64,7 @@ def rows(lake: Lake, name: str, version: int | None = None, **equals: Any) -> li
         runs = equals.get("run_id", pc.unique(found["run_id"]).to_pylist())
         finished = _scan(lake, "runs", None, {"run_id": runs})["run_id"]
         found = found.filter(pc.is_in(found["run_id"], finished))
-    order = [(column, "ascending") for column in table.identity]
-    return list(found.sort_by(order).to_pylist())
+    return list(found.to_pylist())
 
 
 def query(

@@ -281,3 +281,25 @@ def test_what_was_done_to_the_ledger_is_said(three: Lake, tamper: Any, said: str
 
     with pytest.raises(LedgerBroken, match=said):
         ledger.verify(three, APP)
+
+
+def test_who_waits_is_who_was_registered_and_not_decided_about_since(three: Lake) -> None:
+    """In the order of registration; whoever was held waits again once registered for another eval set."""
+
+    def waiting() -> list[str]:
+        return [candidate.model for candidate in ledger.fold(three, APP).waiting]
+
+    for name in "cd":
+        ledger.register(three, APP, model(name), time=NOW)
+    assert waiting() == ["c", "d"]
+    held = {"id": ledger.decision_id("held"), "time": NOW, "expected_champion": model("b").id}
+    ledger.append(three, APP, "held", model("c"), verdict="block", **held)
+    assert waiting() == ["d"]
+    ledger.register(three, APP, model("c"), time=NOW, eval_set="holdout")
+    ledger.register(three, APP, model("b"), time=NOW, eval_set="holdout")
+
+    assert waiting() == ["d", "c"]
+    status = {name: ledger.fold(three, APP).status(model(name).id) for name in "abcd"}
+    assert status == {"a": "former champion", "b": "champion", "c": "waiting", "d": "waiting"}
+    with pytest.raises(UsageError, match="no candidate 'nobody'"):
+        ledger.fold(three, APP).status("nobody")

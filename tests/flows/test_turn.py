@@ -10,7 +10,7 @@ import pytest
 
 from flows import ledger
 from flows.testing.events import START, happened, interaction
-from flows.turn import registered_at, turn, waiting
+from flows.turn import registered_at, turn
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import make_candidate
 from schemas.settings import ClusterSettings, Settings
@@ -98,12 +98,12 @@ def test_candidates_wait_until_something_is_decided(lake: Lake) -> None:
     ledger.bootstrap(lake, "support-bot", first, "the first", time=START)
     for n, candidate in enumerate((second, third)):
         ledger.register(lake, "support-bot", candidate, time=START + n * HOUR)
-    assert waiting(lake, "support-bot") == [second.id, third.id]
+    assert [c.id for c in ledger.fold(lake, "support-bot").waiting] == [second.id, third.id]
 
     held = ledger.decision_id("held")
     ledger.append(lake, "support-bot", "held", second, id=held, time=START, expected_champion=first.id, verdict="block")
 
-    assert waiting(lake, "support-bot") == [third.id]
+    assert [c.id for c in ledger.fold(lake, "support-bot").waiting] == [third.id]
     assert registered_at(lake, "support-bot", third.id) == START + HOUR
     with pytest.raises(UsageError, match="no candidate"):
         registered_at(lake, "support-bot", "unheard-of")

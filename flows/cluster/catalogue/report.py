@@ -113,7 +113,7 @@ def _card(cluster: Cluster, examples: list[str]) -> Card:
 def examples_of(lake: Lake, run: Run, count: int) -> dict[str, list[str]]:
     """The newest distinct failures of each cluster."""
     parameters = {"application": run["application"], "run_id": run["run_id"], "count": count}
-    names = ("outcomes", "cluster_members", "runs")
+    names = ("outcomes", "cluster_members")
     found: dict[str, list[str]] = {}
     for row in query(lake, sql(Path(__file__).with_name("examples.sql")), lake.versions(names), parameters).to_pylist():
         found.setdefault(row["cluster_id"], []).append(row["text"])

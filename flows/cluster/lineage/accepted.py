@@ -30,7 +30,7 @@ from schemas.errors import NotEnoughData, UsageError
 from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member, content_hash
 from streams.lake import Lake
 from streams.lake.append import publish
-from streams.lake.query import query, read
+from streams.lake.query import query, rows
 from streams.lake.rows import from_row, to_table
 
 EXAMPLES = 3
@@ -86,7 +86,7 @@ def proposals_of(lake: Lake, run: Mapping[str, Any]) -> list[OpenProposal]:
     decided = pending(lake, run["application"], state.proposals)
     shown = {id(proposal): [part[:EXAMPLES] for part in proposal.parts] for proposal in state.proposals}
     hashes = sorted({text_hash for parts in shown.values() for part in parts for text_hash in part})
-    names = ("outcomes", "cluster_members", "runs")
+    names = ("outcomes", "cluster_members")
     parameters = {"application": run["application"], "run_id": run["run_id"], "hashes": hashes}
     found = (
         query(lake, sql(Path(__file__).with_name("proposals.sql")), lake.versions(names), parameters).to_pylist()
@@ -110,10 +110,9 @@ def pending(
     lake: Lake, application: str, proposals: Sequence[Proposed], version: int | None = None
 ) -> dict[Proposed, ClusterDecision]:
     """Accepted proposals that no run has carried out yet, oldest decision first."""
-    every = (from_row(ClusterDecision, row) for row in read(lake, "cluster_decisions", version).to_pylist())
+    found = rows(lake, "cluster_decisions", version, application=application)
     decisions = sorted(
-        (decision for decision in every if decision.application == application),
-        key=lambda decision: (decision.time, decision.decision_id),
+        (from_row(ClusterDecision, row) for row in found), key=lambda decision: (decision.time, decision.decision_id)
     )
     known = {_key(proposal): proposal for proposal in proposals}
     keys = [(d.event, d.cluster_id, *d.other_ids, d.proposed_by) for d in decisions]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows import ledger
-from flows.promote.mirror import challenger, mirror
+from flows.promote.mirror import mirror
 from schemas.errors import LedgerConflict, LedgerError
 from schemas.records import make_candidate
 from streams.lake import Lake
@@ -77,13 +77,3 @@ def test_an_mlflow_that_refuses_is_named(lake: Lake, uri: str) -> None:
     ledger.bootstrap(lake, "app", A, "first", time=NOW)
     with pytest.raises(LedgerError, match="its mirror does not"):
         mirror(ledger.fold(lake, "app"), uri, "a/name:that is none")
-
-
-def test_the_challenger_is_who_waits(lake: Lake) -> None:
-    """The newest candidate that nothing was decided about; nobody when all were."""
-    ledger.bootstrap(lake, "app", A, "first", time=NOW)
-    assert challenger(ledger.fold(lake, "app")) is None
-    for candidate in (B, C):
-        ledger.register(lake, "app", candidate, time=NOW)
-    assert challenger(ledger.fold(lake, "app")) == C
-    assert challenger(promoted(lake, C, A)) == B

@@ -233,10 +233,10 @@ def test_only_finished_runs_are_visible(lake: Lake) -> None:
 
 
 def test_rows_are_found_by_their_values(lake: Lake) -> None:
-    """Equal to one value or to one of several, of a version, in the order of their identity; raw events each once."""
+    """Equal to one value or to one of several, of a version, as they are stored; raw events each once."""
     run = begin(lake, "cluster", "a", NOW, [], None)
     finish(lake, run, {})
-    publish(lake, "outcomes", to_rows("outcomes", outcomes(run.run_id, 5)[::-1]), run.run_id)
+    publish(lake, "outcomes", to_rows("outcomes", outcomes(run.run_id, 5)), run.run_id)
     ids = [event_id(n) for n in range(5)]
     happened(lake, interaction(1), interaction(2))
     happened(lake, interaction(1))
