@@ -70,6 +70,7 @@ KINDS = {
 
 def main() -> None:
     """Run what was asked for."""
+    sys.path.remove(str(Path(__file__).resolve().parent))  # where `datasets` would be this file
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="real texts, a line of JSON each")
     parser.add_argument("--pii", type=Path, help="labelled texts, a line of JSON each")
@@ -314,7 +315,6 @@ def _write_flywheel(folder: Path, rows: int) -> None:
 
 
 def _write_datasets(folder: Path, rows: int) -> None:
-    sys.path.remove(str(Path(__file__).resolve().parent))  # where `datasets` would be this file
     import datasets as hugging_face  # noqa: PLC0415 only this child measures it
 
     def generate() -> Iterator[dict[str, Any]]:

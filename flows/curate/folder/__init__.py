@@ -5,5 +5,6 @@ own         kinds of a person's own, by `module:name`
 folder      rows → Parquet files, written whole or not at all
 card        its README.md
 metadata    its Croissant and its OpenLineage event
+opened      what `datasets` reads from it, compared with what was written
 export      rows → lines for hosted fine-tuning
 """

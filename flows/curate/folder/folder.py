@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from flows.curate.folder.card import card
 from flows.curate.folder.metadata import croissant
+from flows.curate.folder.opened import opens
 from flows.curate.folder.shapes import KINDS, Kind, schema_of, to_arrow, uses_tools
 from schemas.errors import FlywheelError
 from schemas.events import to_json
@@ -75,7 +76,8 @@ def write(
     `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
     and the card. `kinds` says what each config is.
 
-    1. Parquet, manifest and card into a hidden folder. 2. Rename. A kill leaves only the hidden folder.
+    1. Parquet, manifest and card into a hidden folder. 2. `datasets` opens it and reads what was written. 3. Rename. A
+    kill leaves only what is hidden.
     A config without rows is left out, but for the first: `datasets` opens none that is empty.
     """
     first = next(iter(parts))
@@ -131,12 +133,18 @@ def sweep(root: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def check(folder: Path) -> dict[str, Any]:
-    """The manifest of a version whose files all have their recorded SHA-256. Raises FlywheelError naming the file."""
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """What a version says of itself. Raises FlywheelError where that is not whole."""
     try:
         manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise FlywheelError(f"{folder} has no whole manifest.json ({error}): build the dataset again") from error
+    return manifest
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The manifest of a version whose files all have their recorded SHA-256. Raises FlywheelError naming the file."""
+    manifest = manifest_of(folder)
     for name, expected in manifest["files"].items():
         if not (folder / name).is_file() or file_sha256(folder / name) != expected:
             raise FlywheelError(
@@ -189,7 +197,12 @@ def _no_collection() -> Iterator[None]:
 
 
 def reveal(hidden: Path, final: Path) -> bool:
-    """Rename `hidden` to `final`, on disk before it returns; False where it was there, with the same rows, before."""
+    """Rename `hidden` to `final`, on disk before it returns; False where it was there, with the same rows, before.
+
+    First `datasets` must read from it what was written; raises FlywheelError where it does not, and nothing is visible.
+    """
+    if not final.exists():
+        opens(hidden, manifest_of(hidden), hidden.with_name(f"{hidden.name}-opened"))
     for path in [*hidden.rglob("*"), hidden]:
         _sync(path)
     try:
