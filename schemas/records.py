@@ -203,6 +203,11 @@ class Example(Struct, frozen=True, gc=False):
     """Origin `guardrail`: the guardrail's verdict and what people say of it, as JSON."""
     copies: int = 1
     """How many examples it stands for: itself and its duplicates that were left out."""
+    failed: tuple[int, ...] = ()
+    """Which messages of the prompt are assistant turns that failed: never taught, masked where that can be said."""
+    begins: int = 0
+    """The first message of the prompt that is taught with the answer: an earlier turn failed or was empty. Instructions
+    (system messages) are kept from before it."""
 
 
 class Item(Struct, frozen=True):

@@ -147,6 +147,8 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     another without saying the same (docs/design/splits.md)."""
     benchmarks: tuple[str, ...] = ()
     """Files that train must not resemble: .jsonl (field `text`, `question` or `prompt`), .parquet, or a text a line."""
+    failed_turns: Literal["mask", "cut"] = "mask"
+    """Earlier assistant turns that failed: `cut` from the context in every form, or masked in hosted forms too."""
     consent: bool = True
     """What an interaction without `training_consent` counts as."""
     redact: bool = True

@@ -1,7 +1,7 @@
 """Lake rows into examples, or the named reason why a row gives none.
 
 One interaction can give two: a corrected answer teaches, and with the answer that was corrected it makes a pair.
-Go on to `split.py`.
+Go on to `turns.py`, which finds the earlier turns of a conversation that failed, and to `split.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from flows.curate.split import pseudonym
+from flows.curate.turns import Turns, says_something
 from schemas.events import to_json
-from schemas.messages import Chat, parse, text_of
+from schemas.messages import Chat, Conversation, read, text_of
 from schemas.records import Example
 from schemas.unit import unit_of
 
@@ -36,31 +37,63 @@ class Found(msgspec.Struct, frozen=True):
     dropped: tuple[Dropped, ...]
 
 
-def examples_of(rows: Iterable[Row], verdicts: Iterable[Row], salt: str, consent: bool) -> Found:
+class _Read(msgspec.Struct, frozen=True):
+    """A row with its messages read."""
+
+    row: Row
+    asked: Conversation
+    answered: Conversation
+
+
+def examples_of(rows: Iterable[Row], verdicts: Iterable[Row], salt: str, consent: bool, *, mask: bool = True) -> Found:
     """What the rows of `examples.sql` and `guardrails.sql` give.
 
-    `consent` is what a row without `training_consent` counts as.
+    `consent` is what a row without `training_consent` counts as; `mask` whether turns that failed are named, to be
+    masked where a form can say so.
     """
     examples: list[Example] = []
     dropped: list[Dropped] = []
-    for make, given in ((_example, rows), (_verdict, verdicts)):
-        for row in given:
-            if reason := _unusable(row, consent):
-                dropped.append(Dropped(row["interaction_id"], reason))
-            else:
-                examples.append(make(row, salt, consent))
-    return Found(tuple(examples), tuple(dropped))
+    turns = Turns()
+    for row in rows:
+        one = _Read(row, read(row["input_messages"]), read(row["output_messages"]))
+        if row["outcome"] == "failed" or row["correction"]:
+            turns.fail(row["conversation_id"], one.asked.chat, one.answered.chat)
+        _add(one, _example, salt, consent, examples, dropped)
+        if examples and examples[-1].interaction_id == row["interaction_id"]:
+            turns.expect(len(examples) - 1, row["conversation_id"], one.asked.chat)
+    kept = []
+    for place, example in enumerate(examples):
+        marked = turns.marked(place, example, mask=mask)
+        if marked is None:
+            dropped.append(Dropped(example.interaction_id, "failed_context"))
+        else:
+            kept.append(marked)
+    for row in verdicts:
+        one = _Read(row, read(row["input_messages"]), read(row["output_messages"]))
+        _add(one, _verdict, salt, consent, kept, dropped)
+    return Found(tuple(kept), tuple(dropped))
 
 
-def _unusable(row: Row, consent: bool) -> str | None:
+def _add(one: _Read, make: Any, salt: str, consent: bool, examples: list[Example], dropped: list[Dropped]) -> None:
+    if reason := _unusable(one, consent):
+        dropped.append(Dropped(one.row["interaction_id"], reason))
+    else:
+        examples.append(make(one, salt, consent))
+
+
+def _unusable(one: _Read, consent: bool) -> str | None:
     """Why a row cannot be an example; None where it can."""
+    row = one.row
     if row.get("erased"):
         return "erased"
     if not _agreed(row["training_consent"], consent):
         return "no_consent"
-    if not text_of(parse(row["input_messages"]), "user").strip():
+    kinds = one.asked.left_out if row.get("correction") else one.asked.left_out | one.answered.left_out
+    if kinds:  # a dataset of texts would teach an answer to what it does not hold
+        return f"has_{min(kinds)}"
+    if not text_of(one.asked.chat, "user").strip():
         return "no_question"
-    if not row.get("correction") and not _answer(row["output_messages"]):
+    if not row.get("correction") and not _answer(one.answered):
         return "no_answer"
     return None
 
@@ -69,22 +102,23 @@ def _agreed(given: bool | None, consent: bool) -> bool:
     return consent if given is None else given
 
 
-def _example(row: Row, salt: str, consent: bool) -> Example:
-    answer, origin, feedback_id, other_id = _good_answer(row, consent)
-    output = _answer(row["output_messages"])
+def _example(one: _Read, salt: str, consent: bool) -> Example:
+    answer, origin, feedback_id, other_id = _good_answer(one, consent)
+    output = "" if one.answered.left_out else _answer(one.answered)
     return msgspec.structs.replace(
-        _base(row, salt),
+        _base(one, salt),
         answer=answer,
         origin=origin,
         rejected=output if origin != "accepted" and output and output != answer else None,
         other_id=other_id,
         feedback_id=feedback_id,
-        cluster_id=row["cluster_id"],
-        score=row["score"],
+        cluster_id=one.row["cluster_id"],
+        score=one.row["score"],
     )
 
 
-def _verdict(row: Row, salt: str, consent: bool) -> Example:  # noqa: ARG001 one signature with `_example`
+def _verdict(one: _Read, salt: str, consent: bool) -> Example:  # noqa: ARG001 one signature with `_example`
+    row = one.row
     guard = {
         "guard": row["source"],
         "category": row["label"],
@@ -93,16 +127,17 @@ def _verdict(row: Row, salt: str, consent: bool) -> Example:  # noqa: ARG001 one
         "judged_by": row["judged_by"],
     }
     return msgspec.structs.replace(
-        _base(row, salt),
-        answer=_answer(row["output_messages"]),
+        _base(one, salt),
+        answer=_answer(one.answered),
         origin="guardrail",
         feedback_id=row["feedback_id"],
         guard=to_json(guard),
     )
 
 
-def _base(row: Row, salt: str) -> Example:
-    prompt = _prompt(row)
+def _base(one: _Read, salt: str) -> Example:
+    row = one.row
+    prompt = _prompt(one)
     return Example(
         interaction_id=row["interaction_id"],
         unit=pseudonym(unit_of(row["user_id"], row["conversation_id"]), salt),
@@ -117,30 +152,31 @@ def _base(row: Row, salt: str) -> Example:
     )
 
 
-def _good_answer(row: Row, consent: bool) -> tuple[str, str, str | None, str | None]:
+def _good_answer(one: _Read, consent: bool) -> tuple[str, str, str | None, str | None]:
     """(answer, origin, feedback id, interaction that gave it, if another). No good answer: empty, `rejected`."""
+    row = one.row
     if row["correction"]:
         answer = to_json([{"role": "assistant", "content": row["correction"]}])
         return answer, "correction", row["correction_id"], None
     if row["outcome"] == "ok":
-        return _answer(row["output_messages"]), "accepted", None, None
-    same = row["replacement_outcome"] == "ok" and parse(row["replacement_input"]) == parse(row["input_messages"])
-    if same and _agreed(row["replacement_consent"], consent) and (answer := _answer(row["replacement_output"])):
-        return answer, row["replacement_origin"], row["replacement_feedback_id"], row["replacement_id"]
+        return _answer(one.answered), "accepted", None, None
+    if row["replacement_outcome"] == "ok" and _agreed(row["replacement_consent"], consent):
+        asked, given = read(row["replacement_input"]), read(row["replacement_output"])
+        same = asked.chat == one.asked.chat and not asked.left_out and not given.left_out
+        if same and (answer := _answer(given)):
+            return answer, row["replacement_origin"], row["replacement_feedback_id"], row["replacement_id"]
     return "", "rejected", None, None
 
 
-def _prompt(row: Row) -> Chat:
-    messages = parse(row["input_messages"])
-    if row["system_instructions"] and not any(message["role"] == "system" for message in messages):
-        return [{"role": "system", "content": row["system_instructions"]}, *messages]
+def _prompt(one: _Read) -> Chat:
+    """What was asked, without assistant turns that say nothing."""
+    instructions = one.row["system_instructions"]
+    messages = [message for message in one.asked.chat if says_something(message)]
+    if instructions and not any(message["role"] == "system" for message in messages):
+        return [{"role": "system", "content": instructions}, *messages]
     return messages
 
 
-def _answer(messages_json: str | None) -> str:
-    messages = parse(messages_json)
-    return to_json(messages) if any(map(_says_something, messages)) else ""
-
-
-def _says_something(message: dict[str, Any]) -> bool:
-    return bool((message.get("content") or "").strip() or message.get("tool_calls"))
+def _answer(output: Conversation) -> str:
+    messages = [message for message in output.chat if says_something(message)]
+    return to_json(messages) if any(message["role"] == "assistant" for message in messages) else ""

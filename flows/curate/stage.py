@@ -127,7 +127,9 @@ def _read(lake: Lake, run: Run, settings: Settings, outcome_run: str) -> Found:
             yield from batch.to_pylist()
 
     examples = rows("examples.sql", outcome_run=outcome_run)
-    return examples_of(examples, rows("guardrails.sql"), settings.curate.salt, settings.curate.consent)
+    options = settings.curate
+    mask = options.failed_turns == "mask"
+    return examples_of(examples, rows("guardrails.sql"), options.salt, options.consent, mask=mask)
 
 
 def _think(

@@ -15,7 +15,7 @@ import pyarrow as pa
 from flows.cluster.outcomes.reliability import Reliability, estimate
 from flows.cluster.outcomes.rules import findings
 from flows.cluster.outcomes.signals import BAD, Voices, voices
-from schemas.messages import last_text, parse
+from schemas.messages import last_text, parse, read
 from schemas.records import Outcome
 from schemas.settings import ClusterSettings
 
@@ -37,7 +37,7 @@ def judge(interactions: pa.Table, signals: pa.Table, settings: ClusterSettings) 
     """Outcomes of all interactions; the same set of rows gives the same outcomes."""
     rows = interactions.to_pylist()
     items = {row["id"]: i for i, row in enumerate(rows)}
-    found = [(i, reason) for i, row in enumerate(rows) for reason in findings(row, parse(row["output_messages"]))]
+    found = [(i, reason) for i, row in enumerate(rows) for reason in findings(row, read(row["output_messages"]))]
     heard = voices(items, signals, found, settings.failing_labels, settings.signals_off)
     fitted = estimate(heard, len(rows), settings.signal_weights)
     over_cap = int(np.sum(signals["over_cap"].to_numpy(zero_copy_only=False))) if len(signals) else 0

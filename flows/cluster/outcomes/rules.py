@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from flows.cluster.outcomes.signals import MAX_NAME
-from schemas.messages import Chat, last_text
+from schemas.messages import Conversation, last_text
 
 _CANNOT = r"i (?:can(?:no|['’])t|am (?:not able|unable) to|['’]m (?:not able|unable) to)"
 REFUSAL = re.compile(
@@ -25,20 +25,33 @@ REFUSAL = re.compile(
 """English refusals at the very start of an answer. In other languages, send a `rule` or `judge` verdict."""
 
 
-def findings(row: dict[str, Any], answer: Chat) -> list[str]:
-    """The reasons that an interaction's own row gives, sorted; `answer` is its parsed output."""
+FILTERED = frozenset({
+    "content_filter", "content_filtered", "guardrail_intervened", "safety", "recitation", "blocklist",
+    "prohibited_content", "spii", "image_safety",
+})  # fmt: skip
+CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
+"""Finish reasons of the dialects, in lower case."""
+
+
+def findings(row: dict[str, Any], answer: Conversation) -> list[str]:
+    """The reasons that an interaction's own row gives, sorted; `answer` is its output, read.
+
+    A call of a tool is an answer, and so is what no chat can carry, such as a picture.
+    """
     if row["error_type"]:
         return [_error(row["error_type"])]
-    text, finish = last_text(answer, "assistant"), set(row["finish_reasons"] or ())
+    text = last_text(answer.chat, "assistant")
+    finish = {reason.lower() for reason in row["finish_reasons"] or () if reason}
     found = []
-    if "content_filter" in finish:
+    if finish & FILTERED:
         found.append("content_filter")
-    if "length" in finish:
+    if finish & CUT:
         found.append("truncated")
-    if not text.strip():
-        found += [] if any(message.get("tool_calls") for message in answer) else ["empty_answer"]
-    elif REFUSAL.match(text[:200]):
+    if answer.refused or "refusal" in finish or REFUSAL.match(text[:200]):
         found.append("refusal")
+    elif not text.strip():
+        says = bool(answer.left_out) or any(message.get("tool_calls") for message in answer.chat)
+        found += [] if says else ["empty_answer"]
     elif _wants_json(row["request_parameters"]) and not _is_json(text):
         found.append("invalid_json")
     return sorted(found)

@@ -1,6 +1,6 @@
 """Rows of a dataset version as lines for hosted fine-tuning, in OpenAI's form.
 
-    sft          {"messages": […], "tools"?: […]}
+    sft          {"messages": […], "tools"?: […]}          turns that failed have `"weight": 0`
     preference   {"input": {"messages": […], "tools"?: […]}, "preferred_output": […], "non_preferred_output": […]}
 
 Provenance is left out (some services refuse unknown fields) and arguments of tool calls become JSON text again.
@@ -32,7 +32,8 @@ def openai_lines(folder: Path, config: str) -> Iterator[bytes]:
 
 
 def _sft(row: dict[str, Any]) -> dict[str, Any]:
-    return {"messages": _chat(row["messages"]), **_tools(row)}
+    messages = [_decoded(message) for message in row.get("weighted") or ()] or row["messages"]
+    return {"messages": _chat(messages), **_tools(row)}
 
 
 def _preference(row: dict[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,10 @@ def write(
     parts = {part: examples for part, examples in parts.items() if examples or part == first}
     with hidden_folder(root, content_hash([name, facts])[:16]) as hidden:
         digest = hashlib.sha256(to_json({"name": name}).encode())
-        schemas = {kind: schema_of(kinds[kind], any(map(uses_tools, rows))) for (kind, _), rows in parts.items()}
+        schemas = {
+            kind: schema_of(kinds[kind], any(map(uses_tools, rows)), any(e.failed for e in rows))
+            for (kind, _), rows in parts.items()
+        }
         with _no_collection():
             counts = {
                 f"{kind}/{split}": _write_part(hidden / "data", kinds[kind], split, examples, schemas[kind], digest)

@@ -1,6 +1,6 @@
 """Kinds of dataset: examples into the rows that trainers and the eval runner take, one schema a kind.
 
-    sft          messages                                   the answer is the last message
+    sft          messages, weighted                         the answer is the last message
     preference   prompt, chosen, rejected                   conversational, explicit prompt
     kto          prompt, completion, label                  unpaired: good answers and bad ones
     guardrail    messages, guard, category, passed, right   verdicts that people have judged
@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 
 from flows.curate.build import Build
+from flows.curate.turns import taught
 from schemas.events import to_json
 from schemas.records import Example
 from schemas.tables import TIME
@@ -57,9 +58,12 @@ Texts = tuple[str, ...]
 """A chat as the JSON texts of its parts: prompt, then answer."""
 
 
-Column = Literal["chat", "text", "flag", "number", "tools"]
-"""What a column holds: messages, a text, true or false, a float, or the tools that the row's model could call."""
-_TYPES = {"text": pa.string(), "flag": pa.bool_(), "number": pa.float64(), "tools": pa.list_(JSON)}
+Column = Literal["chat", "text", "flag", "number", "tools", "weights"]
+"""What a column holds: messages, a text, true or false, a float, the tools that the row's model could call, or messages
+with weights."""
+_TYPES = {
+    "text": pa.string(), "flag": pa.bool_(), "number": pa.float64(), "tools": pa.list_(JSON), "weights": pa.list_(JSON),
+}  # fmt: skip
 
 
 class Shaped(msgspec.Struct, frozen=True):
@@ -86,7 +90,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Of the config, as `datasets.load_dataset` takes it."""
     columns: Mapping[str, Column]
     """Its own columns, in order, beside those of SOURCE. A column of tools is filled in, and left out where no example
-    has any."""
+    has any; one of weights is left out where no example needs them."""
     takes: Callable[[Build], Sequence[Example]]
     shape: Callable[[Sequence[Example]], Shaped]
     split: str = "train"
@@ -102,7 +106,25 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _sft(examples: Sequence[Example]) -> Shaped:
-    return Shaped(list(examples), {"messages": [(e.prompt, e.answer) for e in examples]})
+    """`messages` begin behind the last turn that failed; `weighted` has all of them, those turns with weight 0."""
+    chats: dict[str, list[Texts]] = {"messages": [(_taught(e), e.answer) for e in examples]}
+    return Shaped(list(examples), chats, {"weighted": [_weighted(e) for e in examples]})
+
+
+def _taught(example: Example) -> str:
+    if not example.begins:
+        return example.prompt
+    return to_json(taught(_DECODER.decode(example.prompt), example.begins))
+
+
+def _weighted(example: Example) -> list[str] | None:
+    if not example.failed:
+        return None
+    masked = [
+        {**message, "weight": 0} if place in example.failed else message
+        for place, message in enumerate(_DECODER.decode(example.prompt))
+    ]
+    return _texts([*masked, *_DECODER.decode(example.answer)])
 
 
 def _preference(examples: Sequence[Example]) -> Shaped:
@@ -146,9 +168,10 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         Kind(
             name="sft",
-            columns={"messages": "chat", "tools": "tools"},
+            columns={"messages": "chat", "weighted": "weights", "tools": "tools"},
             takes=lambda made: made.taught,
             shape=_sft,
+            later=frozenset({"weighted"}),
         ),
         Kind(
             name="preference",
@@ -188,14 +211,11 @@ KINDS: Mapping[str, Kind] = {
 """Our own kinds by name; the first of a version's is what `datasets` opens by default."""
 
 
-def schema_of(kind: Kind, with_tools: bool) -> pa.Schema:
+def schema_of(kind: Kind, with_tools: bool, with_weights: bool = False) -> pa.Schema:
     """The Arrow schema of a kind; `with_tools` where any row of the dataset calls or defines one."""
     types = {**_TYPES, "chat": MESSAGES if with_tools else PLAIN}
-    own = [
-        pa.field(name, types[holds])
-        for name, holds in kind.columns.items()
-        if with_tools or holds != "tools" or kind.always_tools
-    ]
+    needed = {"tools": with_tools or kind.always_tools, "weights": with_weights}
+    own = [pa.field(name, types[holds]) for name, holds in kind.columns.items() if needed.get(holds, True)]
     return pa.schema([*own, *SOURCE])
 
 
@@ -281,7 +301,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = msgspec.json.decode(arguments)
-        except msgspec.DecodeError:  # the model wrote no JSON: keep what it wrote
+        except (msgspec.DecodeError, RecursionError):  # the model wrote no JSON: keep what it wrote
             arguments = {"text": arguments}
     return {**call, "function": {**call["function"], "arguments": arguments}}
 
