@@ -66,7 +66,7 @@ def make_request(
     version = candidate.prompt_version
     if version in settings.prompts:
         system = {"role": "system", "content": settings.prompts[version]}
-        messages = [system, *(message for message in messages if message["role"] != "system")]
+        messages = [system, *(message for message in messages if message["role"] not in {"system", "developer"})]
     what: dict[str, Any] = {**candidate.parameters, "model": candidate.model, "messages": messages}
     if tools:
         what["tools"] = tools

@@ -8,7 +8,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from schemas.messages import anthropic, gemini, langchain, openai, openinference, otel
+from schemas.messages.anthropic import KEYED as BEDROCK
+from schemas.messages.anthropic import KEYED_RESULTS as BEDROCK_RESULTS
+from schemas.messages.anthropic import PARTS as ANTHROPIC
+from schemas.messages.anthropic import RESULTS as ANTHROPIC_RESULTS
+from schemas.messages.anthropic import is_hosted
+from schemas.messages.gemini import KEYED as GEMINI
+from schemas.messages.gemini import KEYED_RESULTS as GEMINI_RESULTS
+from schemas.messages.langchain import of_langchain
+from schemas.messages.openai import PARTS as OPENAI
+from schemas.messages.openai import calls_of, is_item, is_output, item, single_call
+from schemas.messages.openinference import of_openinference
+from schemas.messages.otel import PARTS as OTEL
+from schemas.messages.otel import RESULTS as OTEL_RESULTS
 from schemas.messages.parts import Call, Other, Part, Piece, Result, Text, json_text, name_of, words
 
 Chat = list[dict[str, Any]]
@@ -30,10 +42,10 @@ class Conversation(Struct, frozen=True):
 ROLES = {"developer": "system", "model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
 """Roles under other names."""
 _PLAIN = frozenset({"role", "content", "name"})
-_PARTS = {**otel.PARTS, **anthropic.PARTS, **openai.PARTS}
-_RESULTS = {**otel.RESULTS, **anthropic.RESULTS}
-_KEYED = {**anthropic.KEYED, **gemini.KEYED}
-_KEYED_RESULTS = {**anthropic.KEYED_RESULTS, **gemini.KEYED_RESULTS}
+_PARTS = {**OTEL, **ANTHROPIC, **OPENAI}
+_RESULTS = {**OTEL_RESULTS, **ANTHROPIC_RESULTS}
+_KEYED = {**BEDROCK, **GEMINI}
+_KEYED_RESULTS = {**BEDROCK_RESULTS, **GEMINI_RESULTS}
 
 
 def parse(messages_json: str | None) -> Chat:
@@ -109,9 +121,9 @@ def _append(chat: Chat, message: Any) -> list[Piece]:
         message = {"role": "user", "content": message}
     if not isinstance(message, Mapping):
         return [Other("unknown")]
-    message = openinference.unwrapped(message) or message
-    message = langchain.unwrapped(message) or message
-    if openai.is_item(message):
+    message = of_openinference(message) or message
+    message = of_langchain(message) or message
+    if is_item(message):
         return _append_item(chat, message)
     role = name_of(message.get("role")) or ("user" if "parts" in message else "")
     if not role:
@@ -126,11 +138,9 @@ def _pieces(message: Part) -> list[Piece]:
     pieces += [Text(text, refusal=True)] if isinstance(text := message.get("refusal"), str) and text else []
     known = {piece.id for piece in pieces if isinstance(piece, Call) and piece.id}  # LangChain has them in both places
     pieces += [
-        piece
-        for piece in openai.calls(message.get("tool_calls"))
-        if not (isinstance(piece, Call) and piece.id in known)
+        piece for piece in calls_of(message.get("tool_calls")) if not (isinstance(piece, Call) and piece.id in known)
     ]
-    pieces += openai.single_call(message.get("function_call"))
+    pieces += single_call(message.get("function_call"))
     if isinstance(audio := message.get("audio"), Mapping):
         said = any(isinstance(piece, Text) for piece in pieces)
         pieces += [*([] if said else words(audio.get("transcript"))), Other("audio")]
@@ -141,11 +151,11 @@ def _pieces(message: Part) -> list[Piece]:
 
 def _append_item(chat: Chat, message: Part) -> list[Piece]:
     """An item of the Responses API: a tool's answer is a message, a call belongs to the turn before it."""
-    if openai.is_output(message):
+    if is_output(message):
         results = _result(message.get("output"), name_of(message.get("call_id")), "")
         _append_turn(chat, "tool", {}, results)
         return results
-    pieces = openai.item(message)
+    pieces = item(message)
     calls = [_to_call(piece) for piece in pieces if isinstance(piece, Call)]
     if calls and chat and chat[-1]["role"] == "assistant":
         chat[-1]["tool_calls"] = [*chat[-1].get("tool_calls", []), *calls]
@@ -189,7 +199,7 @@ def _part(part: Part) -> list[Piece]:
             return _result(found, name_of(part.get(id_)), name_of(part.get("name")))
         if reader := _PARTS.get(kind):
             return reader(part)
-        return [Other("hosted_tool")] if anthropic.is_hosted(kind) else _unknown(part)
+        return [Other("hosted_tool")] if is_hosted(kind) else _unknown(part)
     for key, (id_, answer) in _KEYED_RESULTS.items():
         if isinstance(found := part.get(key), Mapping):
             return _result(found.get(answer), name_of(found.get(id_)), name_of(found.get("name")))

@@ -22,7 +22,7 @@ ROLES = {
 _CLASSES = {"Human": "user", "AI": "assistant", "System": "system", "Tool": "tool", "Function": "tool"}
 
 
-def unwrapped(message: Part) -> Part | None:
+def of_langchain(message: Part) -> Part | None:
     """The same with a role and OpenAI's fields; None for what is no message of LangChain's."""
     kind, kwargs, data = message.get("type"), message.get("kwargs"), message.get("data")
     if kind == "constructor" and isinstance(kwargs, Mapping):

@@ -45,7 +45,7 @@ PARTS: dict[str, Reader] = {
 }
 
 
-def calls(found: Any) -> list[Piece]:
+def calls_of(found: Any) -> list[Piece]:
     """`tool_calls` of a message: OpenAI's, OpenInference's wrapped ones, LangChain's flat ones."""
     if isinstance(found, Mapping):
         found = list(found.values())

@@ -10,7 +10,7 @@ from schemas.messages.parts import Part
 _PREFIX = "message."
 
 
-def unwrapped(message: Part) -> Part | None:
+def of_openinference(message: Part) -> Part | None:
     """The message inside, with OpenAI's fields; None for what is not wrapped."""
     if any(name.startswith(_PREFIX) for name in message):
         message = _nested(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from flows.evaluate.answers import Answer
 from flows.evaluate.endpoint import Client, Request, _retry_after, make_request, without
 from schemas.events import Candidate
+from schemas.messages import to_chat
 from schemas.records import make_candidate
 from schemas.settings import EvaluateSettings
 
@@ -47,6 +49,18 @@ def test_the_candidate_is_what_is_asked_for(endpoint: Any, quick: EvaluateSettin
     assert answer.time_to_first_chunk_ms is None
     assert endpoint.seen == [{"model": "m-1", "temperature": 0, "messages": HELLO}]
     assert endpoint.headers[0]["x-prompt-version"] == "v2"
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_a_prompt_version_replaces_instructions_under_either_name(quick: EvaluateSettings, role: str) -> None:
+    """A candidate is asked under its own instructions alone, whatever the old ones were called."""
+    settings = msgspec.structs.replace(quick, prompts={"v2": "New."})
+    candidate = make_candidate("m", "http://127.0.0.1:1/v1", prompt_version="v2")
+    asked = [{"role": role, "content": "Old."}, {"role": "user", "content": "Hi"}]
+
+    for messages in (asked, to_chat(asked)):
+        sent = json.loads(make_request(candidate, messages, settings=settings).body)["messages"]
+        assert sent == [{"role": "system", "content": "New."}, {"role": "user", "content": "Hi"}]
 
 
 def test_a_prompt_version_replaces_the_system_message(endpoint: Any, quick: EvaluateSettings) -> None:

@@ -53,7 +53,15 @@ def test_one_signal_is_heard(
         ({"error_type": "ReadTimeout", "output_messages": []}, "timeout"),
         ({"output_messages": [{"role": "assistant", "content": "  "}]}, "empty_answer"),
         ({"output_messages": [{"role": "assistant", "content": "I'm sorry, but I can't help."}]}, "refusal"),
+        ({"output_messages": [{"role": "assistant", "content": None, "refusal": "That is not for me."}]}, "refusal"),
+        ({"output_messages": [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}]}, "refusal"),
+        ({"finish_reasons": ["refusal"], "output_messages": []}, "refusal"),
+        ({"output_messages": [{"role": "assistant", "parts": [{"text": "hm", "thought": True}]}]}, "empty_answer"),
+        ({"output_messages": [{"role": "assistant", "content": [{"type": "text", "text": None}]}]}, "empty_answer"),
+        ({"output_messages": None}, "empty_answer"),
         ({"finish_reasons": ["length"]}, "truncated"),
+        ({"finish_reasons": ["MAX_TOKENS"]}, "truncated"),
+        ({"finish_reasons": [None, "SAFETY"]}, "content_filter"),
         ({"finish_reasons": ["content_filter"]}, "content_filter"),
         ({"request_parameters": {"response_format": {"type": "json_object"}}}, "invalid_json"),
     ],
@@ -64,6 +72,28 @@ def test_our_own_rules_find_failures(world: Any, make: Any, fields: dict[str, An
     world.happened(row)
 
     assert outcome(world, row)["reasons"] == (reason,)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Yes.", "annotations": []}]},
+        {"role": "model", "parts": [{"text": "Yes."}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "sh"}}]},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+        {"role": "assistant", "audio": {"id": "a"}},
+        {"role": "assistant", "parts": [{"inlineData": {"mimeType": "image/png", "data": "AA"}}]},
+    ],
+    ids=str,
+)
+def test_what_says_something_is_not_called_empty(world: Any, make: Any, message: dict[str, Any]) -> None:
+    """An answer in another dialect, a call, a picture: nobody is told that there was nothing."""
+    row = make.asked(1, output_messages=[message])
+    world.happened(row)
+
+    assert outcome(world, row)["reasons"] == ()
 
 
 @pytest.mark.parametrize("down", [1, 5, 50, 83, 95, 99])
