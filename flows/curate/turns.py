@@ -84,6 +84,15 @@ def _each(conversation_id: str, messages: Chat) -> Iterator[bytes | None]:
         elif not says_something(message):
             yield EMPTY
         else:
-            calls = [call["function"] for call in message.get("tool_calls", ())]
+            calls = [(call["function"]["name"], _object(call)) for call in message.get("tool_calls", ())]
             said = to_json([conversation_id, question, content, calls])
             yield hashlib.blake2b(said.encode(), digest_size=8).digest()
+
+
+def _object(call: dict[str, Any]) -> Any:
+    """A call's arguments, whether they came as text or as the object."""
+    arguments = call["function"]["arguments"]
+    try:
+        return msgspec.json.decode(arguments) if isinstance(arguments, str) else arguments
+    except (msgspec.DecodeError, RecursionError):
+        return arguments

@@ -67,6 +67,7 @@ def make_request(
     if version in settings.prompts:
         system = {"role": "system", "content": settings.prompts[version]}
         messages = [system, *(message for message in messages if message["role"] not in {"system", "developer"})]
+    messages = [_sendable(message) for message in messages]
     what: dict[str, Any] = {**candidate.parameters, "model": candidate.model, "messages": messages}
     if tools:
         what["tools"] = tools
@@ -76,6 +77,20 @@ def make_request(
     headers = {"x-prompt-version": quote(version)} if version else {}
     name = b"\0".join((str(url).encode(), (version or "").encode(), str(sample).encode(), body))
     return Request(url, candidate.model, body, hashlib.sha256(name).hexdigest(), headers)
+
+
+def _sendable(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with the arguments of its calls as text, as the API wants them."""
+    if not message.get("tool_calls"):
+        return message
+    return {**message, "tool_calls": [_call(call) for call in message["tool_calls"]]}
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function") or {}
+    if isinstance(arguments := function.get("arguments", ""), str):
+        return call
+    return {**call, "function": {**function, "arguments": _encoder.encode(arguments).decode()}}
 
 
 @functools.lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from flows import evalset
 from flows.versions import Version
 from schemas.errors import FileDamaged, InputFileError
-from schemas.messages import to_chat
+from schemas.messages import Chat, read_messages
 from schemas.records import Item, content_hash
 from schemas.settings import Settings
 
@@ -86,7 +86,7 @@ def _item(row: dict[str, Any], number: int) -> Item:
     try:
         return Item(
             item_id=str(row["item_id"]),
-            messages=tuple(to_chat([_message(message) for message in _nested(row["messages"])])),
+            messages=tuple(_asked([_message(message) for message in _nested(row["messages"])])),
             reference=row.get("reference"),
             slice=row.get("slice") or "",
             unit=row.get("unit") or str(row["item_id"]),
@@ -101,6 +101,14 @@ def _nested(value: Any) -> list[dict[str, Any]]:
     """A nested column, stored as Arrow lists, as Arrow JSON, or as JSON text."""
     decoded = msgspec.json.decode(value) if isinstance(value, str | bytes) else value
     return [msgspec.json.decode(part) if isinstance(part, str) else part for part in decoded or []]
+
+
+def _asked(messages: list[dict[str, Any]]) -> Chat:
+    """The messages in chat form. Raises TypeError where no request could ask all of it: a picture, a form of nobody's."""
+    found = read_messages(messages)
+    if found.left_out or not found.chat:
+        raise TypeError(f"messages hold {', '.join(sorted(found.left_out)) or 'nothing'}: no chat can ask that")
+    return found.chat
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,6 @@ person would read. One file a family of dialects; docs/contracts.md has the tabl
 Start with `schemas/messages/parts.py`.
 """
 
-from schemas.messages.chat import Chat, Conversation, last_text, parse, read, text_of, to_chat
+from schemas.messages.chat import Chat, Conversation, last_text, parse, read, read_messages, text_of, to_chat
 
-__all__ = ["Chat", "Conversation", "last_text", "parse", "read", "text_of", "to_chat"]
+__all__ = ["Chat", "Conversation", "last_text", "parse", "read", "read_messages", "text_of", "to_chat"]

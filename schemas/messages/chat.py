@@ -25,7 +25,7 @@ from schemas.messages.parts import Call, Other, Part, Piece, Result, Text, json_
 
 Chat = list[dict[str, Any]]
 """OpenAI / TRL conversational messages: `{"role", "content", "tool_calls"?, "tool_call_id"?, "name"?}`; arguments of
-calls are text."""
+calls are text or objects, as they came."""
 
 
 class Conversation(Struct, frozen=True):

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.messages.parts import (
-    Call,
     Other,
     Part,
     Piece,
     Reader,
     Text,
     call,
-    json_text,
-    name_of,
     other,
     silent,
     words,
@@ -69,7 +66,7 @@ def _call(each: Any) -> list[Piece]:
 
 def custom_call(name: Any, text: Any, id_: Any) -> list[Piece]:
     """A call of a tool that takes free text: shown as a function of one argument, which is not what it was."""
-    return [Call(name_of(name), json_text({"input": text}), name_of(id_)), Other("custom_tool")]
+    return [*call(name, {"input": text}, id_), Other("custom_tool")]
 
 
 def single_call(found: Any) -> list[Piece]:

@@ -24,8 +24,8 @@ class Call(Struct, frozen=True):
     """A tool that the model asks for."""
 
     name: str
-    arguments: str = ""
-    """JSON text, or whatever the model wrote."""
+    arguments: Any = ""
+    """JSON text, or whatever the model wrote; the object itself where that is what came."""
     id: str = ""
 
 
@@ -74,8 +74,8 @@ def words(value: Any) -> list[Piece]:
 
 
 def call(name: Any, arguments: Any, id_: Any) -> list[Piece]:
-    """A call, its arguments as text."""
-    return [Call(name_of(name), json_text(arguments), name_of(id_))]
+    """A call, its arguments as they came: text, or the object."""
+    return [Call(name_of(name), arguments if isinstance(arguments, dict) else json_text(arguments), name_of(id_))]
 
 
 def medium(mime_type: Any) -> list[Piece]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.messages import last_text, parse, read, text_of, to_chat
 
 
-def call(id_: str, name: str, arguments: str) -> dict[str, Any]:
+def call(id_: str, name: str, arguments: Any) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
@@ -95,7 +95,7 @@ WHOLE: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
         ],
         [
             user("Two cities"),
-            said("Looking.", call("t1", "w", '{"c":"Rome"}'), call("t2", "w", '{"c":"Bonn"}')),
+            said("Looking.", call("t1", "w", {"c": "Rome"}), call("t2", "w", {"c": "Bonn"})),
             tool("wet", "t2"),
             tool("dry", "t1"),
             user("So?"),
@@ -107,7 +107,7 @@ WHOLE: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"role": "assistant", "content": [{"toolUse": {"toolUseId": "b", "name": "f", "input": {"k": 1}}}]},
             {"role": "user", "content": [{"toolResult": {"toolUseId": "b", "content": [{"json": {"v": 2}}]}}]},
         ],
-        [user("Hi"), said("", call("b", "f", '{"k":1}')), tool('{"v":2}', "b")],
+        [user("Hi"), said("", call("b", "f", {"k": 1})), tool('{"v":2}', "b")],
     ),
     "gemini": (
         [
@@ -124,7 +124,7 @@ WHOLE: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
         ],
         [
             user("Time in Lima?"),
-            said("", call("call_1", "clock", '{"city":"Lima"}')),
+            said("", call("call_1", "clock", {"city": "Lima"})),
             tool('{"h":9}', "call_1", name="clock"),
             said("Nine."),
         ],
@@ -151,7 +151,7 @@ WHOLE: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
         ],
         [
             user("Both"),
-            said("", call("a", "f", '{"n":1}'), call("b", "f", '{"n":2}')),
+            said("", call("a", "f", {"n": 1}), call("b", "f", {"n": 2})),
             tool("one", "a"),
             tool('{"two":2}', "b"),
         ],
@@ -171,7 +171,7 @@ WHOLE: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             },
             {"lc": 1, "type": "constructor", "id": ["ToolMessage"], "kwargs": {"content": "R", "tool_call_id": "l"}},
         ],
-        [{"role": "system", "content": "S"}, user("Q"), said("", call("l", "f", '{"a":1}')), tool("R", "l")],
+        [{"role": "system", "content": "S"}, user("Q"), said("", call("l", "f", {"a": 1})), tool("R", "l")],
     ),
     "langchain dicts": (
         [
@@ -275,12 +275,12 @@ def test_a_refusal_is_a_refusal(message: dict[str, Any], text: str, kinds: set[s
     [
         (
             {"role": "assistant", "tool_calls": [{"id": "c", "custom": {"name": "sh", "input": "ls"}}]},
-            [said("", call("c", "sh", '{"input":"ls"}'))],
+            [said("", call("c", "sh", {"input": "ls"}))],
             {"custom_tool"},
         ),
         (
             {"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "select 1"},
-            [said("", call("c", "sql", '{"input":"select 1"}'))],
+            [said("", call("c", "sql", {"input": "select 1"}))],
             {"custom_tool"},
         ),
         ({"type": "web_search_call", "id": "w", "status": "completed"}, [], {"hosted_tool"}),
@@ -291,7 +291,7 @@ def test_a_refusal_is_a_refusal(message: dict[str, Any], text: str, kinds: set[s
         ({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": None}}, None, "odd"]},
          [said("", call("call_1", "f", ""))], {"unknown"}),
         ({"role": "assistant", "tool_calls": [{"id": None, "function": {"name": "f", "arguments": {"a": 1}}}]},
-         [said("", call("call_1", "f", '{"a":1}'))], set()),
+         [said("", call("call_1", "f", {"a": 1}))], set()),
         ({"content": "nobody's"}, [], {"unknown"}),
         (7, [], {"unknown"}),
     ],
@@ -349,7 +349,7 @@ def test_no_message_stops_the_reader(messages: list[Any]) -> None:
         assert isinstance(message["content"], str)
         assert message.keys() <= {"role", "content", "name", "tool_calls", "tool_call_id"}
         for each in message.get("tool_calls", []):
-            assert isinstance(each["function"]["arguments"], str)
+            assert isinstance(each["function"]["arguments"], str | dict)
             assert each["id"]
     assert "None" not in text_of(found.chat) or "None" in json.dumps(messages)
     assert to_chat(found.chat) == found.chat

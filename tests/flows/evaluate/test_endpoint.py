@@ -51,6 +51,17 @@ def test_the_candidate_is_what_is_asked_for(endpoint: Any, quick: EvaluateSettin
     assert endpoint.headers[0]["x-prompt-version"] == "v2"
 
 
+def test_arguments_of_earlier_calls_travel_as_text(quick: EvaluateSettings) -> None:
+    """Items keep objects, the API takes text; what is text already is left as it is."""
+    calls = [{"id": "c", "function": {"name": "f", "arguments": given}} for given in ({"b": 1, "a": 2}, "{odd")]
+    candidate = make_candidate("m", "http://127.0.0.1:1/v1")
+
+    body = make_request(candidate, [{"role": "assistant", "content": "", "tool_calls": calls}], settings=quick).body
+
+    sent = json.loads(body)["messages"][0]["tool_calls"]
+    assert [call["function"]["arguments"] for call in sent] == ['{"a":2,"b":1}', "{odd"]
+
+
 @pytest.mark.parametrize("role", ["system", "developer"])
 def test_a_prompt_version_replaces_instructions_under_either_name(quick: EvaluateSettings, role: str) -> None:
     """A candidate is asked under its own instructions alone, whatever the old ones were called."""
