@@ -104,10 +104,10 @@ def _nested(value: Any) -> list[dict[str, Any]]:
 
 
 def _asked(messages: list[dict[str, Any]]) -> Chat:
-    """The messages in chat form. Raises TypeError where no request could ask all of it: a picture, a form of nobody's."""
+    """The messages in chat form. Raises TypeError where no request could ask all of it, as with a picture."""
     found = read_messages(messages)
-    if found.left_out or not found.chat:
-        raise TypeError(f"messages hold {', '.join(sorted(found.left_out)) or 'nothing'}: no chat can ask that")
+    if found.left_out:
+        raise TypeError(f"messages hold what no chat can ask ({', '.join(sorted(found.left_out))})")
     return found.chat
 
 
