@@ -21,7 +21,8 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-from flows.terminal import Terminal, visible
+from flows.terminal import Terminal
+from flows.visible import visible
 from schemas.errors import FlywheelError, UsageError
 
 

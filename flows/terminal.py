@@ -1,56 +1,29 @@
-r"""What commands print: text of strangers is shown, never obeyed, and no id is cut.
+"""What commands print: text of strangers is shown, never obeyed, and no id is cut.
 
-Messages, cluster names, model names and reasons come from whoever can send an event. `visible` is the one place that
-makes them harmless; a `Terminal` passes every string through it, reads none as Rich markup, and lays out tables so that
-an id can be copied whatever the width. Styles are given as `(text, style)`. Go on to `markdown.py`.
+A `Terminal` passes every string through `visible.py`, reads none as Rich markup, and lays out tables so that an id can
+be copied whatever the width. Styles are given as `(text, style)`. No command prints past it.
 """
 
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from flows.visible import one_line, visible
+
 Part = str | tuple[str, str]
 """A string, or a string and the Rich style that it is shown in."""
-JOINERS = "\u200c\u200d"
-"""Persian, the Indic scripts and families of emoji are written with them; they do nothing else."""
 PIPE_WIDTH = 100_000
 """A pipe or a file has no edge: each row stays one line, for grep."""
 READABLE = 14
 """Columns that a cell of prose needs at least: a long word or two short ones."""
-
-
-def visible(text: str) -> str:
-    r"""The text with all that a terminal would obey written out: ESC as `\x1b`, a right-to-left override as `\u202e`.
-
-    New lines and tabs stay, and so does every character that merely looks like something. Takes linear time.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if _harmless(char) else char.encode("unicode_escape").decode() for char in text)
-
-
-def one_line(text: str) -> str:
-    """`visible`, with every run of white space as one blank: a message cannot pretend to be the next line."""
-    return visible(" ".join(text.split()))
-
-
-def json_line(text: str) -> str:
-    r"""JSON with the same characters written as `\uXXXX`: programs read the same value, and a terminal obeys nothing.
-
-    JSON itself escapes only the first 32 control characters, not the others, nor overrides of the reading direction.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if _harmless(char) else _json_escape(char) for char in text)
 
 
 def styled(*parts: Part, style: str = "") -> Text:
@@ -125,13 +98,16 @@ class Terminal(Console):
         self.print(table)
 
 
-def progress(console: Console, *columns: ProgressColumn) -> Progress:
-    """A bar for long work, on stderr where it spoils no output; its description is text like any other.
+def progress(terminal: Terminal, *, counted: bool = False, noted: bool = False) -> Progress:
+    """A bar for long work; what it is called is text like any other. Where there is no terminal nothing is drawn.
 
-    Where there is no terminal nothing is drawn.
+    `counted` adds how many of how many, `noted` the task's field `note`.
     """
-    described = TextColumn("{task.description}", markup=False)
-    return Progress(described, BarColumn(), *columns, TimeElapsedColumn(), console=console, transient=True)
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
+    columns += [MofNCompleteColumn()] if counted else []
+    columns += [TimeElapsedColumn()]
+    columns += [TextColumn("{task.fields[note]}", markup=False)] if noted else []
+    return Progress(*columns, console=terminal, transient=True)
 
 
 def pairs(values: Mapping[str, Any]) -> str:
@@ -141,12 +117,3 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 def _flat(part: Part) -> Part:
     return one_line(part) if isinstance(part, str) else (one_line(part[0]), part[1])
-
-
-def _harmless(char: str) -> bool:
-    return char.isprintable() or char in "\n\t" or char in JOINERS or unicodedata.category(char) == "Zs"
-
-
-def _json_escape(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

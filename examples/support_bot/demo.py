@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 from datasets import disable_progress_bars, load_dataset
-from rich.progress import MofNCompleteColumn
 from rich.table import Table
 
 from flows.prefect_api import TURN
 from flows.stack import Stack
-from flows.terminal import Terminal, one_line, progress, styled
+from flows.terminal import Terminal, progress, styled
+from flows.visible import one_line
 from schemas import topics
 from schemas.errors import UsageError
 from schemas.events import Candidate
@@ -268,7 +268,7 @@ class Demo:
 
     @contextmanager
     def _bar(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        with progress(self.console, MofNCompleteColumn()) as bar:
+        with progress(self.console, counted=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda: bar.advance(task)
 

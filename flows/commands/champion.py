@@ -23,7 +23,8 @@ from flows.commands.shared import (
 )
 from flows.context import lake_of
 from flows.promote.rollback import roll_back
-from flows.terminal import Terminal, one_line
+from flows.terminal import Terminal
+from flows.visible import one_line
 from schemas.errors import UsageError
 from schemas.events import Decision
 

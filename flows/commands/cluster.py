@@ -17,7 +17,8 @@ from flows.cluster.state import clusters_of, events_of
 from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.run import latest, runs
-from flows.terminal import Part, Terminal, one_line
+from flows.terminal import Part, Terminal
+from flows.visible import one_line
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import Cluster, ClusterEvent, Point
 from schemas.settings import Settings

@@ -12,7 +12,8 @@ from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.curate.stage import curate
 from flows.erase import carry_out, plan, recipes_of
-from flows.terminal import Terminal, one_line, pairs
+from flows.terminal import Terminal, pairs
+from flows.visible import one_line
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
 from streams.admin import client_options

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
@@ -31,8 +30,7 @@ def evaluate_command(
     settings = settings_of(context)
     lake = lake_of(settings)
     moment = as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
-    columns = (MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False))
-    with progress(Terminal(stderr=True), *columns) as bar:
+    with progress(Terminal(stderr=True), counted=True, noted=True) as bar:
         task = bar.add_task("answers", total=None, note="", visible=False)  # nothing is asked before something is seen
 
         def watch(done: Done) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from flows.commands.shared import settings_of
-from flows.terminal import Terminal, one_line, progress
+from flows.terminal import Terminal, progress
+from flows.visible import one_line
 from schemas.errors import InputFileError
 from streams import replay as files
 from streams.admin import Admin

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flows.terminal import json_line
+from flows.visible import json_line
 from schemas.errors import UsageError
 from schemas.events import Candidate, to_json
 from schemas.records import make_candidate

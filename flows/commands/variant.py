@@ -9,7 +9,8 @@ import typer
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.promote import variants
-from flows.terminal import Terminal, one_line
+from flows.terminal import Terminal
+from flows.visible import one_line
 
 app = typer.Typer(help="Variants that serve side by side: compare how their users fare.", no_args_is_help=True)
 

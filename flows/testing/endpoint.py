@@ -78,7 +78,7 @@ class Endpoint:
         self.seen.append(body)
         self.headers.append(dict(request.headers))
         await asyncio.sleep(self.delay_s)
-        key = request.headers["Idempotency-Key"]
+        key = request.headers.get("Idempotency-Key", f"no key {len(self.seen)}")
         if key in self.paid:
             return web.json_response(self.paid[key])
         reply = self.reply(body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,55 +16,16 @@ from flows.maintain.stage import erase_raw, maintain, protected
 from flows.maintain.status import condition
 from flows.run import begin, finish
 from flows.testing.events import START, event_id, feedback, interaction
-from schemas.codec import encode
-from schemas.events import Event
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings
-from schemas.topics import ERASURES, FEEDBACK, INTERACTIONS, Topic
+from schemas.topics import ERASURES, FEEDBACK, INTERACTIONS
 from streams import dead_letters
-from streams.archive.batch import make_batch
-from streams.archive.landing import Landing
 from streams.lake import Lake
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, files
 from streams.lake.query import read
+from tests.support.archived import arrive
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
-
-
-class Record:
-    """One Kafka record of partition 0."""
-
-    def __init__(self, offset: int, value: bytes) -> None:
-        self._offset, self._value = offset, value
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 1_767_600_000_000
-
-    def key(self) -> bytes:
-        return b"key"
-
-    def value(self) -> bytes:
-        return self._value
-
-    def headers(self) -> None:
-        return None
-
-
-def arrive(lake: Lake, topic: Topic, events: Sequence[Event | bytes], at: datetime = START) -> None:
-    """Events come and are archived, after those that came before."""
-    landing = Landing(lake, check=lambda *_: None)
-    mark = landing.starts(topic, "t", [0]).result()[0].mark
-    values = [event if isinstance(event, bytes) else encode(event) for event in events]
-    records = [Record((mark or 0) + n, value) for n, value in enumerate(values)]
-    batch = make_batch(topic, "t", records, {0: mark or 0}, at, ArchiveSettings())
-    landing.submit(topic, "t", batch, {0: mark}).result()
-    landing.close(5)
 
 
 def erasure(subject: str, time: datetime = NOW, application: str | None = None) -> bytes:
