@@ -194,6 +194,7 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "champion rollback": (lambda _: ["--reason", HOSTILE], False),
     "ledger show": (lambda _: [], True),
     "ledger verify": (lambda _: [], False),
+    "ledger key": (lambda _: [], False),
     "evaluate": (lambda house: [house.candidate], True),
     "promote": (lambda _: [], True),
     "gate": (lambda house: ["--candidate", house.candidate], True),
