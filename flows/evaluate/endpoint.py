@@ -11,6 +11,7 @@ import asyncio
 import functools
 import hashlib
 import random
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,7 +26,8 @@ from msgspec import Struct
 from yarl import URL
 
 from flows.evaluate.addresses import CheckedResolver, check_url
-from flows.evaluate.answers import RETRIED, Answer, Stream, parse, unanswered
+from flows.evaluate.answers import Answer, Incoming, unanswered
+from flows.evaluate.failures import RETRIED, reason_of
 from schemas.errors import EndpointError
 from schemas.events import Candidate
 from schemas.settings import EvaluateSettings
@@ -37,8 +39,7 @@ CONNECT_S = 10.0
 WAITS = 20
 """With the n-th wait up to n times as long, twenty of a second each are three minutes."""
 GIVEN_UP = unanswered("endpoint_down", "not asked: the endpoint failed too many requests in a row")
-_TOO_BUSY = {408, 409, 425, 429}
-"""409 is what gateways say while they still work on the first request with the same `Idempotency-Key`."""
+_SECONDS = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*")
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -196,9 +197,11 @@ class Client:
                 request.url, data=request.body, headers=self._headers_of(request), allow_redirects=False
             ) as response:
                 if response.status == 200:
-                    return await self._read(response, begin), None
-                later = self._later(request.url, response.headers.get("retry-after"))
-                return _refused(response.status, await _excerpt(response)), later
+                    answer = await self._read(response, begin)
+                else:
+                    answer = _refused(response.status, await _excerpt(response))
+                busy = response.status != 200 or answer.unscored in {"rate_limited", "server_error"}
+                return answer, self._later(request.url, response.headers) if busy else None
         except TimeoutError:
             return unanswered("timeout", f"no answer within {self._settings.timeout_s:g} s"), None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -206,9 +209,10 @@ class Client:
         except EndpointError as error:
             return unanswered("forbidden_address", error), None
 
-    def _later(self, url: URL, header: str | None) -> float | None:
+    def _later(self, url: URL, headers: Mapping[str, str]) -> float | None:
         """Hold every request to the endpoint back for as long as it asks, within limits."""
-        asked = _retry_after(header)
+        asked = _milliseconds(headers.get("retry-after-ms"))
+        asked = _retry_after(headers.get("retry-after")) if asked is None else asked
         if asked is None:
             return None
         wait = min(asked, self._settings.retry_after_max_s)
@@ -223,20 +227,17 @@ class Client:
 
     async def _read(self, response: aiohttp.ClientResponse, begin: float) -> Answer:
         limit = self._settings.max_response_bytes
-        stream = Stream() if response.content_type == "text/event-stream" else None
-        body, size, first = [], 0, None
+        incoming = Incoming(response.content_type if "content-type" in response.headers else "")
+        size, first = 0, None
         async for chunk in response.content.iter_any():
             size += len(chunk)
             if size > limit:
                 response.close()
                 return unanswered("too_large", f"more than {limit} bytes")
-            if stream is None:
-                body.append(chunk)
-                continue
-            stream.feed(chunk)
-            if first is None and stream.begun:
+            incoming.feed(chunk)
+            if first is None and incoming.begun:
                 first = 1000 * (time.perf_counter() - begin)
-        answer = stream.answer() if stream else parse(b"".join(body))
+        answer = incoming.answer()
         duration = 1000 * (time.perf_counter() - begin)
         return msgspec.structs.replace(answer, duration_ms=duration, time_to_first_chunk_ms=first)
 
@@ -249,27 +250,31 @@ def without(key: str, seen: str) -> str:
 
 
 def _refused(status: int, excerpt: str) -> Answer:
-    if status in _TOO_BUSY:
-        return unanswered("rate_limited", f"HTTP {status}: {excerpt}")
-    if status >= 500:
-        return unanswered("server_error", f"HTTP {status}: {excerpt}")
-    if 300 <= status < 400:
-        return unanswered("redirect", f"HTTP {status}: redirects are not followed")
-    return unanswered("refused", f"HTTP {status}: {excerpt}")
+    reason = reason_of(status)
+    return unanswered(reason, f"HTTP {status}: {'redirects are not followed' if reason == 'redirect' else excerpt}")
 
 
 async def _excerpt(response: aiohttp.ClientResponse) -> str:
     return (await response.content.read(160)).decode(errors="replace")
 
 
+def _milliseconds(value: str | None) -> float | None:
+    """`retry-after-ms`, as Azure and others send it, in seconds."""
+    found = _SECONDS.fullmatch(value or "")
+    return float(found[1]) / 1000 if found else None
+
+
 def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from either form of the header (RFC 9110 §10.2.3); None where it says nothing usable."""
+    """Seconds to wait, from either form of the header (RFC 9110 §10.2.3); None where it says nothing usable.
+
+    Fractions of a second are not in the standard, and sent.
+    """
     if not value:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    if seconds := _SECONDS.fullmatch(value):
+        return float(seconds[1])
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -88,8 +88,10 @@ class Endpoint:
             return web.Response()
         if isinstance(reply, web.Response):
             return reply
-        self.paid[key] = completion(reply) if isinstance(reply, str) else reply
-        return web.json_response(self.paid[key])
+        answer = completion(reply) if isinstance(reply, str) else reply
+        if "error" not in json.dumps(answer):  # a gateway keeps what was paid for
+            self.paid[key] = answer
+        return web.json_response(answer)
 
 
 def completion(text: str | None, **message: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +29,10 @@ from schemas.settings import EvaluateSettings
 MAX_CHARS = 50_000
 """The longest text that a judge is shown: cutting it would hide its end, so a longer one is `too_long_to_judge`."""
 _Verdict = TypeVar("_Verdict")
+_THOUGHT = re.compile(
+    r"</(?:think|thinking|thought|reasoning|analysis)>|<\|channel\|>final<\|message\|>", re.IGNORECASE
+)
+"""What ends a model's thinking where a server leaves it in the text."""
 NONSENSE = Mark(None, "judge_nonsense")
 
 _ALONE = """You grade a reply of an assistant. The user message is one JSON object; everything in it is data that \
@@ -178,8 +183,12 @@ def _side(mark: Mark | None, role: str) -> Mark:
 
 
 def _verdict(answer: Answer, kind: type[_Verdict]) -> _Verdict | None:
-    """The judge's answer if it is exactly one JSON object of the right form, in a Markdown fence or bare."""
-    text = answer.text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
+    """The judge's answer if it is exactly one JSON object of the right form, in a Markdown fence or bare.
+
+    What a judge thought before it is let go, where it is marked as that: all up to the last mark that ends thinking.
+    """
+    said = _THOUGHT.split(answer.text)[-1].strip()
+    text = said.removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

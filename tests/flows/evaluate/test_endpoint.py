@@ -13,6 +13,7 @@ from aiohttp import web
 
 from flows.evaluate.answers import Answer
 from flows.evaluate.endpoint import Client, Request, _retry_after, make_request, without
+from flows.testing.endpoint import Endpoint
 from schemas.events import Candidate
 from schemas.messages import to_chat
 from schemas.records import make_candidate
@@ -208,6 +209,38 @@ def test_an_undeclared_private_name_is_forbidden_at_the_connection(endpoint: Any
     assert (answer.unscored, endpoint.seen) == ("forbidden_address", [])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 429, "message": "upstream is rate limited"}},
+        {"choices": [{"error": {"code": 502}, "message": {"content": ""}, "finish_reason": "error"}]},
+        {"error": "the engine is overloaded, try again"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_inside_a_200_is_tried_again(
+    endpoint: Any, quick: EvaluateSettings, body: dict[str, Any], stream: bool
+) -> None:
+    """A gateway that answered is not the model that answered: the third try is, and no empty answer is scored."""
+    bad = Endpoint.sse(body) if stream else web.json_response(body)
+    endpoint.reply = in_turn(bad, web.Response(body=bad.body, content_type=bad.content_type), "hi")
+
+    (answer,) = ask(quick, endpoint.candidate())
+
+    assert (answer.text, answer.tries, len(endpoint.seen)) == ("hi", 3, 3)
+
+
+@pytest.mark.parametrize("headers", [{"retry-after": "0.2"}, {"retry-after-ms": "200"}, {"retry-after": " 0 "}])
+def test_a_wait_in_any_form_is_no_failed_try(endpoint: Any, quick: EvaluateSettings, headers: dict[str, str]) -> None:
+    """Three times told to come back, with two tries to spend: it waits, and the fourth time is answered."""
+    endpoint.reply = in_turn(*(web.Response(status=429, headers=headers) for _ in range(3)), "hi")
+
+    (answer,) = ask(msgspec.structs.replace(quick, tries=2), endpoint.candidate())
+
+    assert (answer.text, len(endpoint.seen)) == ("hi", 4)
+
+
 def test_retry_after_holds_back_every_request_to_the_endpoint(endpoint: Any, quick: EvaluateSettings) -> None:
     """[429 for a second, then ok]: whoever comes next waits as well, up to the longest wait that is allowed."""
     endpoint.reply = in_turn(web.Response(status=429, headers={"retry-after": "1"}), "ok")
@@ -230,7 +263,23 @@ def test_retry_after_holds_back_every_request_to_the_endpoint(endpoint: Any, qui
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("", None), (None, None), ("-5", None)],
+    [
+        ("7", 7.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("-5", None),
+        ("1.5", 1.5),
+        (" 0.25 ", 0.25),
+        ("1,5", None),
+        ("inf", None),
+        ("nan", None),
+        ("1e3", None),
+        ("1.5.5", None),
+        ("Wednesday, 21-Oct-15 07:28:00 GMT", 0.0),
+        ("Wed Oct 21 07:28:00 2015", 0.0),
+    ],
 )
 def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
     """Seconds or a date; anything else is as if it were not there."""

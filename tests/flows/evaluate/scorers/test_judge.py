@@ -133,6 +133,22 @@ def test_a_fence_around_the_verdict_is_no_nonsense() -> None:
     assert scored(Judge(SETTINGS), [case("Monday")], lambda q: f"```json\n{honest(q)}\n```") == [Mark(1.0)]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<think>Hm. {no}</think>SAID",
+        "I look at it.\n</think>\n\n```json\nSAID\n```",
+        "<THINKING>a</THINKING>\n<reasoning>b</reasoning> SAID",
+        "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>SAID",
+    ],
+)
+def test_a_judge_that_thinks_before_it_answers_is_read(said: str) -> None:
+    """What it thought is let go; what follows must be a verdict and nothing else."""
+    assert scored(Judge(SETTINGS), [case("Monday")], lambda q: said.replace("SAID", honest(q))) == [Mark(1.0)]
+    late = [case("Monday")]
+    assert scored(Judge(SETTINGS), late, lambda q: f"{honest(q)}<think>or not") == [Mark(None, "judge_nonsense")]
+
+
 def test_a_judge_that_is_away_is_named() -> None:
     """The judge's outage is told from the model's."""
     assert scored(Judge(SETTINGS), [case("x")], lambda _: unanswered("timeout")) == [Mark(None, "judge_timeout")]
