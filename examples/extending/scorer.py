@@ -46,7 +46,7 @@ def main() -> None:
         bench.freeze(100)
         bench.enlist()
         summary = evaluate(bench.lake, bench.settings, bench.as_of)
-    print(f"brief: {summary['scores']}")
+    print(f"brief: {summary.scores}")
 
 
 if __name__ == "__main__":

@@ -10,23 +10,18 @@ from typing import Annotated
 
 import typer
 
-from flows import evalset, ledger
-from flows.commands.shared import AsJson, candidate_of, print_json, settings_of
+from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate import report as evaluation_report
 from flows.evaluate.compare import pair
-from flows.evaluate.items import of_folder, of_version
+from flows.evaluate.plan import plan_of
 from flows.evaluate.selftest import flip_rates
-from flows.evaluate.stage import Plan, measure, newest
+from flows.evaluate.stage import measure, newest
 from flows.evaluations import evaluation_of, scores_of
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
 from flows.terminal import Terminal
-from schemas.errors import UsageError
-from schemas.events import Candidate
 from schemas.records import content_hash
-from schemas.settings import Settings
-from streams.lake import Lake
 
 EXIT = {"promote": 0, "block": 1, "inconclusive": 2}
 app = typer.Typer(
@@ -49,7 +44,7 @@ def gate_command(
         return
     settings = settings_of(context)
     lake = lake_of(settings)
-    plan = _plan(lake, settings, candidate, champion, dataset)
+    plan = plan_of(lake, settings, candidate, champion, dataset)
     name = content_hash([plan.candidate, plan.champion, plan.eval_set.version])[:32]
     _, comparison = measure(lake, plan, settings, name)
     verdict = decide(comparison, settings.gate)
@@ -90,21 +85,3 @@ def selftest(
     terminal.table(("verdict", "share of A/A comparisons"), rows, title=title)
     errors = rates["block"] + (rates["promote"] if settings.gate.policy == "better" else 0)
     terminal.say(f"wrong in {errors:.1%}; gate.alpha allows {settings.gate.alpha:.1%}")
-
-
-def _plan(lake: Lake, settings: Settings, candidate: str, champion: str, dataset: str) -> Plan:
-    if not candidate:
-        raise UsageError("--candidate is missing: the id of a registered candidate, or MODEL@URL")
-    registry = ledger.fold(lake, settings.application)
-    serving = _who(champion, registry) if champion else registry.champion
-    if serving is None:
-        raise UsageError("nobody serves yet: name the model to compare with by --champion MODEL@URL")
-    who = _who(candidate, registry)
-    name = evalset.name_for(registry, settings, who.id)
-    asked = of_folder(Path(dataset)) if dataset else of_version(evalset.find(lake, settings, name), settings)
-    return Plan(candidate=who, champion=serving, eval_set=asked)
-
-
-def _who(text: str, registry: ledger.Registry) -> Candidate:
-    model, at, endpoint = text.rpartition("@")
-    return candidate_of(model, endpoint, None, None, "{}") if at else registry.candidate(text)

@@ -2,6 +2,7 @@
 
 stage         the stage itself: read, think, publish (`flow.py` puts it under Prefect)
 items         the eval set → items
+plan          who is compared with whom, on which eval set
 addresses     which endpoints may be called
 endpoint      one request to an OpenAI-compatible server, with its limits
 answers       what came back, or the named reason why nothing did

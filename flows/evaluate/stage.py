@@ -14,19 +14,19 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from flows import evalset
 from flows.evalset import answers_folder
 from flows.evaluate.compare import compare
 from flows.evaluate.correction import is_judged
-from flows.evaluate.items import EvalSet, of_version, read_items
+from flows.evaluate.items import of_version, read_items
 from flows.evaluate.journal import Journal
 from flows.evaluate.labels import Question, fingerprint, known, questions
+from flows.evaluate.plan import Plan, plan_for
 from flows.evaluate.power import refuse_impossible
 from flows.evaluate.runner import Progress, Role, run
 from flows.evaluate.scorers.registry import extensions, scorer_of
 from flows.evaluations import evaluation_of, scores_of
 from flows.extend import is_reference
-from flows.ledger import Registry, fold
+from flows.ledger import fold
 from flows.run import Run, begin, finish, finished, latest, runs
 from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
@@ -59,14 +59,6 @@ class Summary(Struct, frozen=True, kw_only=True):
     high: float | None
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """Who is compared on what."""
-
-    candidate: Candidate
-    champion: Candidate
-    eval_set: EvalSet
-
-
 def evaluate(
     lake: Lake,
     settings: Settings,
@@ -82,7 +74,7 @@ def evaluate(
     """
     if earlier := _decided(lake, settings.application, candidate_id):
         return earlier
-    plan = _plan(lake, settings, candidate_id)
+    plan = plan_for(lake, settings, candidate_id)
     how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
     run_of = begin(
         lake,
@@ -160,22 +152,6 @@ def _decided(lake: Lake, application: str, candidate_id: str | None) -> Summary 
     if found is None:
         raise NotEnoughData(f"{candidate_id} is the champion: there is nothing to compare it with")
     return found
-
-
-def _plan(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
-    registry = fold(lake, settings.application)
-    if registry.champion is None:
-        raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
-    candidate = registry.candidate(candidate_id) if candidate_id else _newest_waiting(registry)
-    name = evalset.name_for(registry, settings, candidate.id)
-    asked = of_version(evalset.find(lake, settings, name), settings)
-    return Plan(candidate=candidate, champion=registry.champion, eval_set=asked)
-
-
-def _newest_waiting(registry: Registry) -> Candidate:
-    if not registry.waiting:
-        raise NotEnoughData(f"{registry.application} has no candidate that waits: `flywheel candidate add`")
-    return registry.waiting[-1]
 
 
 def _publish(lake: Lake, run_of: Run, settings: Settings, scores: list[Score], comparison: Comparison) -> Summary:

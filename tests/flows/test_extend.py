@@ -139,7 +139,7 @@ def test_a_scorer_of_ones_own_decides_an_evaluation(module: Write, bench: Bench)
 
     summary = evaluate(bench.lake, bench.settings, bench.as_of)
 
-    assert summary["scores"] == {"candidate": 1.0, "champion": 0.5}
+    assert summary.scores == {"candidate": 1.0, "champion": 0.5}
 
 
 def test_other_code_is_another_evaluation(module: Write, bench: Bench, tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_other_code_is_another_evaluation(module: Write, bench: Bench, tmp_path:
     bench.settings = msgspec.structs.replace(bench.settings, evaluate=scoring(f"{name}:loud"))
     bench.freeze(40)
     bench.enlist()
-    first = evaluate(bench.lake, bench.settings, bench.as_of)["evaluation_id"]
-    again = evaluate(bench.lake, bench.settings, bench.as_of)["evaluation_id"]
+    first = evaluate(bench.lake, bench.settings, bench.as_of).evaluation_id
+    again = evaluate(bench.lake, bench.settings, bench.as_of).evaluation_id
     before = fingerprint(f"{name}:loud")
 
     (tmp_path / "modules" / f"{name}.py").write_text(dedent(source.replace("0.0", "1.0")))
@@ -165,8 +165,8 @@ def test_other_code_is_another_evaluation(module: Write, bench: Bench, tmp_path:
     other = evaluate(bench.lake, bench.settings, bench.as_of)
 
     assert first == again
-    assert other["evaluation_id"] != first
-    assert other["scores"] == {"candidate": 1.0, "champion": 1.0}
+    assert other.evaluation_id != first
+    assert other.scores == {"candidate": 1.0, "champion": 1.0}
     assert fingerprint(f"{name}:loud") != before
 
 

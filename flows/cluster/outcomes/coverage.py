@@ -30,7 +30,7 @@ WORDS = 2**10
 """Columns that question words are hashed to: topics are told apart, single texts are not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coverage:
     """The judged against all."""
 
@@ -59,14 +59,14 @@ def coverage(rows: pa.Table, texts: Sequence[str], judged: Mask, failed: Mask) -
     if weights is not None:
         weighted = float((weights * failed[judged]).sum() / weights.sum())
     return Coverage(
-        known,
-        n,
-        bad / known if known else None,
-        weighted,
-        bad / n if n else None,
-        (bad + n - known) / n if n else None,
-        float(weights.sum() ** 2 / (weights**2).sum()) if weights is not None else 0.0,
-        {name: _segment(rows[name], judged) for name in SEGMENTS},
+        judged=known,
+        interactions=n,
+        raw=bad / known if known else None,
+        weighted=weighted,
+        low=bad / n if n else None,
+        high=(bad + n - known) / n if n else None,
+        effective=float(weights.sum() ** 2 / (weights**2).sum()) if weights is not None else 0.0,
+        segments={name: _segment(rows[name], judged) for name in SEGMENTS},
     )
 
 

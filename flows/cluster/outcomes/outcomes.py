@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from flows.cluster.outcomes.reliability import Reliability, estimate
-from flows.cluster.outcomes.rules import findings
+from flows.cluster.outcomes.rules import Asked, findings
 from flows.cluster.outcomes.signals import BAD, Voices, voices
 from schemas.messages import last_text, parse, read
 from schemas.records import Outcome
 from schemas.settings import ClusterSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """Every interaction with its outcome, and how the sources fared."""
 
@@ -35,24 +35,28 @@ class Judged:
 
 def judge(interactions: pa.Table, signals: pa.Table, settings: ClusterSettings) -> Judged:
     """Outcomes of all interactions; the same set of rows gives the same outcomes."""
-    rows = interactions.to_pylist()
-    items = {row["id"]: i for i, row in enumerate(rows)}
-    found = [(i, reason) for i, row in enumerate(rows) for reason in findings(row, read(row["output_messages"]))]
+    columns = [field.name for field in msgspec.structs.fields(Asked)]
+    rows = msgspec.convert(interactions.select(columns).to_pylist(), list[Asked])
+    items = {row.id: i for i, row in enumerate(rows)}
+    found = [(i, reason) for i, row in enumerate(rows) for reason in findings(row, read(row.output_messages))]
     heard = voices(items, signals, found, settings.failing_labels, settings.signals_off)
     fitted = estimate(heard, len(rows), settings.signal_weights)
     over_cap = int(np.sum(signals["over_cap"].to_numpy(zero_copy_only=False))) if len(signals) else 0
-    texts = tuple(last_text(parse(row["input_messages"]), "user") for row in rows)
-    return Judged(tuple(_outcomes(rows, heard, fitted, settings)), texts, fitted, over_cap)
+    texts = tuple(last_text(parse(row.input_messages), "user") for row in rows)
+    return Judged(
+        outcomes=tuple(_outcomes(rows, heard, fitted, settings)),
+        texts=texts,
+        reliability=fitted,
+        over_cap=over_cap,
+    )
 
 
-def _outcomes(
-    rows: Sequence[dict[str, Any]], heard: Voices, fitted: Reliability, settings: ClusterSettings
-) -> list[Outcome]:
+def _outcomes(rows: Sequence[Asked], heard: Voices, fitted: Reliability, settings: ClusterSettings) -> list[Outcome]:
     said: list[list[tuple[int, str]]] = [[] for _ in rows]
     for item, says, reason in zip(heard.item, heard.says, heard.reasons, strict=True):
         said[item].append((int(says), reason))
     return [
-        _outcome(row["id"], voices_of, 1 - bad, settings)
+        _outcome(row.id, voices_of, 1 - bad, settings)
         for row, voices_of, bad in zip(rows, said, fitted.probability_bad.tolist(), strict=True)
     ]
 

@@ -28,7 +28,7 @@ EDGE = 1e-4
 """Rates stay this far from 0 and 1: nobody is infallible."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """What is known of one source."""
 
@@ -72,7 +72,13 @@ def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliab
     measured = np.where(one_sided[voices.source], once[voices.item], twice[voices.item])
     overlap = np.bincount(voices.source[measured], minlength=len(kinds))
     sources = tuple(
-        Source(name, int(told[i]), int(overlap[i]), float(rates[i, 0]), float(rates[i, 1]))
+        Source(
+            source=name,
+            voices=int(told[i]),
+            overlap=int(overlap[i]),
+            bad=float(rates[i, 0]),
+            good=float(rates[i, 1]),
+        )
         for i, name in enumerate(voices.sources)
     )
     evidence = _evidence(voices, items, rates, one_sided, scale)

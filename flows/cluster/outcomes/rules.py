@@ -7,7 +7,6 @@ too: a refusal that reviewers like is no failure. Go on to `signals.py`.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -33,15 +32,27 @@ CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "m
 """Finish reasons of the dialects, in lower case."""
 
 
-def findings(row: dict[str, Any], answer: Conversation) -> list[str]:
-    """The reasons that an interaction's own row gives, sorted; `answer` is its output, read.
+class Asked(msgspec.Struct, frozen=True):
+    """An interaction as the rules see it: columns of `interactions.sql`."""
+
+    id: str
+    error_type: str | None
+    finish_reasons: list[str | None] | None
+    request_parameters: str | None
+    """JSON, as the messages are."""
+    input_messages: str | None
+    output_messages: str | None
+
+
+def findings(asked: Asked, answer: Conversation) -> list[str]:
+    """The reasons that an interaction itself gives, sorted; `answer` is its output, read.
 
     A call of a tool is an answer, and so is what no chat can carry, such as a picture.
     """
-    if row["error_type"]:
-        return [_error(row["error_type"])]
+    if asked.error_type:
+        return [_error(asked.error_type)]
     text = last_text(answer.chat, "assistant")
-    finish = {reason.lower() for reason in row["finish_reasons"] or () if reason}
+    finish = {reason.lower() for reason in asked.finish_reasons or () if reason}
     found = []
     if finish & FILTERED:
         found.append("content_filter")
@@ -52,7 +63,7 @@ def findings(row: dict[str, Any], answer: Conversation) -> list[str]:
     elif not text.strip():
         says = bool(answer.left_out) or any(message.get("tool_calls") for message in answer.chat)
         found += [] if says else ["empty_answer"]
-    elif _wants_json(row["request_parameters"]) and not _is_json(text):
+    elif _wants_json(asked.request_parameters) and not _is_json(text):
         found.append("invalid_json")
     return sorted(found)
 

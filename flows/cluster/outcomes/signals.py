@@ -107,11 +107,11 @@ def voices(
     names = tuple(sorted({row[1] for row in heard}))
     index = {name: i for i, name in enumerate(names)}
     return Voices(
-        np.array([row[0] for row in heard], dtype=np.int64),
-        np.array([index[row[1]] for row in heard], dtype=np.int64),
-        np.array([row[2] for row in heard], dtype=np.int8),
-        names,
-        tuple(row[3] for row in heard),
+        item=np.array([row[0] for row in heard], dtype=np.int64),
+        source=np.array([index[row[1]] for row in heard], dtype=np.int64),
+        says=np.array([row[2] for row in heard], dtype=np.int8),
+        sources=names,
+        reasons=tuple(row[3] for row in heard),
     )
 
 

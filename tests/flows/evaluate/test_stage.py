@@ -12,8 +12,9 @@ from aiohttp import web
 
 from flows import ledger
 from flows.evaluate.items import EvalSet
+from flows.evaluate.plan import Plan
 from flows.evaluate.report import markdown, rows
-from flows.evaluate.stage import Plan, evaluate, journal_path
+from flows.evaluate.stage import evaluate, journal_path
 from flows.evaluations import evaluation_of
 from schemas.errors import EndpointError, FileDamaged, NotEnoughData, UsageError
 from schemas.records import make_candidate

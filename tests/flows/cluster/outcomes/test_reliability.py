@@ -58,7 +58,7 @@ def test_thumbs_and_retries_alone_do_not_drift(share_bad: float) -> None:
     found = estimate(voices, 4000, {})
 
     thumb = next(source for source in found.sources if source.source == "thumb")
-    assert thumb == Source("thumb", thumb.voices, 0, 0.90, 0.10)
+    assert thumb == Source(source="thumb", voices=thumb.voices, overlap=0, bad=0.90, good=0.10)
     judged = np.unique(voices.item)
     called = found.probability_bad > 0.5
     assert (called == truth)[judged].mean() > 0.9
