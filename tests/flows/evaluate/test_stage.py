@@ -49,7 +49,7 @@ def test_a_comparison_reads_as_a_table(bench: Any) -> None:
 
     assert "| **all items** | 40 | 0.500 | 1.000 | +0.500 |" in text
     assert "Fixed (20): `item-0`, `item-10`" in text
-    assert r"| **a\|b\]\(javascript:x\) \<script\>\` \[2J** | 40 |" in text
+    assert r"| **a\|b\]\(javascript:x\) \<script\>\`\\x1b\[2J\\u202e** | 40 |" in text
     assert rows(comparison)[0]["difference"] == "+0.500"
 
 
