@@ -23,7 +23,8 @@ _A_THINGS_NUMBER = re.compile(
 )
 _A_CALL = re.compile(
     r"(?i)(?:\b(?:phone|tel|telephone|call|cell|mobile|text|sms|whatsapp|reach|ring|dial|fax|contact|handy|telefon\w*|"
-    r"teléfono|móvil|portable|numéro|rufen|llame|appelez)\b|\bmy number)[^.;\n]{0,30}$"
+    r"teléfono|móvil|portable|numéro|rufen|llame|appelez)\b|\bmy number|"
+    r"电话|電話|手机|手機|โทร|телефон|전화|फ़ोन|هاتف|رقم)[^.;\n]{0,30}$"
 )
 _A_VERSION = re.compile(r"(?i)(?:\bversions?|\brelease|\bbuild|\bfirmware|\bsection|\bchapter|\bv)[\s:.=]*$")
 _PLACEHOLDER = re.compile(r"(?i)x+|\*+|<.*>|\$\{?.*|your[-_].*|none|null|true|false|changeme|example.*")
@@ -52,7 +53,7 @@ def card(match: re.Match[str]) -> bool:
 
 def iban(match: re.Match[str]) -> bool:
     """ISO 13616: the country moved behind, letters as numbers, the remainder by 97 is 1."""
-    text = re.sub(r"\s", "", match[0]).upper()
+    text = re.sub(r"[\s-]", "", match[0]).upper()
     return len(text) >= 15 and int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
 
 
