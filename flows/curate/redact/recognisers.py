@@ -34,10 +34,16 @@ class Pattern(msgspec.Struct, frozen=True):
     needs: re.Pattern[str] | None = None
     """A text without this has none: the cheap test that makes clean texts fast."""
 
+    def may_be_in(self, text: str, has: dict[object, bool]) -> bool:
+        """Whether the text has what the pattern needs; `has` remembers what this text was asked for."""
+        if self.needs is None:
+            return True
+        if self.needs not in has:
+            has[self.needs] = self.needs.search(text) is not None
+        return has[self.needs]
+
     def find(self, text: str) -> Iterator[Span]:
         """Every match that passes the check, from left to right."""
-        if self.needs is not None and not self.needs.search(text):
-            return
         group: int | str = "value" if "value" in self.pattern.groupindex else 0
         for match in self.pattern.finditer(text):
             if match[group] and (self.check is None or self.check(match)):
@@ -239,8 +245,9 @@ _CALLE = (
     r"(?:n[º°o]\.? ?)?\d{1,4}\b"
 )
 LOOSE = [
-    *(Pattern("name", re.compile(before + _NAME)) for before in (_CALLED, _TITLE, _SIGNED)),
-    *(Pattern("name", re.compile(before + _NAME + _ALONE)) for before in (_THANKED, _DASHED)),
+    *(Pattern("name", re.compile(before + _NAME)) for before in (_CALLED, _TITLE)),
+    Pattern("name", re.compile(_SIGNED + _NAME), None, re.compile("\n")),
+    *(Pattern("name", re.compile(before + _NAME + _ALONE), None, re.compile("\n")) for before in (_THANKED, _DASHED)),
     *(_numbered("address", form) for form in (_STREET, _STRASSE, _RUE, _CALLE, r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b")),
 ]
 """Names and addresses by their surroundings: what a pattern can see of them, and no more."""

@@ -57,9 +57,13 @@ class Redactor:
 
     def find(self, text: str) -> list[Span]:
         """Every span, in order; none overlap: the surer recogniser wins, then the longer match. Takes linear time."""
-        forms = matching(text)
         ranks = [list(recogniser.find(text)) for recogniser in self._own]
-        ranks += [[form.back(span) for form in forms for span in pattern.find(form.text)] for pattern in self._patterns]
+        ranks += [[] for _ in self._patterns]
+        for form in matching(text):
+            has: dict[object, bool] = {}  # most patterns need a digit: asked once, not once for each
+            for rank, pattern in zip(ranks[len(self._own) :], self._patterns, strict=True):
+                if pattern.may_be_in(form.text, has):
+                    rank.extend(form.back(span) for span in pattern.find(form.text))
         taken, spans = bytearray(len(text)), []
         for rank in ranks:
             for span in sorted(rank, key=lambda span: (span.start - span.end, span.start)):
