@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench mutants soak release lock clean
+.PHONY: install demo test check bench mutants soak release schemas lock clean
 
 install: $(STAMP)
 
@@ -47,6 +47,9 @@ soak: install  ## the fault matrix at length: make soak KILLS=500
 
 release: install  ## build, check and date a version, to be looked at and published by a person: make release VERSION=0.2.0
 	$(BIN)/python .ci/release.py $(VERSION)
+
+schemas: install  ## write the JSON Schemas of all event types anew, for a person to review
+	$(BIN)/python -m schemas
 
 lock: install  ## resolve the dependencies anew; the file names no registry host
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --no-header --no-annotate \

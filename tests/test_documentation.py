@@ -14,9 +14,15 @@ from typer.core import TyperGroup, TyperOption
 
 from flows.cli import COMMANDS, load, singular
 from flows.commands.settings import knobs, markdown_page
+from flows.curate.folder.shapes import KINDS
+from flows.evaluate.scorers.registry import JUDGES, PLAIN
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([
+    *ROOT.glob("*.md"), *(path for room in ("docs", "examples", "sdk") for path in (ROOT / room).rglob("*.md"))
+])  # fmt: skip
+ROOMS = ("schemas", "streams", "flows", "examples", "benchmarks", "tests", "docs", "sdk")
+PLACE = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./-]*)`")
 COMMAND = re.compile(r"^\$ (?:\.venv/bin/)?flywheel (.*?)(?:\s+#.*)?$", re.MULTILINE)
 
 
@@ -39,12 +45,35 @@ def command_of(words: list[str]) -> str | None:
     return next((" ".join(named[:n]) for n in (2, 1) if " ".join(named[:n]) in commands()), None)
 
 
+def links(page: Path) -> list[Path]:
+    """What a page's relative links lead to."""
+    return [page.parent / target for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     """A relative link in a page names a file that exists."""
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [str(target) for target in links(page) if not target.exists()] == []
 
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """`flows/run.py` in a page is a file or folder of this repository; a NAME in capitals stands for any."""
+    places = [place for place in PLACE.findall(page.read_text()) if not re.search(r"[A-Z]{2}", place)]
+
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """By links alone, however many: a page that none leads to is read by nobody."""
+    reached, ahead = set[Path](), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop().resolve()
+        if page not in reached and page.suffix == ".md" and page.is_file():
+            reached.add(page)
+            ahead += links(page)
+
+    assert [page.relative_to(ROOT).as_posix() for page in PAGES if page not in reached] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -122,3 +151,11 @@ def test_commands_named_in_messages_exist() -> None:
 
     assert len(named_commands()) > 40
     assert wrong == []
+
+
+def test_every_scorer_and_every_kind_of_dataset_is_documented() -> None:
+    """Each has its row in the table of its page."""
+    scorers, kinds = (ROOT / "docs" / "evaluation.md").read_text(), (ROOT / "docs" / "datasets.md").read_text()
+
+    assert [name for name in [*PLAIN, *JUDGES] if f"| `{name}` |" not in scorers] == []
+    assert [name for name in KINDS if f"| `{name}`" not in kinds] == []
