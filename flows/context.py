@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from flows import signin
 from schemas.errors import SettingsError
 from schemas.loading import load
+from schemas.secrets import passed_on, revealed
 from schemas.settings import SECTIONS, Settings
 from streams.keyring import own_secret
 from streams.lake import Lake
@@ -84,7 +85,7 @@ def _table(file: Path) -> dict[str, Any]:
 
 def lake_of(settings: Settings) -> Lake:
     """The lake that the settings name."""
-    return Lake(settings.lake_root, settings.storage_options)
+    return Lake(settings.lake_root, revealed(settings.storage_options))
 
 
 def with_addresses(settings: Settings) -> Settings:
@@ -158,7 +159,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 
 def _variables(settings: Settings) -> dict[str, str]:
     """Each setting as its FLYWHEEL_* variable; relative folders become absolute."""
-    values = {**msgspec.to_builtins(settings), "home": str(settings.home_path)}
+    values = {**msgspec.to_builtins(settings, enc_hook=passed_on), "home": str(settings.home_path)}
     flat = {name: value for name, value in values.items() if name not in SECTIONS}
     for section in SECTIONS:
         flat |= {f"{section}_{name}": value for name, value in values[section].items()}

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.kinds import KINDS, Kind
+from schemas.secrets import encoded
 from schemas.unit import unit_of
 
 MAX_TEXT = 1_000_000
@@ -303,4 +304,4 @@ def event_type(event: Event) -> str:
 
 def to_json(value: Any) -> str:
     """Canonical JSON text: keys sorted, no spaces, UTC times; the same value gives the same bytes."""
-    return msgspec.json.encode(value, order="sorted").decode()
+    return msgspec.json.encode(value, order="sorted", enc_hook=encoded).decode()

@@ -31,6 +31,12 @@ _IDENTIFY = """
 """
 ALLOWED = frozenset((_CONNECT + _IDENTIFY).split())
 """Names as librdkafka writes them (its CONFIGURATION.md)."""
+SHOWN = frozenset(_CONNECT.split()) | {
+    "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.oauthbearer.method", "ssl.ca.location",
+    "ssl.certificate.location", "ssl.crl.location", "ssl.key.location", "ssl.endpoint.identification.algorithm",
+    "enable.ssl.certificate.verification",
+}  # fmt: skip
+"""Of these, what says where and how, and never who: the values of all others are masked wherever settings are shown."""
 
 
 def refuse_others(options: Iterable[str]) -> None:

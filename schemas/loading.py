@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from schemas.errors import SettingsError
+from schemas.secrets import Secret, SecretUrl, decoded
 from schemas.settings import SECTIONS, Recipe, Settings
 
 T = TypeVar("T", bound=Struct)
@@ -37,12 +38,22 @@ def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
 
 
 def _place(merged: dict[str, Any], name: str, text: str) -> None:
+    """Put a variable's text where its setting lies; JSON is read where the setting is no text."""
     section, _, field = name.partition("_")
-    value: Any = msgspec.json.decode(text) if text.startswith(("{", "[")) else text
     if section in SECTIONS and field:
-        merged.setdefault(section, {})[field] = value
+        merged.setdefault(section, {})[field] = _value(SECTIONS[section], field, text)
     else:
-        merged[name] = value
+        merged[name] = _value(Settings, name, text)
+
+
+def _value(cls: type[Struct], field: str, text: str) -> Any:
+    types = {one.name: one.type for one in msgspec.structs.fields(cls)}
+    if not text.startswith(("{", "[")) or types.get(field) in {str, Secret, SecretUrl}:
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{field}: it begins like JSON and is none: {error}") from error
 
 
 def _refuse_unknown(merged: Mapping[str, Any]) -> None:
@@ -69,7 +80,7 @@ def _known(values: Any, cls: type[Struct], prefix: str) -> None:
 def _convert(values: Any, cls: type[T], place: str = "") -> T:
     """The values as `cls`, which lies at `place`: msgspec names no key of a table, and not what a word may be."""
     try:
-        return msgspec.convert(values, cls, strict=False)
+        return msgspec.convert(values, cls, strict=False, dec_hook=decoded)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
         where = (place + path.removesuffix("`")).removeprefix(".")

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.kafka_options import refuse_others
+from schemas.secrets import Secret, SecretUrl
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -29,7 +30,7 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
 
     bootstrap_servers: str = ""
     """Empty: `flywheel up` starts the embedded broker. `KAFKA_BOOTSTRAP_SERVERS` sets it too."""
-    client: dict[str, str] = {}
+    client: dict[str, Secret] = {}
     """librdkafka-style options of every client: security.protocol, sasl.mechanisms, ssl.ca.location, … Those that could
     load or run a program are refused."""
     partitions: PositiveInt = 4
@@ -98,7 +99,7 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     one of your own (docs/extending.md), or, with `embedder_url`, any model that is served there."""
     embedder_url: str = ""
     """Base URL, up to and with `/v1`, of an OpenAI-compatible API that serves embeddings."""
-    embedder_key: str = ""
+    embedder_key: Secret = Secret()
     """Its bearer token."""
     min_size: PositiveInt = 5
     """Fewer failures that go wrong alike are not a cluster yet."""
@@ -108,7 +109,7 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     """Base URL, up to and with `/v1`, of an OpenAI-compatible API that names clusters. Empty: distinctive words do."""
     namer_model: str = ""
     """The model that is asked there."""
-    namer_key: str = ""
+    namer_key: Secret = Secret()
     """Its bearer token."""
 
 
@@ -203,7 +204,7 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     side by side, and their latencies are not compared."""
     private_endpoints: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Hosts that may be called although their address is not public."""
-    api_keys: dict[str, str] = {}
+    api_keys: dict[str, Secret] = {}
     """Endpoint → key, sent to that endpoint only."""
     prompts: dict[str, str] = {}
     """Prompt version → system message that replaces the item's own."""
@@ -254,7 +255,7 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """And its agreement with those people, beyond chance (Cohen's kappa)."""
     approval: bool = False
     """A person must agree to each promotion: in the Prefect UI, or with `flywheel promote --approve`."""
-    mlflow_uri: str = ""
+    mlflow_uri: SecretUrl = SecretUrl()
     """Tracking URI of an MLflow registry that mirrors the ledger (extra `registry`); empty: none."""
     mlflow_model: Annotated[str, Meta(pattern="^[A-Za-z0-9_. -]{1,128}$")] = "llm-flywheel"
     """Name of the registered model whose aliases `champion` and `challenger` follow the ledger."""
@@ -305,7 +306,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The application whose events the flows work on; one lake holds many."""
     lake: str = ""
     """Root of the tables: a folder or `s3://…`, `gs://…`, `az://…`. Empty: `<home>/lake`."""
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, Secret] = {}
     """Passed to the object store of the lake."""
     prefect_port: int = 4200
     """Port of the Prefect server and its UI, on loopback."""

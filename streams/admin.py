@@ -14,6 +14,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.errors import BrokerError, UsageError
+from schemas.secrets import revealed
 from schemas.settings import NO_BROKER, KafkaSettings
 from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS, Topic
 
@@ -52,7 +53,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
     """
     if not kafka.bootstrap_servers:
         raise UsageError(NO_BROKER)
-    return {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 3, **kafka.client}
+    return {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 3, **revealed(kafka.client)}
 
 
 class Admin:
@@ -61,7 +62,7 @@ class Admin:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         # Level 2: what fails is raised, with its reason; librdkafka would print every try beside it.
-        options = {**client_options(kafka), "log_level": kafka.client.get("log_level", 2)}
+        options = {**client_options(kafka), "log_level": revealed(kafka.client).get("log_level", 2)}
         self._client = AdminClient(options)
 
     def ensure_topics(self, topics: Iterable[Topic] = TOPICS) -> list[str]:

@@ -18,6 +18,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from schemas.codec import encode, headers
 from schemas.errors import BrokerError, EventError, UsageError
 from schemas.events import Event, event_type
+from schemas.secrets import revealed
 from schemas.settings import NO_BROKER, KafkaSettings
 from schemas.signing import Signer
 from schemas.topics import TOPICS, Topic
@@ -133,7 +134,8 @@ class EventProducer:
 
 
 def _options(kafka: KafkaSettings) -> dict[str, Any]:
-    options: dict[str, Any] = {TRANSLATED[name]: value for name, value in kafka.client.items() if name in TRANSLATED}
-    if kafka.client.get("ssl.endpoint.identification.algorithm") == "none":
+    client = revealed(kafka.client)
+    options: dict[str, Any] = {TRANSLATED[name]: value for name, value in client.items() if name in TRANSLATED}
+    if client.get("ssl.endpoint.identification.algorithm") == "none":
         options["ssl_check_hostname"] = False
     return options

@@ -66,7 +66,9 @@ def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     before = state.load(lake, run.application, as_of)
 
     judged = judge(interactions, signals, settings.cluster)
-    embedder = embed.load(settings.cluster.embedder, settings.cluster.embedder_url, settings.cluster.embedder_key)
+    embedder = embed.load(
+        settings.cluster.embedder, settings.cluster.embedder_url, settings.cluster.embedder_key.reveal()
+    )
     placed = place_failures(lake, run.application, judged, before, embedder, settings.cluster.min_size)
     decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
     before, placed, changed = carry_out(lake, decisions, judged, before, placed, embedder)
@@ -126,7 +128,7 @@ def _events(lake: Lake, application: str, versions: Mapping[str, int], settings:
 
 
 def _namer(settings: ClusterSettings) -> Namer | None:
-    return Namer(settings.namer_url, settings.namer_model, settings.namer_key) if settings.namer_url else None
+    return Namer(settings.namer_url, settings.namer_model, settings.namer_key.reveal()) if settings.namer_url else None
 
 
 def _promotions(lake: Lake, run: Run) -> list[Promotion]:

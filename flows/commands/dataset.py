@@ -20,6 +20,7 @@ from flows.curate.versions.trace import trace
 from flows.terminal import Terminal, pairs
 from flows.versions import Version, find, versions
 from schemas.errors import UsageError
+from schemas.secrets import revealed
 from schemas.settings import DEFAULT_RECIPE
 
 app = typer.Typer(help="Datasets: build, list, trace, export, push.", no_args_is_help=True)
@@ -144,7 +145,7 @@ def push_dataset(
     """Copy a version to a Hub repository or an object store, byte for byte."""
     settings = settings_of(context)
     version = find(lake_of(settings), settings.application, name)
-    place = push(version, version.folder(settings), target, settings.storage_options)
+    place = push(version, version.folder(settings), target, revealed(settings.storage_options))
     Terminal().say(f"pushed to {place}")
 
 

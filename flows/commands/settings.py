@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.terminal import Part, Terminal
 from schemas import settings as definitions
+from schemas.secrets import shown
 from schemas.settings import Settings
 
 HEADER = """# Settings
@@ -23,7 +23,6 @@ Made by `flywheel settings --markdown`; a test holds it to the code. A setting c
 `flywheel.toml` (or `--config FILE`), then an environment variable: `FLYWHEEL_` + section + `_` + name in capitals, for
 example `FLYWHEEL_GATE_ALPHA=0.01`. `KAFKA_BOOTSTRAP_SERVERS` is `kafka.bootstrap_servers`.
 """
-SECRET = re.compile("password|secret|key|token|credential", re.IGNORECASE)
 
 
 class Knob(msgspec.Struct, frozen=True):
@@ -43,7 +42,7 @@ def show(
     if markdown:
         print(markdown_page(), end="")  # noqa: T201 the page goes to a file as it is
     elif as_json:
-        print_json(_masked(settings_of(context)))
+        print_json(shown(settings_of(context)))
     else:
         rows = _rows(settings_of(context))
         Terminal().table(("setting", "value", "default", "reason"), rows, whole=("setting",))
@@ -68,7 +67,7 @@ def markdown_page() -> str:
 
 
 def _rows(settings: Settings) -> list[tuple[Part, ...]]:
-    values = _masked(settings)
+    values = shown(settings)
     rows: list[tuple[Part, ...]] = []
     for knob in knobs():
         value: Any = values
@@ -81,19 +80,10 @@ def _rows(settings: Settings) -> list[tuple[Part, ...]]:
     return rows
 
 
-def _masked(settings: Settings) -> dict[str, Any]:
-    """The values, without the secrets among the client and storage options: a shown setting ends up in a bug report."""
-    values: dict[str, Any] = msgspec.to_builtins(settings)
-    for options in (values["storage_options"], values["kafka"]["client"]):
-        options.update({name: "***" for name in options if SECRET.search(name)})
-    values["evaluate"]["api_keys"] = dict.fromkeys(values["evaluate"]["api_keys"], "***")
-    return values
-
-
 def _default(field: msgspec.structs.FieldInfo) -> Any:
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()
-    return msgspec.to_builtins(field.default)
+    return shown(field.default)
 
 
 def _reasons() -> dict[tuple[str, str], str]:

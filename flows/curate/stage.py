@@ -143,7 +143,7 @@ def _think(
     paraphrases = None
     if options.paraphrase < 1:
         cluster = settings.cluster
-        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key)
+        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key.reveal())
         paraphrases = Paraphrases(embedder.embed, options.paraphrase, options.paraphrase_margin)
     return build(found, options, recipe, as_of, guards, paraphrases), dict(sorted(redactor.counts.items()))
 

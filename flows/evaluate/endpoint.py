@@ -113,7 +113,9 @@ class Client:
         self._stopping = asyncio.Event()
         self._resume_at: dict[URL, float] = {}
         self._failures: dict[URL, int] = {}
-        self._keys = {URL(base.rstrip("/")) / "chat" / "completions": key for base, key in settings.api_keys.items()}
+        self._keys = {
+            URL(base.rstrip("/")) / "chat" / "completions": key.reveal() for base, key in settings.api_keys.items()
+        }
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""

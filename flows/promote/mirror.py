@@ -11,6 +11,7 @@ from typing import Any
 from flows.ledger import Registry, fold
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, to_json
+from schemas.secrets import without_userinfo
 from schemas.settings import Settings
 from streams.lake import Lake
 
@@ -36,7 +37,7 @@ def mirror(registry: Registry, uri: str, name: str) -> dict[str, str | None]:
         return _mirror(MlflowClient(uri, uri), registry, name)
     except MlflowException as error:
         raise LedgerError(
-            f"MLflow at {uri} refused ({error.error_code}): the ledger stands, its mirror does not"
+            f"MLflow at {without_userinfo(uri)} refused ({error.error_code}): the ledger stands, its mirror does not"
         ) from error
 
 
@@ -44,7 +45,7 @@ def keep_in_step(lake: Lake, settings: Settings) -> dict[str, str | None]:
     """Mirror the ledger where `gate.mlflow_uri` asks for it; raises as `mirror` does."""
     if not settings.gate.mlflow_uri:
         return {}
-    return mirror(fold(lake, settings.application), settings.gate.mlflow_uri, settings.gate.mlflow_model)
+    return mirror(fold(lake, settings.application), settings.gate.mlflow_uri.reveal(), settings.gate.mlflow_model)
 
 
 def _mirror(client: Any, registry: Registry, name: str) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ import signal
 
 import pyarrow as pa
 
+from schemas.secrets import revealed
 from schemas.settings import Settings
 from streams.archive import metrics
 from streams.archive.archiver import Archiver
@@ -28,7 +29,7 @@ def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:
     """Archive until SIGTERM or SIGINT, or until nothing came for `until_idle_s`. Raises FlywheelError."""
     tune()
     metrics.serve(settings.archive.metrics_port)
-    archiver = Archiver(settings, Lake(settings.lake_root, settings.storage_options))
+    archiver = Archiver(settings, Lake(settings.lake_root, revealed(settings.storage_options)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: archiver.stop())
     archiver.run(until_idle_s)

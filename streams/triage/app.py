@@ -25,6 +25,7 @@ from yarl import URL
 from schemas.codec import decode, encode, headers, type_of
 from schemas.errors import EventError, FlywheelError, SettingsError
 from schemas.events import Alert, Candidate, Decision, Event, Feedback, Interaction
+from schemas.secrets import revealed
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
@@ -362,7 +363,7 @@ def _credentials(kafka: KafkaSettings) -> Any:
     """Faust's credentials from librdkafka-style options; None for a plain connection."""
     import faust  # noqa: PLC0415 - lazy: see `main`
 
-    options = kafka.client
+    options = revealed(kafka.client)
     protocol = options.get("security.protocol", "PLAINTEXT").upper()
     context = (
         ssl.create_default_context(cafile=options.get("ssl.ca.location")) if "SSL" in protocol.split("_") else None

@@ -20,6 +20,7 @@ from flows.context import (
 )
 from schemas.errors import SettingsError
 from schemas.loading import load
+from schemas.secrets import Secret
 from schemas.settings import KafkaSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,12 @@ def test_a_child_has_exactly_its_parents_settings(tmp_path: Path) -> None:
     """Every setting survives the way through the environment, whatever its type."""
     settings = Settings(
         home=str(tmp_path),
-        storage_options={"endpoint": "http://store"},
-        kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", client={"security.protocol": "SSL"}, partitions=3),
+        storage_options={"endpoint": Secret("http://store")},
+        kafka=KafkaSettings(
+            bootstrap_servers="127.0.0.1:1",
+            client={"security.protocol": Secret("SSL"), "sasl.password": Secret("[hunter2")},
+            partitions=3,
+        ),
     )
 
     found = load({"application": "overridden by the environment"}, child_environment(settings))

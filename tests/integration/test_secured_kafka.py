@@ -13,6 +13,7 @@ import pytest
 
 from flows.testing.events import interaction
 from schemas.errors import BrokerError
+from schemas.secrets import Secret
 from schemas.settings import KafkaSettings
 from streams.admin import Admin
 from streams.broker.broker import free_port
@@ -74,11 +75,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]
     yield KafkaSettings(
         bootstrap_servers=f"127.0.0.1:{port}",
         client={
-            "security.protocol": "SASL_SSL",
-            "sasl.mechanisms": "PLAIN",
-            "sasl.username": "flywheel",
-            "sasl.password": "pw",
-            "ssl.ca.location": str(home / "ca.pem"),
+            "security.protocol": Secret("SASL_SSL"),
+            "sasl.mechanisms": Secret("PLAIN"),
+            "sasl.username": Secret("flywheel"),
+            "sasl.password": Secret("pw"),
+            "ssl.ca.location": Secret(str(home / "ca.pem")),
         },
     )
     broker.kill()

@@ -18,6 +18,7 @@ from flows.evaluate.stage import evaluate, journal_path
 from flows.evaluations import evaluation_of
 from schemas.errors import EndpointError, FileDamaged, NotEnoughData, UsageError
 from schemas.records import make_candidate
+from schemas.secrets import Secret
 from streams.lake.query import read
 
 
@@ -176,7 +177,7 @@ def test_no_key_is_stored(bench: Any) -> None:
     """A key goes to its endpoint, and neither to another endpoint nor to disk."""
     bench.freeze(2)
     bench.enlist()
-    keys = {bench.endpoint.url: "sk-secret", "http://127.0.0.1:1/v1": "sk-other"}
+    keys = {bench.endpoint.url: Secret("sk-secret"), "http://127.0.0.1:1/v1": Secret("sk-other")}
     how = msgspec.structs.replace(bench.settings.evaluate, api_keys=keys)
 
     evaluate(bench.lake, msgspec.structs.replace(bench.settings, evaluate=how), bench.as_of)
@@ -191,7 +192,7 @@ def test_a_key_that_a_server_repeats_is_not_stored(bench: Any) -> None:
     """An error that quotes the key, as some do, is kept without it."""
     bench.freeze(2)
     bench.enlist()
-    how = msgspec.structs.replace(bench.settings.evaluate, api_keys={bench.endpoint.url: "sk-secret"})
+    how = msgspec.structs.replace(bench.settings.evaluate, api_keys={bench.endpoint.url: Secret("sk-secret")})
     bench.endpoint.reply = lambda _: web.Response(status=401, text="Incorrect API key provided: sk-secret")
 
     evaluate(bench.lake, msgspec.structs.replace(bench.settings, evaluate=how), bench.as_of)

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.errors import SettingsError
+from schemas.secrets import Secret
 from schemas.settings import KafkaSettings, Settings, TriageSettings
 from streams.triage import report
 from streams.triage.app import Triage, _credentials
@@ -50,9 +51,14 @@ def test_security_options_are_translated() -> None:
     }  # fmt: skip
 
     assert _credentials(plain) is None
-    both = _credentials(msgspec.structs.replace(plain, client=secret))
+    both = _credentials(msgspec.structs.replace(plain, client=_secrets(secret)))
     assert (both.username, both.password, both.mechanism.value) == ("me", "secret", "SCRAM-SHA-512")
     assert both.ssl_context is not None
-    open_sasl = _credentials(msgspec.structs.replace(plain, client=secret | {"security.protocol": "SASL_PLAINTEXT"}))
-    assert open_sasl.ssl_context is None
-    assert _credentials(msgspec.structs.replace(plain, client={"security.protocol": "SSL"})).context is not None
+    open_sasl = _secrets(secret | {"security.protocol": "SASL_PLAINTEXT"})
+    assert _credentials(msgspec.structs.replace(plain, client=open_sasl)).ssl_context is None
+    tls = _secrets({"security.protocol": "SSL"})
+    assert _credentials(msgspec.structs.replace(plain, client=tls)).context is not None
+
+
+def _secrets(options: dict[str, str]) -> dict[str, Secret]:
+    return {name: Secret(value) for name, value in options.items()}
