@@ -147,7 +147,7 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     """And how far the pair must stand out from the eval text's own neighbourhood: questions of one topic are near one
     another without saying the same (docs/design/splits.md)."""
     benchmarks: tuple[str, ...] = ()
-    """Files that train must not resemble: .jsonl (field `text`, `question` or `prompt`), .parquet, or a text a line."""
+    """Files that train must not resemble: JSON lines, JSON, CSV, Parquet, or a text a line (docs/datasets.md)."""
     failed_turns: Literal["mask", "cut"] = "mask"
     """Earlier assistant turns that failed: `cut` from the context in every form, or masked in hosted forms too."""
     consent: bool = True

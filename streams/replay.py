@@ -16,6 +16,7 @@ from schemas.codec import decode
 from schemas.errors import EventError, InputFileError
 from schemas.events import EVENT_TYPES, event_type
 from schemas.topics import TOPICS, Topic
+from streams.files import BOM, check
 from streams.producer import EventProducer
 
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -58,8 +59,10 @@ def replay(
     result = Replayed()
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                progress(len(line))
+            _check_head(path, file.peek(64)[:64])
+            for number, whole in enumerate(file, start=1):
+                progress(len(whole))
+                line = whole.removeprefix(BOM) if number == 1 else whole
                 if not line.strip():
                     continue
                 try:
@@ -75,6 +78,13 @@ def replay(
         raise InputFileError(f"{path} cannot be read: {error.strerror}") from error
     producer.flush()
     return result
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    """Raise InputFileError for a file that has no event a line, rather than name each of its lines."""
+    check(path, head)
+    if head.removeprefix(BOM).lstrip().startswith(b"["):
+        raise InputFileError(f"{path} holds a JSON array: write its events as JSON lines, one a line")
 
 
 def parse_line(line: bytes, default_type: str | None = None) -> Line:

@@ -11,18 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow.parquet as pq
 
 from flows.curate.dedup import normalise
 from flows.curate.leaks import Guard
 from flows.versions import Version
 from schemas.errors import InputFileError
-from schemas.messages import Chat, text_of
+from schemas.messages import text_of, to_chat
 from schemas.settings import Settings
+from streams.files import read_bytes, rows_of
 
 FIELDS = ("text", "question", "prompt", "input", "problem", "instruction")
 """Where a line of a benchmark file keeps its question: the names that published sets use."""
+CHATS = ("messages", "conversations", "conversation", "prompt", "input")
+"""And where it keeps a chat."""
 
 
 def binding(known: Sequence[Version], split: dict[str, Any], as_of: datetime) -> list[Version]:
@@ -47,7 +49,7 @@ def of_files(paths: Sequence[str]) -> list[Guard]:
     return [
         Guard(f"{Path(path).name}:{number}", "", "", text, (normalise(text),))
         for path in paths
-        for number, text in enumerate(_texts(Path(path)), 1)
+        for number, text in _texts(Path(path))
         if normalise(text)
     ]
 
@@ -56,7 +58,7 @@ def digest_of(paths: Sequence[str]) -> str:
     """SHA-256 over the files' bytes: other benchmarks are another run."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(_bytes(Path(path)))
+        digest.update(read_bytes(Path(path)))
     return digest.hexdigest()
 
 
@@ -69,43 +71,30 @@ def _binds(version: Version, split: dict[str, Any]) -> bool:
 def _items(version: Version, folder: Path) -> Iterator[Guard]:
     for path in sorted((folder / "data").glob("eval-*.parquet")):
         for row in pq.read_table(path, columns=["item_id", "interaction_id", "unit", "messages"]).to_pylist():
-            text = _asked(row["messages"])
+            text = text_of(to_chat(row["messages"]), "user")
             name = f"{version.dataset}@{version.version}/{row['item_id']}"
             yield Guard(name, row["interaction_id"], row["unit"], text, (normalise(text),))
 
 
-def _asked(messages: Chat) -> str:
-    return text_of(messages, "user")
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    for number, row in rows_of(path, FIELDS):
+        yield number, _text(row, f"{path}:{number}")
 
 
-def _texts(path: Path) -> Iterator[str]:
-    if path.suffix == ".parquet":
-        for number, row in enumerate(pq.read_table(path).to_pylist(), 1):
-            yield _text(row, path, number)
-        return
-    for number, line in enumerate(_bytes(path).decode("utf-8", "replace").splitlines(), 1):
-        if line.strip():
-            yield _text(_decoded(line, path, number), path, number) if path.suffix == ".jsonl" else line
-
-
-def _decoded(line: str, path: Path, number: int) -> Any:
+def _text(row: Any, where: str) -> str:
+    """What a row asks: a field of its own, what the user says in a chat of whatever dialect, or a text that is all."""
+    if isinstance(row, str):
+        return row
+    fields = row if isinstance(row, dict) else {"messages": row}
+    if (found := next((fields[name] for name in FIELDS if isinstance(fields.get(name), str)), None)) is not None:
+        return str(found)
+    chat = next((fields[name] for name in CHATS if isinstance(fields.get(name), list)), None)
+    if chat is None:
+        raise InputFileError(f"{where} has none of the fields {', '.join((*FIELDS, *CHATS))}")
     try:
-        return msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
-        raise InputFileError(f"{path}:{number} is no JSON: {error}") from error
-
-
-def _text(row: Any, path: Path, number: int) -> str:
-    if isinstance(row, dict):
-        if isinstance(row.get("messages"), list):
-            return _asked(row["messages"])
-        if found := next((row[name] for name in FIELDS if isinstance(row.get(name), str)), None):
-            return str(found)
-    raise InputFileError(f"{path}:{number} has none of the fields {', '.join(FIELDS)}, messages")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"curate.benchmarks: {path} cannot be read: {error.strerror}") from error
+        text = text_of(to_chat(chat), "user")
+    except RecursionError:
+        raise InputFileError(f"{where} is nested too deep") from None
+    if not text:
+        raise InputFileError(f"{where} has no message of a user with a text in it")
+    return text

@@ -39,7 +39,10 @@ class Conversation(Struct, frozen=True):
     """Whether a model said, in a field of its own, that it will not answer."""
 
 
-ROLES = {"developer": "system", "model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
+ROLES = {
+    "developer": "system", "model": "assistant", "ai": "assistant", "gpt": "assistant", "human": "user",
+    "function": "tool",
+}  # fmt: skip
 """Roles under other names."""
 _PLAIN = frozenset({"role", "content", "name"})
 _PARTS = {**OTEL, **ANTHROPIC, **OPENAI}
@@ -123,6 +126,8 @@ def _append(chat: Chat, message: Any) -> list[Piece]:
         return [Other("unknown")]
     message = of_openinference(message) or message
     message = of_langchain(message) or message
+    if isinstance(message.get("from"), str) and "value" in message:  # ShareGPT's, in files
+        message = {"role": message["from"], "content": message["value"]}
     if is_item(message):
         return _append_item(chat, message)
     role = name_of(message.get("role")) or ("user" if "parts" in message else "")
