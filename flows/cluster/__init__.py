@@ -6,6 +6,7 @@ placement    failures → clusters, each placed once
 lineage      splits and merges: proposed, then accepted by a person
 catalogue    what is said of each cluster: name, trend, closure, theme; the report
 state        what earlier runs concluded, folded from the lake
+forget       a person out of all of these
 
 Imports run from bottom to top: outcomes ◀ placement ◀ lineage ◀ catalogue.
 """

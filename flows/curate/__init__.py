@@ -9,4 +9,5 @@ leaks       which train examples resemble an eval row, or a guard (guards: froze
 build       the whole of it: examples → what each kind holds
 folder      rows → an immutable folder in the Hugging Face layout
 versions    which versions there are, what each is worth now, where its rows came from
+forget      a person out of all of these
 """

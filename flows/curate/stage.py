@@ -25,7 +25,7 @@ from flows.curate.redact.own import own_recognisers
 from flows.curate.redact.redact import Redactor
 from flows.curate.split import NORMALISER, pseudonym
 from flows.curate.versions.staleness import stale
-from flows.curate.versions.withdraw import clear, discard_unlisted, forget
+from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
 from flows.extend import fingerprint
 from flows.run import Run, begin, finish, finished, latest, under_way
@@ -82,7 +82,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
     units = _forgotten(lake, run, settings)
     discard_unlisted(known, settings, settings.application, units)
-    gone = forget(known, settings, units, (), as_of)
+    gone = withdrawals(known, settings, units, (), as_of)
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
     facts = {**inputs, "redacted": redacted, "guards": len(guards)}

@@ -15,4 +15,5 @@ compare       paired differences: overall, by slice, latency, cost
 power         what a comparison could have found
 selftest      the runner against itself: A/A
 report        the comparison for people
+forget        answers and scores of a person's items, removed
 """

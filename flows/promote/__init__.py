@@ -5,4 +5,5 @@ gate        four questions, the worst answer wins: the verdict
 report      the verdict for people
 variants    live variants compared, where the application splits its users
 mirror      the champion's alias in MLflow, kept in step with the ledger
+forget      decisions that rest on a person's rows, named in the receipt
 """

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -73,3 +75,19 @@ class Lake:
             return None
         found: Any = self.open(name).transaction_version(app_id)
         return None if found is None else int(found)
+
+
+def dataset_of(handle: DeltaTable) -> ds.Dataset:
+    """The table's files without the bounds that Delta's log gives for whole files.
+
+    Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
+    a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
+    """
+    full = handle.to_pyarrow_dataset()
+    partitions = handle.metadata().partition_columns
+    keys = ds.partitioning(pa.schema([full.schema.field(name) for name in partitions]), flavor="hive")
+    fragments = [
+        full.format.make_fragment(part.path, part.filesystem, partition_expression=keys.parse(part.path))
+        for part in full.get_fragments()
+    ]
+    return ds.FileSystemDataset(fragments, full.schema, full.format, full.filesystem)

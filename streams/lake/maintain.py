@@ -25,7 +25,7 @@ from schemas.errors import CommitConflict, FileDamaged
 from schemas.tables import TABLES
 from streams.lake.append import Handle, create
 from streams.lake.files import filesystem, verify, write
-from streams.lake.layout import Lake
+from streams.lake.layout import Lake, dataset_of
 
 TRIES = 30
 """A rewrite races with the archiver's commits, a few a second at most; each lost race costs some milliseconds."""
@@ -99,8 +99,7 @@ def delete_rows(lake: Lake, name: str, which: pc.Expression) -> list[str]:
 
     Older versions of the table can no longer be read where they need such a file: that is what erasing means.
     """
-    handle = create(lake, name)
-    affected = [file for file in files(handle) if _holds(lake, name, file, which)]
+    affected = list(holding(lake, name, which))
 
     def others(rows: pa.Table) -> pa.Table:
         return rows.filter(pc.invert(_truth(rows, which)))
@@ -108,6 +107,18 @@ def delete_rows(lake: Lake, name: str, which: pc.Expression) -> list[str]:
     gone = rewrite(lake, name, affected, others, ERASED, data_change=True)
     discard(lake, name, gone)
     return gone
+
+
+def holding(lake: Lake, name: str, which: pc.Expression) -> dict[File, int]:
+    """The files with rows for which `which` is true, and how many each has; none where there is no table."""
+    if not lake.exists(name):
+        return {}
+    handle = lake.open(name)
+    dataset = dataset_of(handle)
+    by_path = {unquote(fragment.path): fragment for fragment in dataset.get_fragments()}
+    found = files(handle)
+    counts = [by_path[unquote(f.path)].scanner(schema=dataset.schema, filter=which).count_rows() for f in found]
+    return {file: count for file, count in zip(found, counts, strict=True) if count}
 
 
 def discard(lake: Lake, name: str, paths: Iterable[str]) -> None:
@@ -164,10 +175,6 @@ def read_files(
 
 def _path(paths: Iterable[str], path: str) -> str:
     return next(known for known in paths if known == path or known == unquote(path))
-
-
-def _holds(lake: Lake, name: str, file: File, which: pc.Expression) -> bool:
-    return bool(read_files(lake, name, [file], filter_by=which, columns=TABLES[name].schema.names[:1]).num_rows)
 
 
 def _truth(rows: pa.Table, which: pc.Expression) -> pa.ChunkedArray:

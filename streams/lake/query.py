@@ -24,12 +24,10 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
 
 from schemas.kinds import KINDS
 from schemas.tables import TABLES
-from streams.lake.layout import Lake
+from streams.lake.layout import Lake, dataset_of
 
 MEMORY = "4GB"
 """DuckDB spills to disk beyond this; the flows of one machine then run beside Kafka and Prefect."""
@@ -65,6 +63,11 @@ def rows(lake: Lake, name: str, version: int | None = None, **equals: Any) -> li
         finished = _scan(lake, "runs", None, {"run_id": runs})["run_id"]
         found = found.filter(pc.is_in(found["run_id"], finished))
     return list(found.to_pylist())
+
+
+def stored_rows(lake: Lake, name: str, **equals: Any) -> list[dict[str, Any]]:
+    """`rows` as they lie there: doubles, unfinished runs and all."""
+    return list(_scan(lake, name, None, equals).to_pylist())
 
 
 def query(
@@ -119,7 +122,7 @@ def _scan(lake: Lake, name: str, version: int | None, equals: Mapping[str, Any])
     schema = TABLES[name].schema
     if version == -1 or not lake.exists(name):
         return schema.empty_table()
-    dataset = _dataset(lake.open(name, version))
+    dataset = dataset_of(lake.open(name, version))
     if not equals.keys() <= set(dataset.schema.names):  # a column that no stored row has yet
         return schema.empty_table()
     which: pc.Expression | None = None
@@ -134,26 +137,10 @@ def _is_one(value: Any) -> bool:
     return isinstance(value, str) or not isinstance(value, Collection)
 
 
-def _dataset(handle: DeltaTable) -> ds.Dataset:
-    """The table's files without the bounds that Delta's log gives for whole files.
-
-    Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
-    a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
-    """
-    full = handle.to_pyarrow_dataset()
-    partitions = handle.metadata().partition_columns
-    keys = ds.partitioning(pa.schema([full.schema.field(name) for name in partitions]), flavor="hive")
-    fragments = [
-        full.format.make_fragment(part.path, part.filesystem, partition_expression=keys.parse(part.path))
-        for part in full.get_fragments()
-    ]
-    return ds.FileSystemDataset(fragments, full.schema, full.format, full.filesystem)
-
-
 def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, version: int) -> None:
     """`stored_<name>`, with every column of the schema and the unit; and `<name>`, what of it readers are to see."""
     table = TABLES[name]
-    files = table.schema.empty_table() if version == -1 else _dataset(lake.open(name, version))
+    files = table.schema.empty_table() if version == -1 else dataset_of(lake.open(name, version))
     connection.register(f"files_{name}", files)
     missing = [field for field in table.schema if field.name not in files.schema.names]
     more = [f"CAST(NULL AS {_sql_type(field)}) AS {field.name}" for field in missing]

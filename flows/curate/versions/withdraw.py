@@ -53,7 +53,7 @@ def holding(known: Sequence[Version], settings: Settings, units: Units, interact
     return found
 
 
-def forget(
+def withdrawals(
     known: Sequence[Version], settings: Settings, units: Units, interactions: Collection[str], as_of: datetime
 ) -> list[Version]:
     """The findings to record so that no living version holds the people's rows; frozen sets get a version without."""

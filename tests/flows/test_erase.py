@@ -1,0 +1,138 @@
+"""An erasure is a list: each stage forgets in its turn, and what a kill in between leaves is found again."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows import erase
+from flows.cluster.stage import cluster
+from flows.curate.stage import curate
+from flows.evalset import answers_folder
+from flows.testing.events import START, feedback, happened, interaction
+from schemas.settings import CurateSettings, Settings
+from streams.lake import Lake
+from streams.lake.append import publish, to_rows
+from streams.lake.query import rows, stored_rows
+
+AS_OF, LATER = START + timedelta(days=1), START + timedelta(days=2)
+PERSON = "person-003"
+
+
+def question(n: int) -> str:
+    """Unlike all others."""
+    return f"refund {hashlib.sha256(str(n).encode()).hexdigest()} order {n * 7919}"
+
+
+def answer(n: int) -> str:
+    return f"better answer {hashlib.sha256(str(-n - 1).encode()).hexdigest()}"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> tuple[Lake, Settings]:
+    """Twelve people, clustered, curated (all of them eval), with scores and answers to every item, and a report."""
+    settings = Settings(home=str(tmp_path), curate=CurateSettings(paraphrase=1, eval_share=1))
+    lake = Lake(settings.lake_root)
+    asked = [
+        interaction(n, user_id=f"person-{n:03d}", input_messages=[{"role": "user", "content": question(n)}])
+        for n in range(12)
+    ]
+    happened(lake, *asked, *[feedback(n, e, "correction", text=answer(n)) for n, e in enumerate(asked)])
+    cluster(lake, settings, AS_OF)
+    built = curate(lake, settings, AS_OF)
+    for path in Path(built["eval"]["path"]).glob("data/*.parquet"):
+        items = [
+            {"evaluation_id": "e", "item_id": row["item_id"], "role": "candidate", "sample": 0, "scorer": "s",
+             "score": 1.0, "output": row["reference"]}
+            for row in pq.read_table(path).to_pylist()
+        ]  # fmt: skip
+        publish(lake, "scores", to_rows("scores", items), "e")
+    for folder in (answers_folder(tmp_path, built["eval"]["version"]), tmp_path / "reports"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").write_text("\n".join(question(n) + answer(n) for n in range(12)))
+    return lake, settings
+
+
+def everything(home: Path) -> str:
+    """Bytes of all files, and the unpacked rows of every Parquet file."""
+    files = [path for path in sorted(home.rglob("*")) if path.is_file()]
+    tables = [str(pq.read_table(path, partitioning=None).to_pylist()) for path in files if path.suffix == ".parquet"]
+    return b"\n".join(path.read_bytes() for path in files).decode("latin-1") + "\n".join(tables)
+
+
+def left(lake: Lake, settings: Settings) -> set[str]:
+    """What still says a word of the person."""
+    said = everything(settings.home_path)
+    return {word for word in (PERSON, question(3), answer(3)) if word in said}
+
+
+def test_each_stage_forgets_its_own(house: tuple[Lake, Settings]) -> None:
+    """The receipt counts what went from where; everybody else's rows stay."""
+    lake, settings = house
+    assert left(lake, settings) == {PERSON, question(3), answer(3)}
+
+    receipt = erase.carry_out(lake, settings, PERSON, LATER)
+
+    assert receipt["rows"] == {
+        "scores": 1, "outcomes": 1, "embeddings": 1, "cluster_members": 1, "clusters": 0,
+        "interactions": 1, "feedback": 1, "dead_letters": 0,
+    }  # fmt: skip
+    assert left(lake, settings) == set()
+    assert len(stored_rows(lake, "scores")) == len(stored_rows(lake, "outcomes")) == 11
+    assert len(rows(lake, "interactions")) == len(rows(lake, "feedback")) == 11
+    assert list((settings.home_path / "receipts").iterdir()) == [Path(receipt["receipt"])]
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "curate", "cluster", "raw"])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_kill_between_two_stages_leaves_nothing_behind(
+    house: tuple[Lake, Settings], monkeypatch: pytest.MonkeyPatch, stage: str, done: bool
+) -> None:
+    """Begun again, the erasure finds all that the first start left."""
+    lake, settings = house
+    module = getattr(erase, stage)
+    forget = module.forget
+
+    def killed(*arguments: Any, **more: Any) -> Any:
+        if done:
+            forget(*arguments, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "forget", killed)
+        with pytest.raises(KeyboardInterrupt):
+            erase.carry_out(lake, settings, PERSON, LATER)
+
+    erase.carry_out(lake, settings, PERSON, LATER + timedelta(hours=1))
+
+    assert left(lake, settings) == set()
+    assert len(stored_rows(lake, "scores")) == len(stored_rows(lake, "outcomes")) == 11
+
+
+def test_what_unfinished_runs_hold_is_forgotten_too(house: tuple[Lake, Settings]) -> None:
+    """A clustering that was killed before its last row is seen by nobody, and its words go all the same."""
+    lake, settings = house
+    row = stored_rows(lake, "outcomes", text=question(3))[0] | {"run_id": "killed"}
+    publish(lake, "outcomes", to_rows("outcomes", [row]), "killed")
+
+    receipt = erase.carry_out(lake, settings, PERSON, LATER)
+
+    assert receipt["rows"]["outcomes"] == 2
+    assert left(lake, settings) == set()
+
+
+def test_forgetting_nobody_changes_nothing(house: tuple[Lake, Settings]) -> None:
+    """A name that no event carries: a receipt of zeros, and every table as it was."""
+    lake, settings = house
+    names = ("interactions", "feedback", "outcomes", "cluster_members", "embeddings", "scores", "clusters")
+    before = lake.versions(names)
+
+    receipt = erase.carry_out(lake, settings, "nobody", LATER)
+
+    assert set(receipt["rows"].values()) == {0}
+    assert lake.versions(names) == before
