@@ -93,6 +93,7 @@ def test_sql_and_python_hear_the_same(lake: Lake, kind: str) -> None:
     assert {row["voice"] for row in found} == {KINDS[kind].voice}
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.none() | st.text(max_size=4), st.text(max_size=4)), max_size=20))
 def test_the_unit_is_one_in_sql_and_python(pairs: list[tuple[str | None, str]]) -> None:
     """Whatever people and conversations are called, the column `unit` is `unit_of`."""
