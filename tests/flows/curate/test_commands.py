@@ -46,7 +46,7 @@ def run(world: World, *words: str) -> Result:
 def parsed(world: World, *words: str) -> object:
     done = run(world, *words, "--json")
     assert done.exit_code == 0, done.exception
-    return json.loads(done.output)
+    return json.loads(done.stdout)
 
 
 def test_a_recipe_is_built_by_name(shell: World) -> None:
@@ -77,7 +77,7 @@ def test_versions_are_listed_shown_traced_exported_and_pushed(shell: World, tmp_
     assert len(out.read_text().splitlines()) == shown["manifest"]["rows"]["sft/train"]  # type: ignore[index]
     assert run(shell, "dataset", "push", "all", f"file://{tmp_path}/copy").exit_code == 0
     assert (tmp_path / "copy" / training["version"] / "README.md").exists()
-    assert json.loads(run(shell, "dataset", "lineage", "all").output)["eventType"] == "COMPLETE"
+    assert json.loads(run(shell, "dataset", "lineage", "all").stdout)["eventType"] == "COMPLETE"
     assert isinstance(run(shell, "dataset", "trace", "nothing").exception, UsageError)
 
 
