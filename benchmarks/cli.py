@@ -65,7 +65,7 @@ def fill(lake: Lake, settings: Settings) -> int:
     interactions, feedback = (list(rows) for rows in zip(*events(settings.application), strict=True))
     for name, rows in (("interactions", interactions), ("feedback", feedback)):
         append(create(lake, name), name, to_rows(name, rows), {})
-    return int(cluster(lake, settings, START + timedelta(days=1))["clusters"])
+    return int(cluster(lake, settings, START + timedelta(days=1)).clusters)
 
 
 def events(application: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

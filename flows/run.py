@@ -15,22 +15,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from schemas.events import to_json
 from schemas.records import content_hash
 from streams.lake import Lake
-from streams.lake.append import publish_next, to_rows
+from streams.lake.append import publish_next
 from streams.lake.query import rows
+from streams.lake.rows import from_row, to_table
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 LOCK = ".under-way"
 """Below the home: see `under_way`."""
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a stage over fixed table versions."""
 
     run_id: str
@@ -41,6 +43,19 @@ class Run(msgspec.Struct, frozen=True):
     versions: dict[str, int]
     settings_hash: str
     code_version: str
+
+
+class Finished(Run, frozen=True, kw_only=True):
+    """A run that came to its end: a row of `runs`."""
+
+    summary: dict[str, Any] = {}
+    """What the stage said of it; `told` gives it as the stage's own type."""
+    sequence: int | None = None
+    """In which order the runs of the lake were finished, from 1; None before there were numbers."""
+
+    def told(self, kind: type[T]) -> T:
+        """The summary as a value. Raises msgspec.ValidationError where it is none of that kind."""
+        return msgspec.convert(self.summary, kind)
 
 
 def begin(
@@ -54,46 +69,44 @@ def begin(
 ) -> Run:
     """Fix what a run reads. `settings` is the part of the settings that changes its result; `inputs` any other ids."""
     as_of = plain(as_of)
-    what: dict[str, Any] = {
-        "stage": stage,
-        "application": application,
-        "as_of": as_of.isoformat(),
-        "versions": lake.versions(tables),
-        "settings_hash": content_hash([settings, dict(sorted(inputs.items()))]),
-        "code_version": code_version(),
-    }
-    return Run(content_hash(what)[:32], stage, application, as_of, *list(what.values())[3:])
+    run = Run(
+        run_id="",
+        stage=stage,
+        application=application,
+        as_of=as_of,
+        versions=lake.versions(tables),
+        settings_hash=content_hash([settings, dict(sorted(inputs.items()))]),
+        code_version=code_version(),
+    )
+    what = {name: value for name, value in msgspec.structs.asdict(run).items() if name != "run_id"}
+    what["as_of"] = as_of.isoformat()
+    return msgspec.structs.replace(run, run_id=content_hash(what)[:32])
 
 
-def finished(lake: Lake, run: Run) -> dict[str, Any] | None:
+def finished(lake: Lake, run: Run, kind: type[T]) -> T | None:
     """The summary of a run that was finished before, or None: a second start of a finished run has nothing to do."""
     found = rows(lake, "runs", run_id=run.run_id)
-    return msgspec.json.decode(found[0]["summary"]) if found else None
+    return from_row(Finished, found[0]).told(kind) if found else None
 
 
-def finish(lake: Lake, run: Run, summary: Mapping[str, Any]) -> None:
+def finish(lake: Lake, run: Run, summary: Mapping[str, Any] | msgspec.Struct) -> None:
     """Write the run's row, last of all: it makes the run's rows in other tables visible."""
-    row = {
-        **msgspec.to_builtins(run),
-        "as_of": run.as_of,
-        "versions": to_json(run.versions),
-        "summary": to_json(summary),
-    }
-    publish_next(lake, "runs", lambda number: to_rows("runs", [row | {"sequence": number}]), run.run_id)
+    text = to_json(summary)
+    publish_next(lake, "runs", lambda number: to_table("runs", [run], summary=text, sequence=number), run.run_id)
 
 
-def runs(lake: Lake, stage: str, application: str) -> list[dict[str, Any]]:
+def runs(lake: Lake, stage: str, application: str) -> list[Finished]:
     """The finished runs of a stage, oldest first: by their logical time, then in the order in which they finished."""
-    return sorted(rows(lake, "runs", stage=stage, application=application), key=_order)
+    found = (from_row(Finished, row) for row in rows(lake, "runs", stage=stage, application=application))
+    return sorted(found, key=_order)
 
 
-def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+def _order(run: Finished) -> tuple[Any, ...]:
     """Runs from before there was a sequence come first of their instant, by the table versions that they read."""
-    read = sorted(msgspec.json.decode(row["versions"]).items())
-    return row["as_of"], row["sequence"] or 0, [] if row["sequence"] else read, row["run_id"]
+    return run.as_of, run.sequence or 0, [] if run.sequence else sorted(run.versions.items()), run.run_id
 
 
-def latest(lake: Lake, stage: str, application: str) -> dict[str, Any] | None:
+def latest(lake: Lake, stage: str, application: str) -> Finished | None:
     """The newest finished run of a stage, or None."""
     return next(reversed(runs(lake, stage, application)), None)
 

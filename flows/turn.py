@@ -35,10 +35,10 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
         raise NotEnoughData(f"no interactions have come to the lake at {lake.root} yet: there is nothing to turn")
     wheel = [settings.cluster, settings.curate, settings.archive.after_erasure]
     run = begin(lake, "turn", settings.application, as_of, RAW, wheel)
-    if (before := finished(lake, run) or _unchanged(lake, run)) is not None:
+    if (before := finished(lake, run, dict[str, Any]) or _unchanged(lake, run)) is not None:
         return before
     steps = steps or {
-        "cluster": lambda: cluster(lake, settings, as_of),
+        "cluster": lambda: dict(msgspec.to_builtins(cluster(lake, settings, as_of))),
         "curate": lambda: curate(lake, settings, as_of),
     }
     summary = {name: step() for name, step in steps.items()}
@@ -59,11 +59,7 @@ def registered_at(lake: Lake, application: str, candidate_id: str) -> datetime:
 def _unchanged(lake: Lake, run: Run) -> dict[str, Any] | None:
     """The last turn's summary, where this one would read and do the same."""
     last = latest(lake, "turn", run.application)
-    if last is None or run.as_of < last["as_of"]:
+    if last is None or run.as_of < last.as_of:
         return None
-    same = (last["settings_hash"], last["code_version"], msgspec.json.decode(last["versions"])) == (
-        run.settings_hash,
-        run.code_version,
-        run.versions,
-    )
-    return dict(msgspec.json.decode(last["summary"])) if same else None
+    same = (last.settings_hash, last.code_version, last.versions) == (run.settings_hash, run.code_version, run.versions)
+    return last.summary if same else None

@@ -49,7 +49,7 @@ def main() -> None:
         ]
         happened(lake, *asked, *(feedback(n, about) for n, about in enumerate(asked)))
         summary = cluster(lake, settings, START + timedelta(days=1))
-    print(f"letters: {summary['failed']} failures in {summary['clusters']} clusters")
+    print(f"letters: {summary.failed} failures in {summary.clusters} clusters")
 
 
 if __name__ == "__main__":

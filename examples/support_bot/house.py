@@ -10,8 +10,6 @@ import time
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from flows.announce import Announcer
 from flows.ledger import bootstrap, fold, register
 from flows.prefect_api import TURN, FlowRun, Orchestrator, request_evaluation
@@ -70,8 +68,7 @@ class House:
             raise FlywheelError(
                 f"flow run {run and run.name} ended, and no turn is recorded: look at {self._prefect.page}"
             )
-        summary: dict[str, Any] = msgspec.json.decode(done["summary"])
-        return summary
+        return done.summary
 
     def first_champion(self, candidate: Candidate, now: datetime) -> None:
         """Put the first model in charge: there is nobody to compare it with."""
@@ -102,9 +99,7 @@ class House:
         """Failed outcomes per interaction since a time, by the newest cluster run."""
         run = latest(self.lake, "cluster", self.settings.application)
         versions = self.lake.versions(("interactions", "outcomes"))
-        row = query(self.lake, FAILED, versions, {"run_id": run["run_id"] if run else "", "since": since}).to_pylist()[
-            0
-        ]
+        row = query(self.lake, FAILED, versions, {"run_id": run.run_id if run else "", "since": since}).to_pylist()[0]
         return float(row["failed"] / max(1, row["interactions"]))
 
     def _behind(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.runtime import flow_run
@@ -26,12 +27,12 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> di
     lake = lake_of(settings)
     summary = cluster(lake, settings, instant)
     run = latest(lake, "cluster", settings.application)
-    living = [one for one in clusters_of(lake, run["run_id"]) if not one.alias_of] if run else []
+    living = [one for one in clusters_of(lake, run.run_id) if not one.alias_of] if run else []
     if run:
         page = write(lake, run, settings.home_path / "reports")
         create_link_artifact(page.as_uri(), key="clusters-report", description=f"Clusters of {settings.application}")
     create_table_artifact(_table(living), key="clusters", description=f"Clusters of {settings.application}")
-    return summary
+    return dict(msgspec.to_builtins(summary))
 
 
 def _table(clusters: list[Cluster]) -> list[dict[str, str | int]]:

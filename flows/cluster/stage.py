@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from flows.cluster.lineage.accepted import carry_out, pending
 from flows.cluster.outcomes.coverage import coverage
 from flows.cluster.outcomes.outcomes import Judged, judge
 from flows.cluster.placement.placing import Placed, place_failures
+from flows.cluster.summary import Summary
 from flows.run import Run, begin, finish, runs, under_way
 from schemas.errors import NotEnoughData
 from schemas.records import Outcome
@@ -41,10 +42,9 @@ OF_INTERACTION = ("time", "conversation_id", "user_id", "request_model", "prompt
 """Columns that an outcome has from its interaction."""
 READS = ("interactions", "feedback", "erasures", "ledger", "cluster_decisions")
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "outcomes").glob("*.sql")}
-Row = dict[str, Any]
 
 
-def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
+def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Summary:
     """Judge every interaction, place every new failure, and publish. Returns the run's summary.
 
     The same call twice is one run. Raises NotEnoughData where the application has no interactions yet.
@@ -53,7 +53,7 @@ def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
         return _cluster(lake, settings, as_of)
 
 
-def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
+def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Summary:
     run, summary = _start(lake, settings, as_of)
     if summary is not None:
         return summary
@@ -83,7 +83,7 @@ def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Row:
     return summary
 
 
-def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | None]:
+def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Summary | None]:
     """The run, and its summary where it was finished before.
 
     A run goes on from the one before it, whose id is therefore one of its inputs.
@@ -104,10 +104,10 @@ def _start(lake: Lake, settings: Settings, as_of: datetime) -> tuple[Run, Row | 
         )
 
     history = runs(lake, "cluster", settings.application)
-    previous = ["", *(row["run_id"] for row in history)]
-    for row, before in zip(history, previous, strict=False):
-        if row["as_of"] == as_of and after(before).run_id == row["run_id"]:
-            return after(before), msgspec.json.decode(row["summary"])
+    previous = ["", *(run.run_id for run in history)]
+    for run, before in zip(history, previous, strict=False):
+        if run.as_of == as_of and after(before).run_id == run.run_id:
+            return after(before), run.told(Summary)
     return after(previous[-1]), None
 
 
@@ -163,29 +163,26 @@ def _outcomes(run: Run, interactions: pa.Table, judged: Judged) -> pa.Table:
     return pa.table([columns[name] for name in OUTCOMES.schema.names], schema=OUTCOMES.schema)
 
 
-def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> Row:
+def _summary(interactions: pa.Table, judged: Judged, placed: Placed, found: Catalogue) -> Summary:
     """Counts of the run: what the turn reports and the artifact says."""
     outcomes = Counter(outcome.outcome for outcome in judged.outcomes)
     living = [cluster for cluster in found.clusters if not cluster.alias_of]
     statuses = Counter(cluster.status for cluster in living)
     failed = outcomes["failed"]
-    return {
-        "interactions": len(judged.outcomes),
-        **{name: outcomes[name] for name in ("ok", "failed", "unknown")},
-        "clusters": len(living),
-        "born": len(placed.born),
-        "unclustered": placed.unclustered,
-        "unclustered_share": placed.unclustered / failed if failed else 0.0,
-        "statuses": dict(sorted(statuses.items())),
-        "feedback_over_cap": judged.over_cap,
-        "themes": found.themes,
-        "events": dict(sorted(Counter(event.event for event in found.events).items())),
-        "coverage": _coverage(interactions, judged),
-        "reliabilities": [asdict(source) for source in judged.reliability.sources],
-    }
-
-
-def _coverage(interactions: pa.Table, judged: Judged) -> Row:
-    """Who was judged, and what that does to the failure rate."""
     names = np.array([outcome.outcome for outcome in judged.outcomes])
-    return asdict(coverage(interactions, judged.texts, names != "unknown", names == "failed"))
+    return Summary(
+        interactions=len(judged.outcomes),
+        ok=outcomes["ok"],
+        failed=failed,
+        unknown=outcomes["unknown"],
+        clusters=len(living),
+        born=len(placed.born),
+        unclustered=placed.unclustered,
+        unclustered_share=placed.unclustered / failed if failed else 0.0,
+        statuses=dict(sorted(statuses.items())),
+        feedback_over_cap=judged.over_cap,
+        themes=found.themes,
+        events=dict(sorted(Counter(event.event for event in found.events).items())),
+        coverage=coverage(interactions, judged.texts, names != "unknown", names == "failed"),
+        reliabilities=judged.reliability.sources,
+    )

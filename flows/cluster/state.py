@@ -67,14 +67,14 @@ class State:
 def load(lake: Lake, application: str, as_of: datetime) -> State:
     """The state that a run at `as_of` starts from. Raises UsageError where a later run has been finished."""
     history = runs(lake, "cluster", application)
-    if history and history[-1]["as_of"] > as_of:
+    if history and history[-1].as_of > as_of:
         raise UsageError(
-            f"cluster runs of {application!r} go forward in time: one as of {history[-1]['as_of']:%Y-%m-%d %H:%M:%S}Z "
+            f"cluster runs of {application!r} go forward in time: one as of {history[-1].as_of:%Y-%m-%d %H:%M:%S}Z "
             f"is finished, so none can start as of {as_of:%Y-%m-%d %H:%M:%S}Z. Give a later time."
         )
-    previous = history[-1]["run_id"] if history else ""
+    previous = history[-1].run_id if history else ""
     rows = query(lake, MEMBERS.read_text(), lake.versions(TABLES), {"application": application}).to_pylist()
-    order = {row["run_id"]: i for i, row in enumerate(history)}
+    order = {run.run_id: i for i, run in enumerate(history)}
     told = rows_of(lake, "cluster_events", application=application)
     told.sort(key=lambda row: order[row["run_id"]])
     events = [(row["run_id"], from_row(ClusterEvent, row)) for row in told]

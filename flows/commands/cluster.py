@@ -14,9 +14,10 @@ from flows.cluster.catalogue.differences import differences
 from flows.cluster.catalogue.report import examples_of, write
 from flows.cluster.lineage.accepted import OpenProposal, accept, proposals_of
 from flows.cluster.state import clusters_of, events_of
+from flows.cluster.summary import Summary
 from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
-from flows.run import latest, runs
+from flows.run import Finished, Run, latest, runs
 from flows.terminal import Part, Terminal
 from flows.visible import one_line
 from schemas.errors import NotEnoughData, UsageError
@@ -25,7 +26,6 @@ from schemas.settings import Settings
 from streams.lake import Lake
 
 app = typer.Typer(help="Ways of failing: list them, look into one, compare two runs.", no_args_is_help=True)
-Row = dict[str, Any]
 STYLES = {"new": "bold magenta", "growing": "red", "regressed": "bold red", "shrinking": "cyan", "resolved": "green"}
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -40,7 +40,7 @@ def list_clusters(
     settings = settings_of(context)
     lake = lake_of(settings)
     run = _latest(lake, settings)
-    every = clusters_of(lake, run["run_id"])
+    every = clusters_of(lake, run.run_id)
     shown = [one for one in every if status == one.status or (not status and not one.alias_of)]
     proposals = proposals_of(lake, run)
     if as_json:
@@ -51,11 +51,11 @@ def list_clusters(
     names = {one.cluster_id: one.name for one in every}
     for proposal in proposals:
         _print_proposal(terminal, proposal, names)
-    summary = msgspec.json.decode(run["summary"])
+    summary = run.told(Summary)
     terminal.say(
-        f"{summary['failed']} of {summary['interactions']} interactions failed, {summary['unknown']} are unknown; "
-        f"{summary['unclustered']} failures ({summary['unclustered_share']:.1%} of them) have no cluster yet. "
-        f"As of {run['as_of']:%Y-%m-%d %H:%M} UTC."
+        f"{summary.failed} of {summary.interactions} interactions failed, {summary.unknown} are unknown; "
+        f"{summary.unclustered} failures ({summary.unclustered_share:.1%} of them) have no cluster yet. "
+        f"As of {run.as_of:%Y-%m-%d %H:%M} UTC."
     )
     if not shown:
         terminal.say(_why_empty(status, settings))
@@ -72,7 +72,7 @@ def show(
     settings = settings_of(context)
     lake = lake_of(settings)
     run = _latest(lake, settings)
-    every = clusters_of(lake, run["run_id"])
+    every = clusters_of(lake, run.run_id)
     one = _one(every, cluster_id)
     texts = examples_of(lake, run, examples).get(one.cluster_id, [])
     proposals = _about(one, proposals_of(lake, run))
@@ -117,10 +117,10 @@ def diff(
     lake = lake_of(settings)
     history = runs(lake, "cluster", settings.application)
     old, new = (_run(history, wanted) for wanted in (run1, run2))
-    before, after = (clusters_of(lake, run["run_id"]) for run in (old, new))
+    before, after = (clusters_of(lake, run.run_id) for run in (old, new))
     found = differences(before, after)
     between = history[history.index(old) + 1 : history.index(new) + 1]
-    events = [(run, event) for run in between for event in events_of(lake, run["run_id"])]
+    events = [(run, event) for run in between for event in events_of(lake, run.run_id)]
     if as_json:
         print_json({"clusters": found, "events": [_plain(run, event) for run, event in events]})
         return
@@ -129,7 +129,7 @@ def diff(
         ("cluster", "name", "status", "rate before", "rate after"),
         [(one.cluster_id, one.name, _styled(one.status), _rate(one.before), _rate(one.after)) for one in found],
         whole=("cluster",),
-        title=f"{old['as_of']:%Y-%m-%d %H:%M} to {new['as_of']:%Y-%m-%d %H:%M} UTC",
+        title=f"{old.as_of:%Y-%m-%d %H:%M} to {new.as_of:%Y-%m-%d %H:%M} UTC",
     )
     names = {one.cluster_id: one.name for one in [*before, *after]}
     for _, event in events:
@@ -152,7 +152,7 @@ def report(
     Terminal().say(str(path))
 
 
-def _latest(lake: Lake, settings: Settings) -> Row:
+def _latest(lake: Lake, settings: Settings) -> Finished:
     run = latest(lake, "cluster", settings.application)
     if run is None:
         raise NotEnoughData(
@@ -161,15 +161,15 @@ def _latest(lake: Lake, settings: Settings) -> Row:
     return run
 
 
-def _run(history: list[Row], wanted: str) -> Row:
+def _run(history: list[Finished], wanted: str) -> Finished:
     if wanted in {"-1", "-2"}:
         if len(history) >= int(wanted[1:]):
             return history[int(wanted)]
         raise NotEnoughData(f"there are {len(history)} cluster runs, so nothing to compare: `flywheel turn` makes one")
-    found = [run for run in history if wanted and run["run_id"].startswith(wanted)]
+    found = [run for run in history if wanted and run.run_id.startswith(wanted)]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(run["run_id"] for run in history[-10:]) or "none; `flywheel turn` makes one"
+    known = ", ".join(run.run_id for run in history[-10:]) or "none; `flywheel turn` makes one"
     raise UsageError(f"{len(found)} cluster runs match {wanted!r}; the latest are {known}")
 
 
@@ -274,6 +274,6 @@ def _styled(status: str) -> Part:
     return status, STYLES.get(status, "")
 
 
-def _plain(run: Row, record: Cluster | ClusterEvent) -> Row:
+def _plain(run: Run, record: Cluster | ClusterEvent) -> dict[str, Any]:
     """For programs: a record, and the run that it is of."""
-    return {"run_id": run["run_id"], "application": run["application"], **msgspec.structs.asdict(record)}
+    return {"run_id": run.run_id, "application": run.application, **msgspec.structs.asdict(record)}

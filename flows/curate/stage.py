@@ -60,7 +60,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     clear(known, settings)
     bound = binding(known, split_of(settings.curate), as_of)
     inputs = {
-        "outcome_run": judged["run_id"],
+        "outcome_run": judged.run_id,
         "recipe": name,
         "frozen": ",".join(f"{v.dataset}@{v.version}" for v in bound),
         "benchmarks": digest_of(settings.curate.benchmarks),
@@ -70,11 +70,11 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         + code_of(settings.cluster.embedder, settings.cluster.embedder_url),
     }
     run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
-    if (summary := finished(lake, run)) is not None:
+    if (summary := finished(lake, run, dict[str, Any])) is not None:
         return summary
     check_files(lake, TABLES)
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
-    found = _read(lake, run, settings, judged["run_id"])
+    found = _read(lake, run, settings, judged.run_id)
     made, redacted = _think(found, settings, recipe, as_of, guards)
     if not made.taught and not made.eval:
         left_out = made.reasons()

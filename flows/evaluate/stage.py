@@ -89,8 +89,8 @@ def evaluate(
         labels=fingerprint(lake) if is_judged([how.scorer]) or is_reference(how.scorer) else "",
         extensions=extensions(how),
     )
-    if summary := finished(lake, run_of):
-        return msgspec.convert(summary, Summary)
+    if summary := finished(lake, run_of, Summary):
+        return summary
     scores, comparison = measure(lake, plan, settings, run_of.run_id, watch)
     return _publish(lake, run_of, settings, scores, comparison)
 
@@ -121,7 +121,7 @@ def newest(lake: Lake, application: str) -> str:
     found = latest(lake, "evaluate", application)
     if found is None:
         raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
-    return str(found["run_id"])
+    return found.run_id
 
 
 def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> list[Question]:
@@ -147,7 +147,7 @@ def _decided(lake: Lake, application: str, candidate_id: str | None) -> Summary 
     champion = fold(lake, application).champion
     if champion is None or champion.id != candidate_id:
         return None
-    summaries = [msgspec.json.decode(row["summary"], type=Summary) for row in runs(lake, "evaluate", application)]
+    summaries = [run.told(Summary) for run in runs(lake, "evaluate", application)]
     found = next((summary for summary in reversed(summaries) if summary.candidate == candidate_id), None)
     if found is None:
         raise NotEnoughData(f"{candidate_id} is the champion: there is nothing to compare it with")
@@ -168,7 +168,7 @@ def _publish(lake: Lake, run_of: Run, settings: Settings, scores: list[Score], c
     shared = {"run_id": run_of.run_id, "application": run_of.application, "policy": to_json(settings.gate)}
     publish(lake, "evaluations", to_table("evaluations", [evaluation], **shared), run_of.run_id)
     summary = summarise(scores, comparison)
-    finish(lake, run_of, msgspec.to_builtins(summary))
+    finish(lake, run_of, summary)
     return summary
 
 

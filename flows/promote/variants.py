@@ -69,7 +69,7 @@ def report(
         lake,
         _SQL,
         {"outcomes": lake.version("outcomes")},
-        {"run_id": run["run_id"], "control": control, "treatment": treatment},
+        {"run_id": run.run_id, "control": control, "treatment": treatment},
     ).to_pylist()
     return compare_arms(rows, control, treatment, alpha, share)
 

@@ -369,7 +369,7 @@ def test_other_code_of_an_embedder_is_another_cluster_run(module: Write, tmp_pat
         (tmp_path / "modules" / f"{name}.py").write_text(dedent(text))
         sys.modules.pop(name, None)
         cluster(world.lake, world.settings, AS_OF)
-        ids.append({run["run_id"] for run in runs(world.lake, "cluster", world.settings.application)})
+        ids.append({run.run_id for run in runs(world.lake, "cluster", world.settings.application)})
 
     assert [len(seen) for seen in ids] == [1, 1, 2]
 

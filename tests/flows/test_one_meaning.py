@@ -38,7 +38,7 @@ def outcomes_of(lake: Lake, settings: Settings) -> dict[str, tuple[str, ...]]:
     run = latest(lake, "cluster", settings.application)
     assert run is not None
     return {
-        row["interaction_id"]: (row["outcome"], *row["reasons"]) for row in rows(lake, "outcomes", run_id=run["run_id"])
+        row["interaction_id"]: (row["outcome"], *row["reasons"]) for row in rows(lake, "outcomes", run_id=run.run_id)
     }
 
 

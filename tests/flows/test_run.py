@@ -41,8 +41,8 @@ def test_runs_are_in_the_order_in_which_they_finished(lake: Lake) -> None:
 
     found = runs(lake, "cluster", "app")
 
-    assert [row["run_id"] for row in found] == [one.run_id for one in (early, *order)]
-    assert [row["sequence"] for row in found] == [7, 1, 2, 3, 4, 5, 6]
+    assert [one.run_id for one in found] == [one.run_id for one in (early, *order)]
+    assert [one.sequence for one in found] == [7, 1, 2, 3, 4, 5, 6]
     assert runs(lake, "cluster", "other") == runs(lake, "curate", "app") == []
 
 
@@ -59,11 +59,11 @@ def test_runs_that_finish_at_one_moment_have_an_order_all_the_same(lake: Lake) -
 def test_a_run_is_finished_once(lake: Lake) -> None:
     """A second finish changes nothing; before the first there is no summary."""
     one = run(lake, "a")
-    assert finished(lake, one) is None
+    assert finished(lake, one, dict) is None
     finish(lake, one, {"n": 1})
     finish(lake, one, {"n": 2})
 
-    assert finished(lake, one) == {"n": 1}
+    assert finished(lake, one, dict) == {"n": 1}
     assert read(lake, "runs").num_rows == 1
 
 
@@ -75,12 +75,12 @@ def test_runs_from_before_the_sequence_still_read(lake: Lake) -> None:
     rows = to_rows("runs", [old_row(one, versions) for one, versions in zip(before, reads, strict=True)])
     write_deltalake(lake.uri("runs"), rows.select(names))
 
-    assert latest(lake, "cluster", "app")["run_id"] == before[0].run_id  # type: ignore[index]
+    assert latest(lake, "cluster", "app") == runs(lake, "cluster", "app")[-1]
     after = run(lake, "c")
     finish(lake, after, {})
 
-    assert [row["run_id"] for row in runs(lake, "cluster", "app")] == [before[1].run_id, before[0].run_id, after.run_id]
-    assert finished(lake, before[0]) == {}
+    assert [one.run_id for one in runs(lake, "cluster", "app")] == [before[1].run_id, before[0].run_id, after.run_id]
+    assert finished(lake, before[0], dict) == {}
 
 
 @pytest.mark.parametrize("as_of", ["2026-01-10T01:00:00+01:00", "2026-01-10T00:00:00Z", None])
@@ -97,4 +97,4 @@ def test_a_run_that_published_and_was_killed_is_not_there(lake: Lake) -> None:
     publish(lake, "cluster_events", to_rows("cluster_events", []), killed.run_id)
     finish(lake, done, {})
 
-    assert [row["sequence"] for row in runs(lake, "cluster", "app")] == [1]
+    assert [one.sequence for one in runs(lake, "cluster", "app")] == [1]

@@ -12,6 +12,7 @@ import msgspec
 
 from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of, events_of
+from flows.cluster.summary import Summary
 from flows.run import latest
 from flows.testing.events import START, event_id, happened
 from schemas.events import Event, Feedback, Interaction
@@ -109,7 +110,7 @@ class World:
         self.happened(*rows, *[said(row) for row in rows])
         return rows
 
-    def run(self, days: float = 1.0) -> dict[str, Any]:
+    def run(self, days: float = 1.0) -> Summary:
         """One cluster run, as of so many days after the start."""
         return cluster(self.lake, self.settings, START + timedelta(days=days))
 
@@ -134,7 +135,7 @@ class World:
     def _newest(self) -> str:
         run = latest(self.lake, "cluster", self.settings.application)
         assert run is not None
-        return str(run["run_id"])
+        return run.run_id
 
 
 class Tools:

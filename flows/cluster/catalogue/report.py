@@ -5,18 +5,19 @@ No script, no font and no image from anywhere: it opens offline and can be maile
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from flows.cluster.lineage.accepted import proposals_of
 from flows.cluster.state import TABLES, clusters_of, events_of, sql
+from flows.cluster.summary import Summary
+from flows.run import Finished, Run
 from schemas.records import Cluster, Part, Point
 from streams.lake import Lake
 from streams.lake.query import query
@@ -35,8 +36,6 @@ GREY = "#7f8c8d"
 WIDTH, HEIGHT, MARGIN = 900.0, 460.0, 90.0
 LABELLED = 15
 """Dots of the map with a name beside them: the largest ones."""
-Run = Mapping[str, Any]
-"""A row of `runs`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,30 +63,30 @@ class Dot:
     label: bool
 
 
-def html(lake: Lake, run: Run) -> str:
+def html(lake: Lake, run: Finished) -> str:
     """The report of a finished cluster run (its row of `runs`)."""
-    every = clusters_of(lake, run["run_id"])
+    every = clusters_of(lake, run.run_id)
     living = [cluster for cluster in every if not cluster.alias_of]
     examples = examples_of(lake, run, EXAMPLES)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True)
     environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
     return environment.get_template("report.html").render(
         run=run,
-        summary=msgspec.json.decode(run["summary"]),
+        summary=run.told(Summary),
         cards=[_card(cluster, examples.get(cluster.cluster_id, [])) for cluster in living],
         names={cluster.cluster_id: cluster.name for cluster in every},
         proposals=proposals_of(lake, run),
-        dots=_dots(lake, run["application"], living),
+        dots=_dots(lake, run.application, living),
         colours=COLOURS,
-        events=events_of(lake, run["run_id"]),
+        events=events_of(lake, run.run_id),
         size=(WIDTH, HEIGHT),
     )
 
 
-def write(lake: Lake, run: Run, folder: Path) -> Path:
+def write(lake: Lake, run: Finished, folder: Path) -> Path:
     """The report as a file named for its run."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"clusters-{run['run_id'][:12]}.html"
+    path = folder / f"clusters-{run.run_id[:12]}.html"
     path.write_text(html(lake, run), encoding="utf-8")
     return path
 
@@ -112,7 +111,7 @@ def _card(cluster: Cluster, examples: list[str]) -> Card:
 
 def examples_of(lake: Lake, run: Run, count: int) -> dict[str, list[str]]:
     """The newest distinct failures of each cluster."""
-    parameters = {"application": run["application"], "run_id": run["run_id"], "count": count}
+    parameters = {"application": run.application, "run_id": run.run_id, "count": count}
     names = ("outcomes", "cluster_members")
     found: dict[str, list[str]] = {}
     for row in query(lake, sql(Path(__file__).with_name("examples.sql")), lake.versions(names), parameters).to_pylist():

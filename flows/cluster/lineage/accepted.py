@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ from flows.cluster.placement.placing import Placed, cluster_id
 from flows.cluster.placement.texts import Distinct, distinct, vectors_of
 from flows.cluster.state import Proposed, State, load, resolved_after, sql, untouched
 from flows.embed import Embedder, Vectors
-from flows.run import latest
+from flows.run import Run, latest
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member, content_hash
 from streams.lake import Lake
@@ -59,7 +59,7 @@ def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: 
     run = latest(lake, "cluster", application)
     if run is None:
         raise NotEnoughData(f"no cluster run of application {application!r} is finished yet: `flywheel turn` makes one")
-    state = load(lake, application, run["as_of"])
+    state = load(lake, application, run.as_of)
     proposal = _wanted(state, [_full_id(state, wanted) for wanted in clusters])
     decided = pending(lake, application, state.proposals)
     if proposal in decided:
@@ -80,14 +80,14 @@ def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: 
     return decision
 
 
-def proposals_of(lake: Lake, run: Mapping[str, Any]) -> list[OpenProposal]:
+def proposals_of(lake: Lake, run: Run) -> list[OpenProposal]:
     """What is open after the newest run, for people: clusters, shares, examples of each part, and who accepted it."""
-    state = load(lake, run["application"], run["as_of"])
-    decided = pending(lake, run["application"], state.proposals)
+    state = load(lake, run.application, run.as_of)
+    decided = pending(lake, run.application, state.proposals)
     shown = {id(proposal): [part[:EXAMPLES] for part in proposal.parts] for proposal in state.proposals}
     hashes = sorted({text_hash for parts in shown.values() for part in parts for text_hash in part})
     names = ("outcomes", "cluster_members")
-    parameters = {"application": run["application"], "run_id": run["run_id"], "hashes": hashes}
+    parameters = {"application": run.application, "run_id": run.run_id, "hashes": hashes}
     found = (
         query(lake, sql(Path(__file__).with_name("proposals.sql")), lake.versions(names), parameters).to_pylist()
         if hashes

@@ -40,7 +40,7 @@ def _freeze(lake: Lake, settings: Settings, as_of: datetime, name: str, dataset:
         usable[-1], dataset=name, kind="frozen", created=as_of, status="current", status_reason=None
     )
     run = begin(lake, "freeze", settings.application, as_of, (), None, name=name, version=frozen.version)
-    if finished(lake, run) is None:
+    if finished(lake, run, dict[str, str]) is None:
         record(lake, run, [frozen])
         finish(lake, run, {"name": name, "version": frozen.version})
     return frozen

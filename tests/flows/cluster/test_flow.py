@@ -20,7 +20,7 @@ def test_failures_that_go_wrong_alike_share_a_cluster(world: Any) -> None:
     summary = world.run()
 
     homes = world.homes()
-    assert (summary["failed"], summary["unclustered"]) == (240, 0)
+    assert (summary.failed, summary.unclustered) == (240, 0)
     for cluster in world.clusters():
         inside = {kinds[id_] for id_, home in homes.items() if home == cluster.cluster_id}
         assert len(inside) == 1
@@ -48,7 +48,7 @@ def test_homes_last(world: Any) -> None:
     summary = world.run(days=2)
 
     after = world.homes()
-    assert summary["born"] == 0
+    assert summary.born == 0
     assert {id_: after[id_] for id_ in before} == before
     assert {after[row.id] for row in young} <= {before[row.id] for row in old}
 
@@ -80,7 +80,7 @@ def test_a_run_before_a_finished_one_is_refused(world: Any) -> None:
         world.run(days=1)
 
     assert world.lake.versions(tables) == versions
-    assert world.run(days=3)["interactions"] == done["interactions"] + 30
+    assert world.run(days=3).interactions == done.interactions + 30
 
 
 def test_an_empty_lake_says_what_to_do(world: Any) -> None:
@@ -95,7 +95,7 @@ def test_traffic_without_failures_has_no_clusters(world: Any, make: Any) -> None
 
     summary = world.run()
 
-    assert (summary["unknown"], summary["clusters"], summary["unclustered_share"]) == (20, 0, 0.0)
+    assert (summary.unknown, summary.clusters, summary.unclustered_share) == (20, 0, 0.0)
     assert world.clusters() == []
 
 
@@ -118,6 +118,6 @@ def test_odd_texts_do_no_harm(world: Any, make: Any, texts: list[str]) -> None:
 
     summary = world.run()
 
-    assert summary["failed"] == len(texts)
-    assert len(world.homes()) + summary["unclustered"] == len(texts)
-    assert summary["unclustered"] == len(texts) or len(texts) >= 5
+    assert summary.failed == len(texts)
+    assert len(world.homes()) + summary.unclustered == len(texts)
+    assert summary.unclustered == len(texts) or len(texts) >= 5
