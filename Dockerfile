@@ -6,11 +6,12 @@ WORKDIR /app
 COPY constraints.txt ./
 RUN pip install --no-cache-dir uv==0.13.9 && uv pip install --system --no-cache --require-hashes -r constraints.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY sdk sdk
 COPY schemas schemas
 COPY streams streams
 COPY flows flows
 COPY examples examples
-RUN uv pip install --system --no-cache --no-deps .
+RUN uv pip install --system --no-cache --no-deps ./sdk .
 
 USER flywheel
 WORKDIR /data

@@ -8,13 +8,13 @@ STAMP := $(VENV)/.installed
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml sdk/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "llm-flywheel needs Python 3.11, 3.12 or 3.13; say which with: make PYTHON=python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable ./sdk --editable .
 	touch $(STAMP)
 
 demo: install  ## three turns of the wheel on the utterances that ship with the demo
@@ -51,9 +51,9 @@ release: install  ## build, check and date a version, to be looked at and publis
 schemas: install  ## write the JSON Schemas of all event types anew, for a person to review
 	$(BIN)/python -m schemas
 
-lock: install  ## resolve the dependencies anew; the file names no registry host
+lock: install  ## resolve the dependencies anew; the file names no registry host, nor the SDK, which lies in sdk/
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --no-header --no-annotate \
-		--generate-hashes --upgrade --output-file constraints.txt
+		--generate-hashes --upgrade --no-emit-package llm-flywheel-sdk --output-file constraints.txt
 
 clean:
 	rm -rf $(VENV) .flywheel

@@ -1,6 +1,6 @@
 """Makes a release to be looked at: `make release VERSION=0.2.0`. Publishes nothing.
 
-1. Writes the version into pyproject.toml, and a heading with version and day over what CHANGELOG.md has as unreleased.
+1. Writes the version into both pyproject.toml files (the SDK's too, in sdk/), and a heading with version and day over what CHANGELOG.md has as unreleased.
 2. Builds the source archive and the wheel into dist/ with the pinned tools. 3. `twine check`. Then a person commits,
 tags and uploads. Raises SystemExit, a sentence, before anything is written where the tree has uncommitted changes, the
 version is none or not a later one, or the changelog has nothing to release.
@@ -62,12 +62,14 @@ def main() -> None:
     asked = parser.parse_args()
     if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, check=True, capture_output=True, text=True).stdout:
         sys.exit("there are uncommitted changes: a release is made of what is committed")
-    pyproject, changelog = ROOT / "pyproject.toml", ROOT / "CHANGELOG.md"
-    texts = versioned(pyproject.read_text(), asked.version), dated(changelog.read_text(), asked.version, asked.day)
-    for path, text in zip((pyproject, changelog), texts, strict=True):
+    projects, changelog = (ROOT / "pyproject.toml", ROOT / "sdk" / "pyproject.toml"), ROOT / "CHANGELOG.md"
+    texts = [versioned(path.read_text(), asked.version) for path in projects]
+    texts.append(dated(changelog.read_text(), asked.version, asked.day))
+    for path, text in zip((*projects, changelog), texts, strict=True):
         path.write_text(text)
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", ".")
+    for project in (".", "sdk"):
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", project)
     run(sys.executable, "-m", "twine", "check", "--strict", *map(str, sorted((ROOT / "dist").iterdir())))
     sys.stdout.write(
         f"dist/ holds {asked.version}. Look at `git diff`, then: git commit --all --message 'Release {asked.version}' "

@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, inspect
 
+from llm_flywheel.settings import VARIABLES
 from schemas.errors import SettingsError
 from schemas.secrets import Secret, SecretUrl, decoded
 from schemas.settings import SECTIONS, Recipe, Settings
 
 T = TypeVar("T", bound=Struct)
 _PREFIX = "FLYWHEEL_"
+OF_APPLICATIONS = frozenset(VARIABLES) - {"FLYWHEEL_APPLICATION"}
+"""Variables that the SDK reads in an application: a shell that has them set can run `flywheel` too."""
 
 
 def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -27,7 +30,7 @@ def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """
     merged: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in file.items()}
     for name, text in environment.items():
-        if name.startswith(_PREFIX):
+        if name.startswith(_PREFIX) and name not in OF_APPLICATIONS:
             _place(merged, name.removeprefix(_PREFIX).lower(), text)
     if servers := environment.get("KAFKA_BOOTSTRAP_SERVERS"):
         merged.setdefault("kafka", {})["bootstrap_servers"] = servers

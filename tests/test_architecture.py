@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +36,16 @@ DOORS = {  # foreign library → the only files (or folders) that may import it
     "rich": ("flows/cli.py", "flows/terminal.py"),  # so that no string of a stranger is printed past it
 }
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+SDK = ROOT / "sdk" / "src"
+SDK_FILES = sorted(SDK.rglob("*.py"))
+SDK_DOORS = {  # what an application may have installed → where it may be imported, inside a function
+    "kafka": ("transports/kafka.py", "decisions.py"),
+    "confluent_kafka": ("transports/confluent.py", "decisions.py"),
+}
 
 
 def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = path.relative_to(SDK if path.is_relative_to(SDK) else ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -101,7 +108,28 @@ def test_foreign_libraries_enter_by_their_door(path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", SDK_FILES, ids=name_of)
+def test_the_sdk_stands_alone(path: Path) -> None:
+    """The SDK knows the standard library and itself; an application's libraries are imported where they are used."""
+    place = path.relative_to(SDK / "llm_flywheel").as_posix()
+    for module, inside in imports(path):
+        top = module.split(".")[0]
+        at_home = top == "llm_flywheel" or top in sys.stdlib_module_names
+        assert at_home or (inside and place in SDK_DOORS.get(top, ())), f"{place} imports {module}"
+
+
+def test_the_sdk_has_no_import_cycle() -> None:
+    """Its modules can be put in one order; what is imported inside a function is imported late, not in a circle."""
+    graph = {name_of(p): {m for m, inside in imports(p) if not inside} - {name_of(p)} for p in SDK_FILES}
+    graph["llm_flywheel"] = set()  # the package itself: whoever imports a module of it has imported it
+    graph = {name: {m for m in found if m in graph} for name, found in graph.items()}
+    while leaves := {name for name, found in graph.items() if not found & graph.keys()}:
+        graph = {name: found for name, found in graph.items() if name not in leaves}
+
+    assert not graph
+
+
+@pytest.mark.parametrize("path", FILES + SDK_FILES, ids=name_of)
 def test_nothing_is_unpickled(path: Path) -> None:
     """What these libraries read can run code: no file of ours is in their forms."""
     runs_code = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch", "yaml"}
@@ -124,7 +152,7 @@ def test_there_is_no_import_cycle() -> None:
     assert not graph, f"these modules import each other in a circle: {sorted(graph)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES + SDK_FILES, ids=name_of)
 def test_every_public_thing_says_what_it_is(path: Path) -> None:
     """A docstring on every module and every public name."""
     tree = ast.parse(path.read_text())
@@ -136,7 +164,7 @@ def test_every_public_thing_says_what_it_is(path: Path) -> None:
     assert not silent
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES + SDK_FILES, ids=name_of)
 def test_files_and_functions_stay_small(path: Path) -> None:
     """A file has one noun and at most 400 lines; a function body at most 50."""
     text = path.read_text()

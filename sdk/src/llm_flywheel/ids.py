@@ -1,0 +1,50 @@
+"""Ids of events: one that grows with time, and one that every door makes alike from the model's response.
+
+`interaction_id` is part of the contract (docs/contracts.md); `schemas/json/interaction_ids.json` holds test vectors.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+NAMESPACE = uuid.UUID("0f2b6c1e-5a0d-5c5e-9d0b-6f6c7957e3a1")
+"""The namespace of interaction ids; never changes."""
+LONG = 20
+"""Bytes. Providers' response ids are longer and never repeat (OpenAI's 38, Anthropic's 28, Gemini's 23, a UUID's 36);
+some local servers draw `chatcmpl-` and a number below a thousand, or count from one at each start."""
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random ones."""
+    random = int.from_bytes(os.urandom(10), "big")
+    head = f"{time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF:012x}"
+    tail = f"{0x8000 | random & 0x3FFF:04x}{random >> 26 & 0xFFFF_FFFF_FFFF:012x}"
+    return f"{head[:8]}-{head[8:]}-7{random >> 14 & 0xFFF:03x}-{tail[:4]}-{tail[4:]}"
+
+
+def interaction_id(application: str, response_id: str, created: float | None = None) -> str:
+    """The id of the interaction that a response belongs to: a UUIDv5 over application and response id.
+
+    `created` is the response's own time of creation, in whole seconds of Unix time (a fraction is cut off). It counts
+    only where the response id is shorter than 20 bytes. Raises ValueError where no id can be made: the application or
+    the response id is empty, or the response id is short and `created` unknown.
+    """
+    if not application or not response_id:
+        raise ValueError("an interaction id needs an application and a response id")
+    parts = [application, response_id]
+    if len(response_id.encode("utf-8", "replace")) < LONG:
+        if created is None:
+            raise ValueError(f"{response_id!r} is too short to be unique: its `created` is needed too")
+        parts.append(str(int(created)))
+    name = "\n".join(parts).encode("utf-8", "replace").decode()
+    return str(uuid.uuid5(NAMESPACE, name))
+
+
+def is_id(value: object) -> bool:
+    """Whether a value is a UUID in canonical lower-case form."""
+    try:
+        return str(uuid.UUID(str(value))) == value
+    except ValueError:
+        return False
