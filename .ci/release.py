@@ -1,9 +1,9 @@
 """Makes a release to be looked at: `make release VERSION=0.2.0`. Publishes nothing.
 
-1. Writes the version into both pyproject.toml files (the SDK's too, in sdk/), and a heading with version and day over what CHANGELOG.md has as unreleased.
-2. Builds the source archive and the wheel into dist/ with the pinned tools. 3. `twine check`. Then a person commits,
-tags and uploads. Raises SystemExit, a sentence, before anything is written where the tree has uncommitted changes, the
-version is none or not a later one, or the changelog has nothing to release.
+1. Writes the version into both pyproject.toml files (one is in sdk/), and a heading with version and day over what
+CHANGELOG.md has unreleased. 2. Builds source archives and wheels into dist/ with the pinned tools. 3. `twine check`.
+Then a person commits, tags and uploads. Raises SystemExit, a sentence, before anything is written where the tree has
+uncommitted changes, the version is none or not a later one, or the changelog has nothing to release.
 """
 
 from __future__ import annotations

@@ -131,7 +131,8 @@ def test_a_release_is_built_checked_and_dated(checkout: Path) -> None:
     changelog = (checkout / "CHANGELOG.md").read_text()
     assert "## Unreleased\n\n## 0.2.0 (2026-01-05)\n\n### " in changelog
     names = {path.name for path in (checkout / "dist").iterdir()}
-    assert names == {"llm_flywheel-0.2.0-py3-none-any.whl", "llm_flywheel-0.2.0.tar.gz"}
+    both = ("llm_flywheel", "llm_flywheel_sdk")
+    assert names == {f"{name}-0.2.0{kind}" for name in both for kind in ("-py3-none-any.whl", ".tar.gz")}
     with tarfile.open(checkout / "dist" / "llm_flywheel-0.2.0.tar.gz") as archive:
         assert {"pyproject.toml", "tests", "docs", "examples"} <= {name.split("/")[1] for name in archive.getnames()}
     assert "uncommitted changes" in again.stderr

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 _LATER = {"Champion": "champion", "instrument": "vendors.seam", "wrap": "vendors.seam"}
 """Imported when they are asked for: the rest is there in 30 ms."""
-__version__ = "0.1.0"
 __all__ = [
     "Champion", "Conversation", "Turn", "abandon", "comment", "conversation", "copy", "correction", "escalate", "flush",
     "guardrail", "init", "instrument", "interaction", "interaction_id", "judge", "label", "last_id", "new_id",
@@ -58,6 +57,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What is imported late."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("llm-flywheel-sdk")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
