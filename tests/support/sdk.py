@@ -12,7 +12,7 @@ from llm_flywheel.record import Record
 def end() -> None:
     """The process of the SDK is over."""
     if (running := client.client()) is not None:
-        running.close()
+        running.close(timeout_s=30)  # a loaded machine is no fault
     client._client = None
     context._last.set(None)
     context._places.clear()
