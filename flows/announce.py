@@ -1,4 +1,4 @@
-"""Decisions to Kafka: the way out of the ledger for flows and commands.
+"""Announces decisions on Kafka: the way out of the ledger for flows and commands.
 
 A decision is a ledger row first; what cannot be announced now is announced by whoever decides next (see
 `flows.ledger.unannounced`). Go on to `streams/producer.py`.

@@ -1,7 +1,7 @@
 """What a flow needs from its surroundings: the settings, the lake, and the two carried to a child process.
 
 The only file of the flows that reads the environment: a Prefect run is a process of its own, and learns its settings
-here. Go on to `turn.py`.
+here. Go on to `flows/commands/`.
 """
 
 from __future__ import annotations

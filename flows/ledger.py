@@ -2,7 +2,7 @@
 
 Shared by the stages evaluate (whom to compare), promote (who serves) and the commands. Nothing here knows Kafka: a
 decision is a ledger row first and an event afterwards (`unannounced` finds what still has to be told).
-Go on to `flows/promote/flow.py`, the main writer.
+Go on to `flows/promote/stage.py`, the main writer.
 
 A row is appended by compare-and-set: the Delta commit carries `ledger:<hash of application>` = the row's sequence and
 is made with the table handle at which the chain's end was read, so of two writers at one moment one wins.

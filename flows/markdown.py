@@ -1,4 +1,4 @@
-"""Words of strangers in our Markdown: on one line, made visible, and marking up nothing.
+"""Escapes strangers' text for Markdown: on one line, made visible, marking up nothing.
 
 Model names, slices and excerpts of answers end up in terminals, the Prefect UI and pull requests: the reports of
 evaluate and promote pass them through here.

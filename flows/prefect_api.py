@@ -1,4 +1,4 @@
-"""The few questions that are asked of a Prefect server, over its HTTP API.
+"""Client of Prefect's HTTP API: the few questions that are asked of a server.
 
 Prefect's own client would do; importing it takes two seconds, which a command that only starts a run need not pay.
 Go on to `serve.py`, whose flows are started here.

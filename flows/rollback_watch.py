@@ -1,4 +1,4 @@
-"""Triage with hands: a champion that is worse than the one before is taken back in the ledger.
+"""Rolls back a champion that triage finds worse than the one before.
 
 `python -m flows.rollback_watch`, as `flywheel triage` and `flywheel up` start it. `streams/triage/app.py` finds out and
 alerts; here its finding becomes a rollback, which needs the ledger that `streams` does not know.

@@ -1,4 +1,4 @@
-"""A run: what one execution of a stage reads, and the name that this gives it.
+"""Runs: what one execution of a stage reads, and the id that this gives it.
 
 The same tables at the same versions, the same settings and the same code are the same run, whoever starts it and how
 often: its id is their hash, and every table takes a run's rows once. Each `flow.py` begins with `begin` and ends with

@@ -1,4 +1,4 @@
-"""The flows under Prefect: what is served, when it runs by itself, and what is put right when serving begins.
+"""Serves the flows to Prefect: which there are, when it runs by itself, and what is put right when serving begins.
 
     turn ▸ hourly            cluster ▶ curate, and an evaluation for every candidate that still waits
     maintain ▸ nightly       forget, retire, compact, vacuum, audit

@@ -1,4 +1,4 @@
-"""The tree of errors: every failure that llm-flywheel raises on purpose.
+"""Errors: the tree of every failure that llm-flywheel raises on purpose.
 
     FlywheelError                     exit code 3 unless a subclass says otherwise
     ├── UsageError                    2   the person can mend the command or the file named in the message

@@ -1,4 +1,4 @@
-"""Every knob, with its default and its reason, in one typed object.
+"""Settings: every knob with its default and its reason, in one typed object.
 
 Go on to `loading.py`, which makes them of a file and the environment.
 Nothing else in the package reads the environment; `flows/cli.py` and `streams/__main__.py` do it once and pass this on.

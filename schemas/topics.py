@@ -1,6 +1,6 @@
 """The table of topics: no other file names a Kafka topic.
 
-Go on to `schemas/events.py` for what each topic carries and to `docs/contracts.md` for how an application sends it.
+Go on to `streams/producer.py` and `streams/archive/archiver.py`; `docs/contracts.md` says how an application sends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The unit: the user where known, else the conversation. What is counted, capped, split and forgotten as a whole.
 
 In the lake every table with both columns has it as the column `unit` (`streams/lake/query.py`). Go on to
-`flows/curate/split.py` for the pseudonym that stands for it in datasets.
+`schemas/events.py`.
 """
 
 from __future__ import annotations

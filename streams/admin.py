@@ -1,6 +1,6 @@
 """Kafka as the operator sees it: client options, topics with the right partitions, offsets and lag.
 
-Go on to `streams/producer.py` for events in and `streams/archive/archiver.py` for events out.
+Go on to `streams/archive/archiver.py`.
 """
 
 from __future__ import annotations

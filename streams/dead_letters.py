@@ -1,6 +1,6 @@
 """Dead letters looked at and sent again: bad events whose cause has been mended since.
 
-Go on to `streams/archive/batch.py`, which makes them, and `streams/producer.py`, which sends them.
+Go on to `streams/producer.py`, which sends them again.
 """
 
 from __future__ import annotations

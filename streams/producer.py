@@ -3,7 +3,7 @@
     with EventProducer(settings.kafka) as producer:
         producer.send(interaction)
 
-`flywheel replay` sends a file with it. Go on to `streams/archive/archiver.py`, where the events arrive.
+`flywheel replay` sends a file with it. Go on to `streams/replay.py`.
 """
 
 from __future__ import annotations

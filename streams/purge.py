@@ -1,7 +1,7 @@
-"""What is archived out of Kafka's own log, where somebody's words must not wait for retention.
+"""Deletes archived records from Kafka's own log (DeleteRecords), where somebody's words must not wait for retention.
 
 Kafka deletes from the front of a partition only: all that is archived goes, not one person's events. Go on to
-`streams/lake/retire.py` for the rows.
+`flows/erase.py`.
 """
 
 from __future__ import annotations

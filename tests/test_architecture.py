@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,9 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 def ours(module: str) -> bool:
     return module.split(".", maxsplit=1)[0] in ROOMS
+
+
+IMPORTS = {path: {module for module, _ in imports(path) if ours(module)} for path in FILES}
 
 
 def level(module: str) -> int:
@@ -199,6 +203,31 @@ def test_tests_share_helpers_in_one_place(path: Path) -> None:
     wrong = [m for m, _ in imports(path) if m.split(".")[0] == "tests" and not m.startswith(shared)]
 
     assert not wrong
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_where_to_go_on_is_a_neighbour(path: Path) -> None:
+    """`Go on to X` in a module's docstring names a file that is there and imports this one or is imported by it.
+
+    By name is by import too (`flows/cli.py` loads its commands so); a page of docs/ and an .sql file are always near.
+    """
+    doc = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    wrong = []
+    for sentence in re.findall(r"Go on to (.+?)\.(?: |$)", doc):
+        for target in re.findall(r"`([\w./]+)`", sentence) or [sentence]:
+            place = next((p for p in (path.parent / target, ROOT / target) if p.exists()), None)
+            if place is None or not (place.suffix in {".sql", ".md"} or _is_neighbour(path, place.resolve())):
+                wrong.append(target)
+
+    assert not wrong, f"{name_of(path)} sends its reader to {wrong}"
+
+
+def _is_neighbour(path: Path, place: Path) -> bool:
+    others = [other for other in FILES if other == place or other.is_relative_to(place)]
+    return any(
+        name_of(other) in IMPORTS[path] or name_of(path) in IMPORTS[other] or f'"{name_of(other)}' in path.read_text()
+        for other in others
+    )
 
 
 def test_only_the_table_of_topics_names_a_topic() -> None:

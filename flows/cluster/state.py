@@ -1,4 +1,4 @@
-"""What earlier runs concluded: who lives where, and the clusters as they were last seen.
+"""State of earlier cluster runs, folded from the lake: each failure's cluster, and the clusters as last seen.
 
 The state is a fold over the finished runs in the lake and lies nowhere else: replaying them gives the same ids. Go on
 to `flow.py`.

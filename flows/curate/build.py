@@ -1,7 +1,7 @@
 """Examples into what each kind of dataset holds, with a reason for everything that is left out. Pure.
 
 The order is the argument: whose side (split), train away from eval, then duplicates inside train, and the recipe last:
-what a recipe leaves out must not change what is safe. Go on to `shapes.py` and `folder.py`.
+what a recipe leaves out must not change what is safe. Go on to `flows/curate/folder/shapes.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Curate as a Prefect flow: what `make.py` does, started by a schedule or an event, with its card as an artifact."""
+"""Curate as a Prefect flow: what `stage.py` does, started by a schedule or an event, with its card as an artifact."""
 
 from __future__ import annotations
 

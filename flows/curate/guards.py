@@ -1,4 +1,4 @@
-"""What train must stay away from besides this build's own eval set: frozen sets, earlier splits, benchmark files.
+"""Decontamination: what train is kept away from besides this build's own eval set: frozen sets, splits, benchmarks.
 
 Go on to `leaks.py`, which keeps the distance.
 """

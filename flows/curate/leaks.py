@@ -1,4 +1,4 @@
-"""Which train texts resemble a guarded text: exact joins over all pairs, by letters, by words and by meaning.
+"""Leak detection: which train texts resemble an eval text, by letters, by words and by meaning, over all pairs.
 
 Letters and words: every pair's Jaccard similarity, as products of sparse matrices. Meaning: every pair's cosine.
 Go on to `build.py`.

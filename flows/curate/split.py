@@ -1,7 +1,7 @@
 """Whose examples are eval and whose are train: a keyed hash of the unit, so that no row ever moves.
 
-Stateless: neither order nor time nor what else is in the lake matters. docs/design/splits.md says why not otherwise.
-Go on to `dedup.py`.
+Stateless: neither order nor time nor what else is in the lake matters. docs/design/splits.md says why not otherwise. Go
+on to `build.py`.
 """
 
 from __future__ import annotations

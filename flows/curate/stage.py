@@ -1,4 +1,4 @@
-"""The stage without Prefect: read the lake as of a version, think, publish two dataset versions.
+"""Builds datasets: read the lake as of a version, think, publish a training and an eval version.
 
 `flow.py` wraps it for schedules and the UI. Go on to `examples.py`.
 """

@@ -1,4 +1,4 @@
-"""Where an endpoint may lie: public addresses, and private ones only where the settings declare their host.
+"""Allowed addresses of endpoints (SSRF): public ones, and private ones only where the settings declare their host.
 
 The check is made on the very address that is connected to, after DNS, so that a name cannot be rebound between check
 and use. An operator's own machines are declared in `evaluate.private_endpoints`.

@@ -1,6 +1,6 @@
 """The eval set: the rows of a frozen dataset folder as items, checked to be the very rows that were frozen.
 
-Reads Parquet with pyarrow alone; which folder is `flows/evalset.py`'s business. Go on to `runner.py`.
+Reads Parquet with pyarrow alone; which folder is `flows/evalset.py`'s business. Go on to `stage.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The journal: every answer that was paid for, kept under the hash of its request.
+"""Journal of answers: every answer that was paid for, kept under the hash of its request.
 
 A run that is killed and started again finds its answers here and asks only for the rest. One JSON line an answer,
 written at once (so a killed process loses none) and forced to disk twice a second (so a power cut loses half a second);

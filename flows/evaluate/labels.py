@@ -2,7 +2,7 @@
 
 `questions` draws a random sample of an evaluation's items as a file to fill in; `record` takes it back into the lake;
 `known` finds what people said of the very same answers, in whatever evaluation they stand. Labels are scores of the
-scorer `human:NAME`. Go on to `correction.py` for what they correct.
+scorer `human:NAME`. Go on to `stage.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Can this gate pass at all on this eval set? Asked before anything is paid for.
+"""Power: whether this gate can pass at all on this eval set, before anything is paid for.
 
 The sizes of an eval set are known before it is run; so is what the gate's tests need. The formulas are in
 `flows/statistics.py`.

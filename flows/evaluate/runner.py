@@ -1,7 +1,7 @@
 """Many requests to a few endpoints: concurrently, once each, within a budget, and resumed where a crash broke off.
 
 `answer_all` is the engine (the judges of `judge.py` use it too); a signal stops it in order. `take` asks both models
-about the same items, side by side, and has the scorer turn the answers into scores. Go on to `scorers.py`.
+about the same items, side by side, and has the scorer turn the answers into scores. Go on to `scorers/protocol.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Maintain as a Prefect flow: what `upkeep.py` does, on a schedule, with the audit's findings as an artifact."""
+"""Maintain as a Prefect flow: what `stage.py` does, on a schedule, with the audit's findings as an artifact."""
 
 from __future__ import annotations
 

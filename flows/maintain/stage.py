@@ -1,4 +1,4 @@
-"""What the tables need from time to time: wishes to be forgotten, retention, compaction, vacuum, audit.
+"""Maintenance of the tables: erasures, retention, compaction, vacuum, audit.
 
 Each step may be begun again at any time and beside a running archiver; doing it twice changes nothing more.
 Go on to `flow.py`.

@@ -7,8 +7,8 @@ Pure. Four questions are asked of a comparison, and each answers with findings; 
     is any slice harmed        protected: proven within its margin; all: Holm-controlled   harm blocks
     is it too slow or dear     bounds of the ratios against their limits                   proven excess blocks
 
-"Not significantly worse" is never a pass: that rule lets half of the truly worse candidates through (docs/gate.md).
-Go on to `decide.py`.
+"Not significantly worse" is never a pass: that rule lets half of the truly worse candidates through (docs/gate.md). Go
+on to `stage.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Batches into the lake, exactly once: the archiver's second hand, on a thread of its own.
+"""Commits batches to the lake, exactly once, on a thread of its own.
 
-For each batch: dead letters first, then the rows with the marks, as DESIGN §3 orders it. While Parquet, snappy, SHA-256
-and the commit run outside Python's lock, the archiver decodes the next batch. Go on to `streams/archive/archiver.py`.
+For each batch: dead letters first, then the rows with the offsets behind them (docs/guarantees.md). While Parquet,
+snappy, SHA-256 and the commit run outside Python's lock, the archiver decodes the next batch. Go on to
+`streams/archive/archiver.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a record batch ends that no client may unpack: a compression bomb, or bytes that are no such compression.
+"""Finds the end of a record batch that cannot be unpacked: a compression bomb, or bytes that are no compression.
 
 librdkafka refuses to unpack beyond its limit, and would ask for the same batch for ever. Nobody but the batch's own
 header says how many offsets it has, so they are probed: each failed read names the first offset of its batch.

@@ -1,4 +1,4 @@
-"""Find a Java that can run Kafka.
+"""Finds a Java that can run Kafka.
 
 From here: `streams/broker/jars.py` finds what it runs, `streams/broker/broker.py` runs it.
 """

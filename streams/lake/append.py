@@ -1,7 +1,7 @@
 """Rows into a table: one Delta commit, all or nothing, with the marks that make it exactly once.
 
-`Writer` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run.
-Go on to `query.py`.
+`Writer` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run. Go on to
+`maintain.py`.
 """
 
 from __future__ import annotations

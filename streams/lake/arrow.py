@@ -1,7 +1,7 @@
 """Arrow without pandas, which it would load (70 MiB, 0.7 CPU seconds) only to learn that our lists are not pandas'.
 
 pyarrow looks for pandas once, at the first value that it is given. Imported before all else of the lake, this module
-has it look while pandas is hidden; `to_pandas` asks again and finds it. Go on to `layout.py`.
+has it look while pandas is hidden; `to_pandas` asks again and finds it. Go on to `__init__.py`.
 """
 
 from __future__ import annotations

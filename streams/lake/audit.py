@@ -1,4 +1,4 @@
-"""Is everything there, once, and undamaged? For each Kafka partition: rows + dead letters = offset span.
+"""Audit: whether every archived offset is there once and undamaged; rows + dead letters = offset span.
 
 Looks at the tables as they are stored, doubles and all, and at every byte of their files. Finds; changes nothing.
 """

@@ -1,4 +1,4 @@
-"""Keeps tables healthy for years: few large files, no orphans, no row older than it may be, nobody who asked to leave.
+"""Compaction, vacuum and deletion: few large files, no orphans, no row that must go.
 
 Every change is one commit by compare-and-set: it is refused where anybody committed since the table was read, and then
 done again on what is there now; the archiver's appends in between are never lost. Go on to `audit.py`.

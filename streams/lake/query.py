@@ -1,4 +1,4 @@
-"""Questions to the lake, as of a version: the only place that runs SQL.
+"""Queries of the lake as of a version: the only place that runs SQL.
 
 SQL lies in `.sql` files beside the stage that asks, in the subset that Spark understands too. What its names mean:
 
@@ -11,7 +11,7 @@ SQL lies in `.sql` files beside the stage that asks, in the subset that Spark un
     standing_feedback                feedback that nobody took back or asked to forget (`standing_feedback.sql`)
     kinds                            what each kind of feedback says                  (`schemas/kinds.py`)
 
-Go on to `maintain.py`.
+Go on to `layout.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows that leave the lake for good, each leaving its place behind: the audit still counts every offset.
+"""Removes rows from the lake for good, keeping their places: the audit still counts every offset.
 
 What left is written to `dead_letters` first (reason `erased` or `retired`, without any content), then the rows go. A
 kill in between leaves both for a while; the next run of the maintain flow ends it. Go on to `maintain.py`.

@@ -1,7 +1,7 @@
 """Records as rows of their table, and rows as records: columns are filled by the fields' names, in this one place.
 
 A field with a shape of its own (a list of points, a mapping) lies in a JSON column as canonical text. A row of an older
-table, which lacks a column, reads as the field's default. Go on to `append.py`, which writes the rows.
+table, which lacks a column, reads as the field's default. Go on to `schemas/tables.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Start a program that ends when its parent ends, even by kill -9.
+"""Starts a program that ends when its parent ends, even by kill -9.
 
 Run as a script by `streams/processes/supervise.py`, never imported by it: `python -I -S launch.py PARENT MARK PROGRAM
 ARGS...`.

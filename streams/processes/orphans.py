@@ -1,4 +1,4 @@
-"""What a killed parent leaves behind, and who may clean it up: folder locks and pid files.
+"""Orphaned processes: pid files and folder locks, by which what a killed parent left is cleaned up.
 
 From here: `streams/processes/supervise.py` writes the pid files and sweeps before each start.
 """

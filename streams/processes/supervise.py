@@ -1,4 +1,4 @@
-"""Child processes that are started in order, restarted when they crash, and never left behind.
+"""Supervisor: child processes that are started in order, restarted when they crash, and never left behind.
 
 A `Child` says what to run, a `Keeper` keeps one running, a `Supervisor` keeps several. From here:
 `streams/broker/broker.py` for a child with a readiness answer, `streams/processes/launch.py` for how a child dies with

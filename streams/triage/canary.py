@@ -1,4 +1,4 @@
-"""After a promotion: is the new champion worse in production than the one before? One small state per application.
+"""Canary watch after a promotion: whether the new champion is worse in production. One small state per application.
 
     decision ──promoted──▶ Watch ──judged, user by user──▶ Watch ──worse──▶ alert, rollback
 

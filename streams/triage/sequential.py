@@ -1,4 +1,4 @@
-"""The canary's watch: is the new champion worse than the one before? Asked after every user, for ever, honestly.
+"""Sequential test of the canary: whether the new champion is worse, asked after every user, valid at any time.
 
 Pure. `observe` folds one user after another into a small state; `evidence` is an e-value against "not worse". Rolling
 back when it reaches `1/alpha` errs at most in a share alpha of endless streams, however often one looks.

@@ -1,4 +1,4 @@
-"""Signs that somebody tries to steer the wheel: a cluster that lives on accounts nobody has seen before.
+"""Signs of abuse: a cluster that rests on accounts which were never seen before.
 
 What keeps an attack small is not this but two caps, `cluster.feedback_cap` and `cluster.subject_cap`: whatever k
 accounts send, they decide at most `feedback_cap · k` interactions of a day, and count at most `subject_cap · k` times

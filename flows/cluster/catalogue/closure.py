@@ -1,6 +1,6 @@
-"""Did a promotion really fix what it was meant to fix? Each cluster's failure rate before and after, with an interval.
+"""Closure: whether a promotion fixed a cluster; its failure rate before and after, with an interval.
 
-Go on to `flow.py`, the user.
+Go on to `catalogue.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All interactions of an application in columns, with the outcome and the home of each: what trends and names count.
+"""All interactions of an application in columns, with the outcome and the cluster of each: what trends and names count.
 
 Go on to `catalogue.py`, the user.
 """

@@ -1,4 +1,4 @@
-"""The level above: clusters whose middles lie together are one theme.
+"""Themes: clusters whose centroids lie together.
 
 A theme keeps the id that most of its failures had in the run before. Go on to `catalogue.py`.
 """

@@ -1,4 +1,4 @@
-"""How often each cluster fails per interaction served, window by window, and what changed beyond chance.
+"""Trends of clusters: failures per interaction served, window by window, and what changed beyond chance.
 
 Rates are over traffic, never counts. A change is called only where an exact test says so after control of the false
 discovery rate over all clusters. Go on to `closure.py` for what promotions did.

@@ -2,7 +2,7 @@
 
 A run only proposes (`lineage.py`). `accept` writes a row of `cluster_decisions`, which later runs read as of a version
 like everything else, so that the state stays a fold over what is recorded. `carry_out` moves the failures, which
-nothing else ever does. Go on to `catalogue.py`.
+nothing else ever does. Go on to `flows/cluster/stage.py`.
 """
 
 from __future__ import annotations

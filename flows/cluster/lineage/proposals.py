@@ -3,7 +3,8 @@
 Matched by members, never by label or index. It only proposes: a failure keeps its home, and a proposal is an event in
 `cluster_events` for a person to accept. A part counts from a quarter of a cluster, and two clusters are one where half
 of each lies in the same places (the survival threshold of MONIC, M. Spiliopoulou and others, KDD 2006). Works on the
-same sample of each cluster's members that new failures are compared with. Go on to `accepted.py`.
+same sample of each cluster's members that new failures are compared with. Go on to
+`flows/cluster/catalogue/catalogue.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """All feedback on each interaction, folded into ok, failed or unknown, with a probability and every reason.
 
-Pure functions of the rows that `interactions.sql` and `signals.sql` give. Go on to `flow.py`, the user.
+Pure functions of the rows that `interactions.sql` and `signals.sql` give. Go on to `flows/cluster/stage.py`.
 """
 
 from __future__ import annotations

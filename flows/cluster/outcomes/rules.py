@@ -1,4 +1,4 @@
-"""What an interaction itself shows: errors, timeouts, empty answers, refusals, broken JSON, cut or filtered answers.
+"""Rules that find failures without feedback: errors, empty answers, refusals, broken JSON, cut or filtered answers.
 
 Each finding is a reason and a voice among others (`signals.SIGNALS["found"]`), so that its reliability is estimated
 too: a refusal that reviewers like is no failure. Go on to `signals.py`.

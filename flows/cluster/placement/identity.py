@@ -1,4 +1,4 @@
-"""Which old cluster a new failure belongs to, and which failures are something new. Novelty comes first.
+"""Novelty detection and assignment: which failures are new, and which old cluster each of the others belongs to.
 
 A row of the batch is placed by the votes of its nearest known neighbours. It is novel where known rows are missing
 around it; a community of novel rows is born as a cluster where chance cannot explain it, and waits otherwise. Rows that

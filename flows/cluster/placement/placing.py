@@ -1,6 +1,7 @@
-"""New failures to homes: texts embedded, compared with what is known, placed or born.
+"""Places new failures: embeds their texts, compares them with known ones, assigns a cluster or makes one.
 
-Reads vectors and reference samples from the lake; decides with `identity.py`. Go on to `catalogue.py`.
+Reads vectors and reference samples from the lake; decides with `identity.py`. Go on to
+`flows/cluster/catalogue/catalogue.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Failures to distinct texts with vectors: each text is embedded once, ever, and a thousand equal texts are one row.
 
-Go on to `identity.py`, which places the rows.
+Go on to `placing.py`, which places the rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kinds of dataset of a person's own, named in `curate.kinds`, held to what `Kind` promises.
 
-Go on to `folder.py`, which writes them beside ours.
+Go on to `flows/curate/stage.py`, which has them written beside ours.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Wide digits and plain ones, a card grouped by no-break spaces, a number with a soft hyphen in it: to a reader they are
 the same, so they are to the patterns. Every character knows where in the text it stands, so that what is found is cut
-out of the text as it was written. Go on to `recognisers.py`, the patterns.
+out of the text as it was written. Go on to `redact.py`, which replaces what it finds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Recognisers of a person's own, named in `curate.recognise_with`, and held to the protocol in `protocol.py`.
 
-Go on to `redact.py`.
+Go on to `flows/curate/stage.py`, which hands them to the redactor.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Personal data and secrets out of examples before anything else sees them: before dedup, before vectors, before disk.
 
-`a@b.org` becomes `<EMAIL_1>`; the same value is the same placeholder all through one row, so a conversation still
-makes sense. JSON is redacted value by value, also where it stands as text within JSON, so it stays JSON. Go on to
-`split.py`.
+`a@b.org` becomes `<EMAIL_1>`; the same value is the same placeholder all through one row, so a conversation still makes
+sense. JSON is redacted value by value, also where it stands as text within JSON, so it stays JSON. Go on to
+`flows/curate/stage.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Does it only look like one? The checksum of each numbered kind, as a function of the match.
+"""Checksums of personal numbers: whether a match is one or only looks like one.
 
 Each takes the match of its recogniser's pattern and says whether the number holds. Go on to `recognisers.py`.
 """

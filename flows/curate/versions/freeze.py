@@ -1,4 +1,4 @@
-"""Freeze an eval set under a name: from then on no training build may resemble it. Go on to `guards.py`."""
+"""Freeze an eval set under a name: from then on no training build may resemble it. Go on to `flows/evalset.py`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Dataset versions that must not exist any longer: which hold somebody's rows, and how they go.
+"""Withdraws dataset versions that hold rows of an erased person.
 
 A training or eval version is removed from disk; a frozen eval set is replaced by one without the rows, since the name
-must keep binding later builds. Go on to `erase.py`.
+must keep binding later builds. Go on to `flows/erase.py`.
 """
 
 from __future__ import annotations

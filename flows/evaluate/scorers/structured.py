@@ -1,6 +1,6 @@
 """Scorers for answers with a form: numbers, patterns, JSON, tool calls.
 
-What a model writes may be hostile: a pattern has a time limit, a schema fetches nothing. Go on to `catalogue.py`.
+What a model writes may be hostile: a pattern has a time limit, a schema fetches nothing. Go on to `registry.py`.
 """
 
 from __future__ import annotations
