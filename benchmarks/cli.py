@@ -28,7 +28,7 @@ from schemas.events import to_json
 from schemas.settings import Settings
 from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
+from streams.lake.append import append, to_rows
 
 UTTERANCES = Path(__file__).resolve().parent.parent / "examples" / "support_bot" / "utterances.jsonl"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -64,7 +64,7 @@ def fill(lake: Lake, settings: Settings) -> int:
     """Failures of the demo's customers in the raw tables, and one cluster run over them; how many clusters it found."""
     interactions, feedback = (list(rows) for rows in zip(*events(settings.application), strict=True))
     for name, rows in (("interactions", interactions), ("feedback", feedback)):
-        append(create(lake, name), name, to_rows(name, rows), {})
+        append(lake, name, to_rows(name, rows), {})
     return int(cluster(lake, settings, START + timedelta(days=1)).clusters)
 
 

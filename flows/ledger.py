@@ -39,7 +39,7 @@ EVIDENCE = ("evaluation_id", "comparison", "dataset_version", "dataset_sha256", 
 """What every other promotion must name: which comparison, on which items, by which answers."""
 
 
-class Registry(Struct, frozen=True):
+class Registry(Struct, frozen=True, kw_only=True):
     """Who is who in one application: the fold over its ledger."""
 
     application: str
@@ -139,9 +139,8 @@ def append(
             _expect(registry, expected_champion)
         decision = _seal(registry, draft)
         try:
-            commit.append(
-                handle, "ledger", commit.to_rows("ledger", [_row(decision)]), {app_id(application): decision.sequence}
-            )
+            row = commit.to_rows("ledger", [_row(decision)])
+            commit.append(lake, "ledger", row, {app_id(application): decision.sequence}, handle)
         except CommitConflict:
             continue
         return decision
@@ -203,7 +202,7 @@ def verify(lake: Lake, application: str) -> int:
        recomputed as a whole is found too.
     """
     stored = _stored(lake, application, None)
-    registry = Registry(application)
+    registry = Registry(application=application)
     for row in stored:
         registry = _checked(registry, row)
     mark = lake.mark("ledger", app_id(application))
@@ -300,7 +299,7 @@ def _recorded(registry: Registry, draft: Decision) -> Decision | None:
 
 
 def _fold(application: str, decisions: Sequence[Decision]) -> Registry:
-    registry = Registry(application)
+    registry = Registry(application=application)
     for decision in decisions:
         registry = _after(registry, decision)
     return registry
@@ -313,11 +312,11 @@ def _after(registry: Registry, decision: Decision) -> Registry:
     elif decision.action == "promoted" and registry.champion is not None:
         former = (*former, registry.champion)
     return Registry(
-        registry.application,
-        {**registry.candidates, decision.candidate.id: decision.candidate},
-        decision.champion,
-        former,
-        (*registry.decisions, decision),
+        application=registry.application,
+        candidates={**registry.candidates, decision.candidate.id: decision.candidate},
+        champion=decision.champion,
+        former=former,
+        decisions=(*registry.decisions, decision),
     )
 
 

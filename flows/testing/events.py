@@ -15,7 +15,7 @@ import msgspec
 from schemas.events import Erasure, Event, Feedback, Interaction, to_json
 from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
+from streams.lake.append import append, to_rows
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ def happened(lake: Lake, *events: Event) -> None:
     for cls, name in TABLE_OF.items():
         rows = [_raw(event) for event in events if type(event) is cls]
         if rows:
-            append(create(lake, name), name, to_rows(name, rows), {})
+            append(lake, name, to_rows(name, rows), {})
 
 
 def _raw(event: Event) -> dict[str, Any]:

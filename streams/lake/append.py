@@ -93,13 +93,14 @@ def _found_or_made(lake: Lake, name: str, schema: pa.Schema) -> DeltaTable:
         )
 
 
-def append(handle: DeltaTable, name: str, rows: pa.Table, marks: Mapping[str, int]) -> None:
-    """Commit rows and marks (`app_id` → version) in one transaction.
+def append(lake: Lake, name: str, rows: pa.Table, marks: Mapping[str, int], handle: DeltaTable | None = None) -> None:
+    """Commit rows and marks (`app_id` → version) in one transaction; the table is made or grown where it has to be.
 
     `handle` must be the very handle at which the caller checked that its marks are still what it expects: a second
     writer of the same `app_id` is then refused. Raises CommitConflict; reload the handle and look at its marks.
     """
-    _commit(handle, name, write(Lake.of(handle, name), name, rows, {a: str(m) for a, m in marks.items()}), marks)
+    handle = create(lake, name) if handle is None else handle
+    _commit(handle, name, write(lake, name, rows, {a: str(m) for a, m in marks.items()}), marks)
 
 
 class Writer:
@@ -184,7 +185,7 @@ def publish_next(lake: Lake, name: str, rows: Callable[[int], pa.Table], run_id:
             return False
         number = (handle.transaction_version(NUMBER) or 0) + 1
         try:
-            append(handle, name, rows(number), {mark: 1, NUMBER: number})
+            append(lake, name, rows(number), {mark: 1, NUMBER: number}, handle)
         except CommitConflict:
             continue
         return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -28,12 +27,6 @@ class Lake:
     def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = str(root).rstrip("/")
         self.storage_options = dict(storage_options or {})
-
-    @classmethod
-    def of(cls, handle: DeltaTable, name: str) -> Lake:
-        """The lake that an open table lies in."""
-        uri = handle.table_uri.rstrip("/").removesuffix(f"/{name}")
-        return cls(unquote(urlsplit(uri).path) if uri.startswith("file://") else uri, handle._storage_options)  # noqa: SLF001
 
     def uri(self, name: str) -> str:
         """Where a table lies. Raises LakeError for a name that is not in the table of tables."""

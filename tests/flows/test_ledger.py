@@ -17,7 +17,7 @@ from schemas.errors import LedgerBroken, LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
 from schemas.records import make_candidate
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
+from streams.lake.append import append, to_rows
 
 APP = "support-bot"
 NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)
@@ -218,7 +218,7 @@ def announce(lake: Lake, decisions: tuple[Decision, ...]) -> None:
     """Archive decisions as the archiver does with what it reads from Kafka."""
     place = {"event_version": 1, "kafka_partition": 0, "ingested_at": NOW, "ingest_date": NOW.date()}
     rows = [{**ledger._row(d), **place, "kafka_offset": n} for n, d in enumerate(decisions)]
-    append(create(lake, "decisions"), "decisions", to_rows("decisions", rows), {"archiver": len(rows)})
+    append(lake, "decisions", to_rows("decisions", rows), {"archiver": len(rows)})
 
 
 def test_a_ledger_rewritten_as_a_whole_is_found_by_what_was_announced(three: Lake, tmp_path: Path) -> None:

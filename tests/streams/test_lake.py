@@ -128,8 +128,8 @@ def test_a_run_publishes_once(lake: Lake) -> None:
 
 def test_the_same_id_is_one_event_to_readers(lake: Lake) -> None:
     """Doubles across commits and days are one row: the first that arrived."""
-    append(create(lake, "interactions"), "interactions", rows([0], ids=["x"], day=1), {})
-    append(create(lake, "interactions"), "interactions", rows([1], ids=["x"], day=0), {})
+    append(lake, "interactions", rows([0], ids=["x"], day=1), {})
+    append(lake, "interactions", rows([1], ids=["x"], day=0), {})
 
     found = query(lake, "SELECT id, kafka_offset FROM interactions", lake.versions(["interactions"]))
     assert found.to_pylist() == [{"id": "x", "kafka_offset": 1}]
@@ -172,14 +172,14 @@ def test_the_audit_finds_gaps_and_doubles(lake: Lake, ranges: list[tuple[int, in
     """Whatever a bug or a hand did to the table, the audit names the offsets."""
     start = {start_id("llm.interactions", "t", 0): 0}
     for first, after in ranges:
-        append(create(lake, "interactions"), "interactions", rows(range(first, after)), {MARK: after, **start})
+        append(lake, "interactions", rows(range(first, after)), {MARK: after, **start})
 
     assert [(i.what, i.first, i.after) for i in audit(lake).incidents] == found
 
 
 def test_rows_behind_the_mark_are_missed(lake: Lake) -> None:
     """A mark that ran ahead of the rows is a gap at the end."""
-    append(create(lake, "interactions"), "interactions", rows([0, 1]), {MARK: 5})
+    append(lake, "interactions", rows([0, 1]), {MARK: 5})
 
     assert [(i.what, i.first, i.after) for i in audit(lake).incidents] == [("gap", 2, 5)]
 
@@ -284,7 +284,7 @@ def test_a_table_grows_by_columns_without_a_rewrite(lake: Lake) -> None:
     write_deltalake(lake.uri("interactions"), old, partition_by=["ingest_date"])
     before = lake.open("interactions").file_uris()
 
-    append(create(lake, "interactions"), "interactions", rows([1]), {})
+    append(lake, "interactions", rows([1]), {})
 
     assert set(before) < set(lake.open("interactions").file_uris())
     assert read(lake, "interactions").sort_by("kafka_offset")["kafka_topic_id"].to_pylist() == [None, "t"]
@@ -327,7 +327,7 @@ def test_every_table_can_be_filtered(lake: Lake, name: str) -> None:
         for field in TABLES[name].schema
         if not field.nullable
     }
-    append(create(lake, name), name, to_rows(name, [row]), {})
+    append(lake, name, to_rows(name, [row]), {})
     key = TABLES[name].identity[0]
     filled = next(column for column in TABLES[name].identity if column in row)
 

@@ -16,7 +16,7 @@ from schemas.events import Candidate, Decision
 from schemas.records import make_candidate
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
-from streams.lake.append import append, create, to_rows
+from streams.lake.append import append, to_rows
 from tests.support.promotion import APP, BETTER, LEVEL, NEW, NOW, OLD, SETTINGS, WORSE, Told, eval_set, evaluated
 
 
@@ -128,7 +128,7 @@ def test_what_listeners_missed_is_told_again_until_it_is_archived(ready: Lake) -
 
     place = {"event_version": 1, "kafka_partition": 0, "ingested_at": NOW, "ingest_date": NOW.date()}
     rows = [{**ledger._row(d), **place, "kafka_offset": n} for n, d in enumerate(told)]
-    append(create(ready, "decisions"), "decisions", to_rows("decisions", rows), {"archiver": 3})
+    append(ready, "decisions", to_rows("decisions", rows), {"archiver": 3})
     assert announce_pending(ready, APP, told) == 0
 
 

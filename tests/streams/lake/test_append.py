@@ -22,7 +22,7 @@ def letters(lake: Lake, *places: tuple[int, int | None], topic_id: str = "t", pa
          "offsets": count, "reason": "absent", "ingested_at": NOW, "ingest_date": NOW.date()}
         for first, count in places
     ]  # fmt: skip
-    append(create(lake, "dead_letters"), "dead_letters", to_rows("dead_letters", rows), {})
+    append(lake, "dead_letters", to_rows("dead_letters", rows), {})
 
 
 @pytest.mark.parametrize("name", TABLES)

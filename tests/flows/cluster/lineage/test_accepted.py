@@ -18,7 +18,7 @@ from flows.cluster.lineage.accepted import accept, proposals_of
 from flows.run import latest
 from schemas.errors import UsageError
 from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member
-from streams.lake.append import append, create
+from streams.lake.append import append
 from streams.lake.query import read
 from streams.lake.rows import from_row, to_table
 
@@ -60,7 +60,7 @@ def planted(world: Any, make: Any, seed: int | None = None) -> dict[str, str]:
     }
     for table, some in planted_rows.items():
         new = to_table(table, some, application="support-bot", run_id=stored[0]["run_id"])
-        append(create(world.lake, table), table, new, {})
+        append(world.lake, table, new, {})
     return of_topic
 
 
