@@ -135,12 +135,3 @@ def test_a_good_judge_with_labels_promotes_a_better_candidate() -> None:
 
     assert decide(comparison, GateSettings()).verdict == "promote"
     assert comparison.judge["kappa"] > 0.8  # type: ignore[operator]
-
-
-def test_a_judge_with_few_labels_may_warn_but_proves_nothing() -> None:
-    """Below `min_items` labels there is a p for harm, by the judge's own scores, and none for what would promote."""
-    few, enough = (evaluation(labelled=labelled, lenient=0.0, truly=0.2).overall for labelled in (29, 30))
-
-    assert (few.p_superior, few.p_non_inferior) == (None, None)
-    assert few.p_harm is not None
-    assert None not in {enough.p_superior, enough.p_non_inferior}

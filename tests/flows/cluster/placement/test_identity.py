@@ -82,17 +82,23 @@ def test_new_sources_are_born_and_old_ones_kept(centres: np.ndarray, seed: int) 
         assert len(set(truth[placed.born == born])) == 1
 
 
-def test_few_of_a_kind_wait_until_there_are_enough(centres: np.ndarray) -> None:
-    """Four failures of a new kind are not a cluster; they have no home rather than a wrong one."""
+@pytest.mark.parametrize(("rows", "min_size", "home"), [(4, 5, "old"), (8, 9, "none"), (8, 1, "none"), (40, 1, "new")])
+def test_few_of_a_kind_are_not_announced(centres: np.ndarray, rows: int, min_size: int, home: str) -> None:
+    """[four, eight, forty] rows of a new kind among 540 others: the nearest old id, no home, a new id.
+
+    Four are fewer than the neighbours that are looked at, so that known rows are always among them. Eight may be chance,
+    even where eight would be a cluster; they wait, rather than go to a wrong one.
+    """
     rng = np.random.default_rng(0)
     old, owners = cloud(rng, centres[:9], 60)
     usual, _ = cloud(rng, centres[:9], 60)
-    few, _ = cloud(rng, centres[9:10], 4, spread=0.2)
-    day = np.concatenate([usual, few])
+    new, _ = cloud(rng, centres[9:10], rows, spread=0.2 if rows < 10 else 0.55)
+    day = np.concatenate([usual, new])
 
-    placed = place(day, np.ones(len(day), np.int64), old, owners, 5)
+    placed = place(day, np.ones(len(day), np.int64), old, owners, min_size)
 
-    assert (placed.born[-4:] == -1).all()
+    known, born = placed.known[len(usual) :] >= 0, placed.born[len(usual) :] >= 0
+    assert (known.all(), known.any(), born.any()) == (home == "old", home == "old", home == "new")
 
 
 def test_a_birth_has_one_home_and_a_parent(centres: np.ndarray) -> None:
@@ -108,20 +114,6 @@ def test_a_birth_has_one_home_and_a_parent(centres: np.ndarray) -> None:
     assert len(placed.parents) == 3
     for born, parent in enumerate(placed.parents):
         assert parent == Counter(wanted[placed.born == born].tolist()).most_common(1)[0][0]
-
-
-def test_four_of_a_kind_may_be_chance(centres: np.ndarray) -> None:
-    """In a batch of five hundred some four rows lie together anyway: no news, even where four are a cluster."""
-    rng = np.random.default_rng(0)
-    old, owners = cloud(rng, centres[:9], 60)
-    usual, _ = cloud(rng, centres[:9], 60)
-    few, _ = cloud(rng, centres[9:10], 4, spread=0.2)
-    many, _ = cloud(rng, centres[9:10], 40)
-
-    for new, born in ((few, False), (many, True)):
-        day = np.concatenate([usual, new])
-        placed = place(day, np.ones(len(day), np.int64), old, owners, 1)
-        assert (placed.born[len(usual) :] >= 0).any() == born
 
 
 def test_on_the_first_day_all_is_new_that_is_frequent_enough(centres: np.ndarray) -> None:
@@ -245,11 +237,11 @@ def test_equal_texts_are_one_row() -> None:
 
 
 def test_quality_on_real_requests(shared_data: Path) -> None:
-    """13,083 banking requests of 77 kinds, no number given: AMI at least .74 here, .76 in the benchmark's own order."""
+    """Every third of 13,083 banking requests of 77 kinds, no number given: AMI at least .70 (.76 on all of them, docs)."""
     rows = [json.loads(line) for line in (shared_data / "banking77.jsonl").read_text().splitlines()][::3]
     found = distinct([row["text"] for row in rows])
     labels = {normalise(row["text"]): row["label"] for row in rows}
 
     clusters = find(load("wordllama").embed(found.texts))
 
-    assert adjusted_mutual_info_score([labels[text] for text in found.texts], clusters) > 0.68
+    assert adjusted_mutual_info_score([labels[text] for text in found.texts], clusters) >= 0.7
