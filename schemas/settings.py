@@ -282,7 +282,8 @@ class TriageSettings(Struct, frozen=True, kw_only=True):
     alert_min: PositiveInt = 50
     """Judged interactions a window needs before it may alert."""
     canary_alpha: Share = 0.01
-    """Share of harmless promotions that may ever be rolled back, however long they are watched; 0 watches only."""
+    """Share of harmless promotions that may ever be rolled back beside a control, however long they are watched;
+    against the rate before (docs/operations.md) it may be more. 0 watches only."""
     canary_margin: Share = 0.02
     """How much more often than the champion before a new one may fail: traffic changes a little by itself."""
     canary_beside: bool = False

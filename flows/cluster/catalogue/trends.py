@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 BASELINE_WINDOWS = 7
 """With windows of a day the current one is held against a week, so that weekdays and weekends are both in it."""
 FALSE_DISCOVERIES = 0.05
-"""Share of the changes announced in one run that may be chance."""
+"""Share of the changes announced in one run that may be chance, where failures are independent of each other: people
+who fail several times, and topics that come and go by the day, are not (docs/clusters.md)."""
 RESOLVED_RATIO = 0.3
 """A cluster is resolved at less than this share of its former rate; a smaller fall is `shrinking`."""
 MAX_SEGMENTS = 12

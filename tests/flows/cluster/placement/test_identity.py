@@ -84,10 +84,10 @@ def test_new_sources_are_born_and_old_ones_kept(centres: np.ndarray, seed: int) 
 
 @pytest.mark.parametrize(("rows", "min_size", "home"), [(4, 5, "old"), (8, 9, "none"), (8, 1, "none"), (40, 1, "new")])
 def test_few_of_a_kind_are_not_announced(centres: np.ndarray, rows: int, min_size: int, home: str) -> None:
-    """[four, eight, forty] rows of a new kind among 540 others: the nearest old id, no home, a new id.
+    """[four, eight, forty] rows of a new kind among 540 others: the nearest old id, no home, a new one.
 
-    Four are fewer than the neighbours that are looked at, so that known rows are always among them. Eight may be chance,
-    even where eight would be a cluster; they wait, rather than go to a wrong one.
+    Four are fewer than the neighbours that are looked at, so that known rows are always among them. Eight may be
+    chance, even where eight would be a cluster; they wait, rather than go to a wrong one.
     """
     rng = np.random.default_rng(0)
     old, owners = cloud(rng, centres[:9], 60)
@@ -237,7 +237,7 @@ def test_equal_texts_are_one_row() -> None:
 
 
 def test_quality_on_real_requests(shared_data: Path) -> None:
-    """Every third of 13,083 banking requests of 77 kinds, no number given: AMI at least .70 (.76 on all of them, docs)."""
+    """A third of 13,083 banking requests of 77 kinds, no number given: AMI at least .70 (.76 on all of them)."""
     rows = [json.loads(line) for line in (shared_data / "banking77.jsonl").read_text().splitlines()][::3]
     found = distinct([row["text"] for row in rows])
     labels = {normalise(row["text"]): row["label"] for row in rows}
