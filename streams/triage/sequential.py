@@ -7,9 +7,9 @@ back when it reaches `1/alpha` errs at most in a share alpha of endless streams,
 The unit is the user, once per variant: votes of one user are correlated, and feeding each vote breaks every sequential
 method there is (false rollbacks .74 instead of .05 with eight votes a user). The caller drops repeated users.
 
-Beside a control that holds whatever the order of users and of what they tell, where it is the same on both sides.
-Against a `baseline` it holds while each next user fails at that rate or below it, whatever came before: not where
-failures are told sooner than successes, nor where the busiest users come first and fail more, nor where traffic changes.
+Beside a control that holds whatever the order of users and of what they tell, if it is the same on both sides. Against
+a `baseline` it holds while each next user fails at that rate or below it, whatever came before: not where failures are
+told sooner than successes, nor where the busiest users come first and fail more, nor where traffic changes.
 """
 
 from __future__ import annotations
