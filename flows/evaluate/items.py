@@ -93,7 +93,7 @@ def _item(row: dict[str, Any], number: int) -> Item:
             rubric=row.get("rubric"),
             tools=tuple(_bare(tool) for tool in _nested(row.get("tools"))),
         )
-    except (KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
+    except (KeyError, TypeError, AttributeError, msgspec.DecodeError, RecursionError) as error:
         raise InputFileError(f"row {number} of the eval set is no item: {type(error).__name__} {error}") from error
 
 

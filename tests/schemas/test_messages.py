@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.testing.events import interaction
 from schemas.messages import last_text, parse, read, text_of, to_chat
+from schemas.rows import fields_of, row
+from tests.support.dialects import WRITERS, Turn, as_chat, bare, conversations, written
+
+INTERACTION = "llm.interaction.v1"
 
 
 def _readable(value: Any) -> str:
@@ -359,3 +364,29 @@ def test_no_message_stops_the_reader(messages: list[Any]) -> None:
     assert "None" not in text_of(found.chat) or "None" in json.dumps(messages)
     assert to_chat(found.chat) == found.chat
     assert parse(msgspec.json.encode(messages).decode()) == found.chat
+
+
+@pytest.mark.parametrize("dialect", WRITERS)
+@settings(max_examples=60, deadline=None)
+@given(turns=conversations())
+def test_one_conversation_in_every_dialect_is_one_chat(dialect: str, turns: list[Turn]) -> None:
+    """Whoever writes it down, in whatever script, with JSON in texts of JSON: the same roles, texts, calls, answers."""
+    messages = [message for turn in turns for message in WRITERS[dialect](turn)]
+
+    found = read(json.dumps(messages))
+
+    assert bare(found.chat) == as_chat(turns)
+    assert (found.left_out, found.refused) == (frozenset(), False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(written())
+def test_dialects_may_be_mixed_and_are_archived_to_the_letter(sent: tuple[list[Any], list[Turn]]) -> None:
+    """A conversation that wandered from one framework to another is accepted, kept as it was sent, and read."""
+    messages, turns = sent
+    event = {**msgspec.to_builtins(interaction(1)), "input_messages": messages, "output_messages": messages}
+
+    kept = dict(zip(fields_of(INTERACTION), row(json.dumps(event).encode(), INTERACTION), strict=True))
+
+    assert json.loads(bytes(kept["input_messages"])) == messages
+    assert bare(read(bytes(kept["input_messages"]).decode()).chat) == as_chat(turns)

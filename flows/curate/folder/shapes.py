@@ -22,6 +22,8 @@ import pyarrow as pa
 
 from flows.curate.build import Build
 from flows.curate.turns import taught
+from schemas.codec import check_depth
+from schemas.errors import EventError
 from schemas.events import to_json
 from schemas.records import Example
 from schemas.tables import TIME
@@ -300,8 +302,9 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     arguments = call["function"].get("arguments") or {}
     if isinstance(arguments, str):
         try:
+            check_depth(arguments.encode())
             arguments = msgspec.json.decode(arguments)
-        except (msgspec.DecodeError, RecursionError):  # the model wrote no JSON: keep what it wrote
+        except (msgspec.DecodeError, RecursionError, EventError):  # no JSON, or none that every reader can read
             arguments = {"text": arguments}
     return {**call, "function": {**call["function"], "arguments": arguments}}
 

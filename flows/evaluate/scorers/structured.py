@@ -79,6 +79,8 @@ def json_schema(schema: dict[str, Any]) -> Scorer:
     def mark(_: Item, answer: Answer) -> Mark:
         try:
             return Mark(float(validator.is_valid(_json(answer.text))))
+        except (msgspec.ValidationError, ArithmeticError):  # beyond what Python reads, or what `multipleOf` divides
+            return Mark(None, "number_too_large")
         except ValueError:
             return Mark(0.0)
         except RecursionError:

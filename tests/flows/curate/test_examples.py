@@ -167,7 +167,19 @@ def test_empty_turns_appear_nowhere(tmp_path: Path, empty: dict[str, Any]) -> No
     assert "assistant" not in given.examples[0].prompt
 
 
-@pytest.mark.parametrize("arguments", ['{"a":' * 5000, "[" * 100_000, "1" * 5000, '{"a": 1e999}', "NaN"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"a":' * 5000,
+        "[" * 100_000,
+        '{"a":' * 65 + "1" + "}" * 65,
+        "[" * 900 + "]" * 900,
+        "1" * 5000,
+        '{"a": 1e999}',
+        "NaN",
+    ],
+    ids=["loop", "brackets", "deep", "deeper", "digits", "huge", "nan"],
+)
 def test_arguments_that_no_parser_takes_are_kept_as_text(tmp_path: Path, arguments: str) -> None:
     """A model in a loop costs a row its form, and nobody a build."""
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flows.evaluate.answers import Answer, Incoming, Stream, parse
 from flows.evaluate.sse import Events
+from tests.support.sse import Said, streams
 
 
 def body(message: Any, usage: Any = None) -> bytes:
@@ -408,3 +409,16 @@ def test_a_stream_that_is_cut_in_an_event_is_torn() -> None:
     broken.feed(f"data: {chunk('hi')[:-9]}\n\n{END}\n\n".encode())
 
     assert (cut.answer().unscored, broken.answer().unscored) == ("torn_stream", "malformed_answer")
+
+
+@given(streams())
+@settings(max_examples=150, deadline=None)
+def test_a_stream_says_what_was_said(drawn: tuple[list[bytes], Said]) -> None:
+    """Any text in any script, any calls, framed and cut in any way: the answer is what went in."""
+    chunks, (text, calls) = drawn
+    for reader in (Stream(), Incoming("text/event-stream"), Incoming("text/plain")):
+        for part in chunks:
+            reader.feed(part)
+        answer = reader.answer()
+        found = [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in answer.tool_calls]
+        assert (answer.unscored, answer.text, found) == (None, text, calls)

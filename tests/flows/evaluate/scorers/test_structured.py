@@ -170,3 +170,19 @@ def test_no_call_can_be_right() -> None:
     assert mark(tool_calls(), Answer("Hello!"), "[]") == Mark(1.0)
     assert mark(tool_calls(), called(("mail", "{}")), "[]") == Mark(0.0)
     assert mark(tool_calls(), Answer("Hello!"), "Hello!") == NO_REFERENCE
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "reason"),
+    [
+        ({"multipleOf": 0.01}, "7" * 400, "number_too_large"),
+        ({"properties": {"n": {"multipleOf": 0.5}}}, '{"n": ' + "1" * 400 + "}", "number_too_large"),
+        ({"type": "number"}, "1" * 5000, "number_too_large"),
+        ({"type": "number"}, "1e999", "number_too_large"),
+        ({"type": "array"}, "[" * 100_000, "nested_too_deep"),
+    ],
+    ids=str,
+)
+def test_what_no_schema_can_look_at_is_unscored(schema: dict[str, Any], text: str, reason: str) -> None:
+    """A model's number or nesting that stops the checker is nobody's failure, and the run goes on."""
+    assert mark(json_schema(schema), text) == Mark(None, reason)
