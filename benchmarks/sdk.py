@@ -2,8 +2,8 @@
 
     python benchmarks/sdk.py [--events 20000] [--rate 500]
 
-For each state a process of its own captures events of 2 kB at a fixed rate, each call timed alone, beside a thread that
-computes as an application does. The Kafka is real; frozen means SIGSTOP to its process in the midst of the run. After a
+For each state a process of its own captures events of 2 kB at a fixed rate, each call timed alone: a conversation, the
+interaction, its answer. The Kafka is real; frozen means SIGSTOP to its process in the midst of the run. After a
 broker is back, every event must have arrived: what is missing is `lost`. Memory is the process's resident set against a
 frozen broker, its growth from a tenth of the run to its end.
 """

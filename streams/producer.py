@@ -15,6 +15,7 @@ from typing import Any, Self
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
+from llm_flywheel.transports.kafka import TRANSLATED
 from schemas.codec import encode, headers
 from schemas.errors import BrokerError, EventError, UsageError
 from schemas.events import Event, event_type
@@ -27,22 +28,6 @@ SOURCE = "/llm-flywheel"
 """`ce_source` of events that the flywheel itself sends."""
 MAX_REQUEST = 8 * 2**20
 """Bytes: what the embedded broker takes. An event above `archive.max_event_bytes` is still only a dead letter."""
-TRANSLATED = {
-    "client.id": "client_id",
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "sasl.kerberos.service.name": "sasl_kerberos_service_name",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-    "ssl.key.password": "ssl_password",
-    "ssl.crl.location": "ssl_crlfile",
-    "ssl.cipher.suites": "ssl_ciphers",
-}
-"""librdkafka's name of an option → kafka-python's. Options without a namesake concern librdkafka alone."""
 _BY_TYPE = {topic.event_type: topic for topic in TOPICS}
 
 

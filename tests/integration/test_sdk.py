@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from llm_flywheel.record import Record
 from llm_flywheel.transports import Unavailable, open_transport
 from schemas.codec import TYPE_HEADER, decode
 from schemas.settings import KafkaSettings
+from schemas.signing import Signer
 from schemas.topics import DECISIONS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
 from streams.broker.broker import Broker
@@ -249,20 +251,24 @@ def test_a_missing_topic_is_an_outage_not_a_loss(tmp_path: Path, scheme: str) ->
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_champion_is_followed_on_kafka(servers: str, tmp_path: Path, scheme: str) -> None:
     """The newest decision at the start, then each promotion; older ones and other applications change nothing."""
-    producer = Producer({"bootstrap.servers": servers})
+    producer, signer = Producer({"bootstrap.servers": servers}), Signer(base64.b64encode(bytes(32)).decode())
 
     def decide(sequence: int, model: str, application: str = "app") -> None:
         event = {"application": application, "sequence": sequence, "champion": {"model": model}}
-        producer.produce(DECISIONS.name, json.dumps(event).encode(), application.encode())
+        value = json.dumps(event).encode()
+        signed = [] if model == "forged" else signer.headers(DECISIONS.event_type, value)
+        producer.produce(DECISIONS.name, value, application.encode(), headers=signed)
         assert producer.flush(10) == 0
 
     for n in range(3):
         decide(n, f"m{n}")
     decide(9, "other", "another")
+    decide(8, "forged")
     seen: list[str] = []
     champion = fly.Champion(
-        "app", "m", url=f"{scheme}://{servers}", state_dir=tmp_path, on_change=lambda new: seen.append(new["model"])
-    )
+        "app", "m", url=f"{scheme}://{servers}", state_dir=tmp_path, trusted_keys=signer.public_key,
+        on_change=lambda new: seen.append(new["model"]),
+    )  # fmt: skip
     assert champion.wait(20)
     eventually(lambda: champion.model == "m2", 10)
     decide(1, "stale")

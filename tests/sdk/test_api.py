@@ -238,6 +238,7 @@ def test_redaction_never_fails_open(
         ({"url": "pigeon://x"}, "pigeon"),
         ({"url": "no url"}, "no URL"),
         ({"url": "http://"}, "no host"),
+        ({"url": "kafka://127.0.0.1:9?plugin.library.paths=x"}, "plugin.library.paths"),
         ({"application": ""}, "application"),
         ({"sample": "many"}, "many"),
         ({"sample": 7}, "from 0 to 1"),

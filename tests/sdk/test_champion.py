@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import llm_flywheel as fly
-from llm_flywheel.decisions import _newest_first, decided
+from llm_flywheel.decisions import CaughtUp, Heard, decided, newest_first
+from llm_flywheel.signature import ORDER, Trust, verify
+from schemas.signing import Signer
 from tests.support.door import Door, serving
 from tests.support.waiting import eventually
+
+SEED = "QmFzZTY0IG9mIHRoaXJ0eS10d28gYnl0ZXMgb2Yga2U"
+"""A private key's 32 bytes."""
 
 
 def decision(sequence: int, model: str, application: str = "app") -> dict[str, Any]:
@@ -121,17 +128,85 @@ def test_a_forked_child_follows_too(door: Door, follow: Any) -> None:
 
 def test_of_a_compacted_topic_only_the_newest_counts() -> None:
     """Nobody serves history: what lies there is read to its end first; then each promotion as it comes."""
+    signer = Signer(SEED)
 
-    def value(sequence: int, model: str, application: str = "app") -> bytes:
-        return json.dumps(decision(sequence, model, application)).encode()
+    def heard(sequence: int, model: str, application: str = "app", by: Signer | None = signer) -> Heard:
+        value = json.dumps(decision(sequence, model, application)).encode()
+        return Heard(value, by.headers("llm.decision.v1", value) if by else [])
 
+    forger = Signer(SEED[::-1])
     stream = [
-        value(3, "m3"), value(1, "m1"), None, b"{", b"[]", value(9, "other", "another"), True,
-        value(2, "m2"), value(4, "m4"), value(4, "twice"),
+        heard(3, "m3"), heard(1, "m1"), Heard(None, []), Heard(b"{", []), Heard(b"[]", []),
+        heard(9, "other", "another"), heard(7, "forged", by=forger), heard(8, "unsigned", by=None), CaughtUp(),
+        heard(2, "m2"), heard(5, "forged", by=forger), heard(4, "m4"), heard(4, "twice"),
     ]  # fmt: skip
 
-    got = [each and (each.sequence, each.champion["model"]) for each in _newest_first(iter(stream), "app")]
+    trust = Trust([signer.public_key])
+    got = [each and (each.sequence, each.champion["model"]) for each in newest_first(iter(stream), "app", trust)]
 
     assert got == [(3, "m3"), (4, "m4")]
-    assert [*_newest_first(iter([True]), "app")] == [None]
+    assert [*newest_first(iter([CaughtUp()]), "app", trust)] == [None]
     assert decided(b'{"application": "app", "champion": null}', "app") is None
+
+
+def test_with_keys_the_doors_answer_must_be_signed(door: Door, follow: Any) -> None:
+    """The body as it was signed, its signature beside it; anything else changes nobody."""
+    signer = Signer(SEED)
+    champion = follow(trusted_keys=[signer.public_key])
+    door.champion = decision(1, "m1")
+    assert not champion.wait(0.4)
+    assert champion.model == "m0"
+
+    door.sign = lambda body: dict(signer.headers("llm.decision.v1", body))["ce_signature"].decode()
+    door.champion = decision(2, "m2")
+    eventually(lambda: champion.model == "m2", 10)
+
+
+def test_without_keys_nothing_on_kafka_is_believed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And a key that is none is said to be."""
+    for keys, why in (([], "trusted_keys"), (["abc"], "trusted key must be")):
+        champion = fly.Champion("app", "m", url="kafka://127.0.0.1:9", trusted_keys=keys, state_dir=tmp_path)
+        eventually(lambda why=why: why in caplog.text, 10)
+        assert champion.model == "m"
+        champion.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_signatures_are_checked_as_the_library_checks_them(seed: int) -> None:
+    """Any message; no flipped bit of message, key or signature passes; nor does nonsense of any length."""
+    at = random.Random(seed)
+    key = Ed25519PrivateKey.from_private_bytes(at.randbytes(32))
+    public, message = key.public_key().public_bytes_raw(), at.randbytes(seed * 11)
+    good = key.sign(message)
+
+    def flipped(data: bytes) -> bytes:
+        changed = bytearray(data)
+        changed[at.randrange(len(data))] ^= 1 << at.randrange(8)
+        return bytes(changed)
+
+    assert verify(public, message, good)
+    assert not verify(public, message + b"x", good)
+    assert not verify(flipped(public), message, good)
+    assert not verify(public, message, flipped(good))
+    assert not verify(public, message, good[:32] + (int.from_bytes(good[32:], "little") + ORDER).to_bytes(32, "little"))
+    assert not verify(public, message, at.randbytes(64))
+    assert not verify(public[:31], message, good)
+    assert not verify(public, message, good[:63])
+
+
+@pytest.mark.parametrize(
+    ("key", "message", "signature"),
+    [
+        (
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        ),
+        (
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        ),
+    ],
+)  # fmt: skip
+def test_signatures_of_the_standard_hold(key: str, message: str, signature: str) -> None:
+    """RFC 8032, section 7.1, tests 1 and 2."""
+    assert verify(*map(bytes.fromhex, (key, message, signature)))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 class Champion:
     """Who serves now. `current`, `model` and the rest never block and never raise.
 
+    Whoever may write to the topic could send all traffic elsewhere, so on Kafka only decisions that one of the
+    `trusted_keys` signed are believed (`flywheel ledger key` prints the key; or FLYWHEEL_TRUSTED_KEYS). The door is
+    believed as it is, unless there are keys: then its answers must be signed too.
+
     Before the first answer, and while nobody answers, it is the last one known, kept in a small file; where there is
     none, `default`. A thread follows, made anew in a forked child. `on_change` is called in it, with the new champion.
     """
@@ -38,6 +42,7 @@ class Champion:
         *,
         url: str | None = None,
         token: str | None = None,
+        trusted_keys: str | Sequence[str] | None = None,
         on_change: Callable[[dict[str, Any]], None] | None = None,
         state_dir: str | os.PathLike[str] | None = None,
         poll_s: float = 15.0,
@@ -51,7 +56,10 @@ class Champion:
         self._pid = 0
         self._settings = None
         try:
-            self._settings = read(os.environ, application=application, url=url, token=token, state_dir=state_dir)
+            self._settings = read(
+                os.environ, application=application, url=url, token=token, trusted_keys=trusted_keys,
+                state_dir=state_dir,
+            )  # fmt: skip
             name = hashlib.sha256(self._settings.application.encode()).hexdigest()[:16]
             self._file: Path = self._settings.state_dir / f"champion-{self._settings.place}-{name}.json"
             self._recall()

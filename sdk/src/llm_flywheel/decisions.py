@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from llm_flywheel.events import DECISIONS
 from llm_flywheel.settings import Settings
+from llm_flywheel.signature import HEADER, Trust
 from llm_flywheel.transports import Address, Unavailable
 from llm_flywheel.transports import confluent as by_confluent
 from llm_flywheel.transports import kafka as by_kafka
@@ -30,16 +31,30 @@ class Decided(NamedTuple):
     champion: dict[str, Any]
 
 
+class Heard(NamedTuple):
+    """A record as it came."""
+
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class CaughtUp:
+    """All that was there at the start has been given."""
+
+
 def source_of(settings: Settings, stop: threading.Event, poll_s: float) -> Iterator[Decided | None]:
     """The decisions of one application. Raises ValueError, ImportError, Unavailable, or the client's errors."""
     address = Address(settings.url)
+    trust = Trust(settings.trusted_keys) if settings.trusted_keys else None
     if address.scheme in {"http", "https"}:
-        return _from_door(address, settings, stop, poll_s)
-    if address.scheme == "kafka" and importlib.util.find_spec("kafka"):
-        return _newest_first(_from_kafka(address, stop), settings.application)
-    if address.scheme in {"kafka", "kafka+confluent"}:
-        return _newest_first(_from_confluent(address, stop), settings.application)
-    raise ValueError(f"{settings.url} tells of no decisions")
+        return _from_door(address, settings, trust, stop, poll_s)
+    if address.scheme not in {"kafka", "kafka+confluent"}:
+        raise ValueError(f"{settings.url} tells of no decisions")
+    if trust is None:
+        raise ValueError("decisions on Kafka are signed: give trusted_keys, as `flywheel ledger key` prints them")
+    kafka_python = address.scheme == "kafka" and importlib.util.find_spec("kafka")
+    source = _from_kafka(address, stop) if kafka_python else _from_confluent(address, stop)
+    return newest_first(source, settings.application, trust)
 
 
 def decided(value: bytes | None, application: str) -> Decided | None:
@@ -53,25 +68,33 @@ def decided(value: bytes | None, application: str) -> Decided | None:
         return None
 
 
-def _newest_first(values: Iterator[bytes | bool | None], application: str) -> Iterator[Decided | None]:
+def newest_first(source: Iterator[Heard | CaughtUp], application: str, trust: Trust) -> Iterator[Decided | None]:
     """Of all that is there only the newest, so that nobody serves history; then each as it comes.
 
-    `values` gives True when it has given all that was there at its start.
+    Signatures are checked from the newest down until one holds: some 10 ms each.
     """
-    newest: Decided | None = None
-    caught_up = False
-    for value in values:
-        found = None if isinstance(value, bool) else decided(value, application)
-        if value is True and not caught_up:
+    waiting: list[tuple[Decided, Heard]] = []
+    newest, caught_up = -1, False
+    for heard in source:
+        if isinstance(heard, Heard):
+            found = decided(heard.value, application)
+            if found is not None and found.sequence > newest:
+                waiting.append((found, heard))
+        else:
             caught_up = True
-            yield newest
-        elif found is not None and (newest is None or found.sequence > newest.sequence):
-            newest = found
-            if caught_up:
-                yield found
+        if not caught_up:
+            continue
+        waiting.sort(key=lambda each: each[0].sequence, reverse=True)
+        holding = (found for found, each in waiting if trust.holds(each.value or b"", each.headers))
+        best = next(holding, None)
+        waiting = []
+        if best is not None:
+            newest = best.sequence
+        if best is not None or not isinstance(heard, Heard):
+            yield best
 
 
-def _from_kafka(address: Address, stop: threading.Event) -> Iterator[bytes | bool | None]:
+def _from_kafka(address: Address, stop: threading.Event) -> Iterator[Heard | CaughtUp]:
     by_kafka.quiet_kafka()
     from kafka import KafkaConsumer, TopicPartition
 
@@ -89,15 +112,15 @@ def _from_kafka(address: Address, stop: threading.Event) -> Iterator[bytes | boo
         ends = consumer.end_offsets(partitions)
         while not stop.is_set():
             for found in consumer.poll(timeout_ms=int(LOOK_S * 1000)).values():
-                yield from (each.value for each in found)
+                yield from (Heard(each.value, each.headers or []) for each in found)
             if ends and all(consumer.position(each) >= ends[each] for each in partitions):
                 ends = {}
-                yield True
+                yield CaughtUp()
     finally:
         consumer.close()
 
 
-def _from_confluent(address: Address, stop: threading.Event) -> Iterator[bytes | bool | None]:
+def _from_confluent(address: Address, stop: threading.Event) -> Iterator[Heard | CaughtUp]:
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
     ours = by_confluent.client_options(address)
@@ -115,16 +138,19 @@ def _from_confluent(address: Address, stop: threading.Event) -> Iterator[bytes |
         while not stop.is_set():
             found = consumer.poll(LOOK_S)
             if found is not None and found.error() is None:
-                yield found.value()
+                headers: Any = found.headers() or []
+                yield Heard(found.value(), headers)
             places = {each.partition: each.offset for each in consumer.position(consumer.assignment())}
             if not caught_up and all(places.get(number, -1) >= end for number, end in ends.items()):
                 caught_up = True
-                yield True
+                yield CaughtUp()
     finally:
         consumer.close()
 
 
-def _from_door(address: Address, settings: Settings, stop: threading.Event, poll_s: float) -> Iterator[Decided | None]:
+def _from_door(
+    address: Address, settings: Settings, trust: Trust | None, stop: threading.Event, poll_s: float
+) -> Iterator[Decided | None]:
     """`GET /v1/champion/{application}`: 200 with a decision, 304 where it is still the same, 404 where none is."""
     from llm_flywheel.transports.http import Door
 
@@ -134,6 +160,9 @@ def _from_door(address: Address, settings: Settings, stop: threading.Event, poll
         while not stop.is_set():
             status, headers, body = door.ask("GET", path, headers={"If-None-Match": etag} if etag else {})
             if status == 200:
+                signature = headers.get("ce-signature", "").encode()
+                if trust is not None and not trust.holds(body, [(HEADER, signature)]):
+                    raise Unavailable("the door's answer is not signed by a trusted key")
                 etag = headers.get("etag", "")
                 yield decided(body, settings.application)
             elif status in {304, 404}:

@@ -145,9 +145,11 @@ def _id(value: Any) -> str | None:
 
 def _time(value: Any) -> str | None:
     try:
+        if isinstance(value, int):  # nanoseconds, as `Turn` leaves them
+            value = datetime.fromtimestamp(value // 1000 / 1_000_000, timezone.utc)
         text = value.isoformat() if isinstance(value, datetime) else str(value)
         parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
     return text if parsed.tzinfo and 1970 <= parsed.year < 9999 else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ Event = dict[str, Any]
 """An event by the contract, as plain JSON-able values."""
 Redact = Callable[[Event], "Event | None"]
 VARIABLES = ("FLYWHEEL_APPLICATION", "FLYWHEEL_URL", "FLYWHEEL_TOKEN", "FLYWHEEL_SAMPLE", "FLYWHEEL_STATE_DIR")
-"""What the environment may say."""
+"""What the environment may say that concerns the SDK alone; FLYWHEEL_TRUSTED_KEYS it shares with the flywheel."""
 
 
 class Settings(NamedTuple):
@@ -29,6 +29,8 @@ class Settings(NamedTuple):
     redact: Redact | None = None
     """Called with each event before it leaves the process, in the writer's thread: gives the event to send, or None to
     drop it. An event on which it fails is dropped and counted: nothing leaves unredacted."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys whose decisions are believed, as `flywheel ledger key` prints them."""
     state_dir: Path = Path()
     """Where the journal and the last known champion lie."""
     capacity: int = 10_000
@@ -60,6 +62,7 @@ def read(environment: Mapping[str, str], **given: Any) -> Settings:
         raise ValueError(f"sample must be a share from 0 to 1, got {given['sample']}")
     if not callable(given.get("redact", read)):
         raise TypeError("redact must be a function of an event")
+    given["trusted_keys"] = _keys(given.get("trusted_keys") or environment.get("FLYWHEEL_TRUSTED_KEYS", ""))
     given["state_dir"] = Path(given["state_dir"]) if "state_dir" in given else state_dir(environment)
     return Settings(**given)
 
@@ -85,6 +88,12 @@ def private(folder: Path) -> Path:
     if hasattr(os, "getuid") and folder.stat().st_uid not in {os.getuid(), 0}:
         raise PermissionError(f"{folder} belongs to somebody else")
     return folder
+
+
+def _keys(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Keys as a sequence, one after a comma, or a JSON list, as the flywheel's own variable of this name has it."""
+    text = given if isinstance(given, str) else ",".join(given)
+    return tuple(key for part in text.split(",") if (key := part.strip(' []"')))
 
 
 def _existing(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from llm_flywheel import client, context
-from llm_flywheel.events import INTERACTION, now
+from llm_flywheel.events import INTERACTION
 from llm_flywheel.ids import interaction_id, new_id
 from llm_flywheel.plain import plain
 from llm_flywheel.settings import Event
@@ -30,7 +30,8 @@ class Turn:
         common = self._within.fields if self._within else {}
         self.event: Event = plain({**common, **fields}, self._weight)
         self.event.setdefault("id", new_id())
-        self.event["time"] = self.event.get("time") or now()
+        if not self.event.get("time"):
+            self.event["time"] = time.time_ns()  # written out in the writer's thread
         if self._within is not None and self._within.id is not None:
             self.event.setdefault("conversation_id", self._within.id)
 

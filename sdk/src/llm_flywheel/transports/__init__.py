@@ -27,6 +27,14 @@ class Unavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+KAFKA_OPTIONS = frozenset({
+    "client.id", "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password",
+    "sasl.kerberos.service.name", "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password",
+    "ssl.crl.location", "ssl.cipher.suites", "ssl.endpoint.identification.algorithm",
+})  # fmt: skip
+"""What a Kafka URL may set, in librdkafka's words: no option that loads a library or runs a program."""
+
+
 class Transport(Protocol):
     """See the module."""
 
@@ -72,6 +80,8 @@ def open_transport(url: str, token: str = "") -> Transport:
 
         return HttpTransport(address, token)
     if address.scheme in {"kafka", "kafka+confluent"}:
+        if others := sorted(set(address.options) - KAFKA_OPTIONS):
+            raise ValueError(f"a Kafka URL has no option {others[0]!r}; it has {', '.join(sorted(KAFKA_OPTIONS))}")
         if address.scheme == "kafka" and importlib.util.find_spec("kafka"):
             from llm_flywheel.transports.kafka import KafkaTransport
 

@@ -33,7 +33,7 @@ TRANSLATED = {
     "ssl.crl.location": "ssl_crlfile",
     "ssl.cipher.suites": "ssl_ciphers",
 }
-"""librdkafka's name of an option → kafka-python's."""
+"""librdkafka's name of an option → kafka-python's. Options without a namesake concern librdkafka alone."""
 REFUSED = {"MessageSizeTooLargeError", "RecordListTooLargeError", "InvalidRecordError", "CorruptRecordError"}
 """Errors that no repetition mends."""
 CONNECT_MS, REQUEST_MS, DELIVER_MS = 5_000, 5_000, 10_000
@@ -124,9 +124,10 @@ class KafkaTransport:
 
 
 def client_options(address: Address) -> dict[str, Any]:
-    """kafka-python's options from a URL's, which may be in librdkafka's words or in kafka-python's."""
-    options: dict[str, Any] = {TRANSLATED.get(name, name): value for name, value in address.options.items()}
-    if options.pop("ssl.endpoint.identification.algorithm", "") == "none":
+    """kafka-python's options from a URL's, which are in librdkafka's words."""
+    given = address.options
+    options: dict[str, Any] = {TRANSLATED[name]: value for name, value in given.items() if name in TRANSLATED}
+    if given.get("ssl.endpoint.identification.algorithm") == "none":
         options["ssl_check_hostname"] = False
     if address.user:
         options |= {"sasl_plain_username": address.user, "sasl_plain_password": address.password}
