@@ -17,6 +17,7 @@ from schemas.records import (
     ClusterDecision,
     ClusterEvent,
     ClusterStatus,
+    Evaluation,
     EventDetails,
     Member,
     Score,
@@ -96,13 +97,14 @@ def test_a_value_that_a_record_cannot_hold_is_refused() -> None:
         ("cluster_events", ClusterEvent),
         ("cluster_decisions", ClusterDecision),
         ("scores", Score),
+        ("evaluations", Evaluation),
     ],
 )
 def test_every_column_has_a_field(table: str, record: type[msgspec.Struct]) -> None:
     """A record's fields are its table's columns, but for those that all rows of a run share."""
     fields = {field.name for field in msgspec.structs.fields(record)}
 
-    shared = {"run_id", "application", "evaluation_id"}
+    shared = {"run_id", "application", "evaluation_id", "policy"}
     assert fields - shared == set(TABLES[table].schema.names) - shared
 
 
