@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -51,6 +52,10 @@ class Terminal(Console):
     def say(self, *parts: Part, style: str = "") -> None:
         """Print one line of text."""
         self.print(styled(*parts, style=style), soft_wrap=True)
+
+    def rule(self, title: Any = "", **options: Any) -> None:
+        """A line with a title in it, as wide as a page at most: in a pipe the width has no end."""
+        self.print(Rule(title, **options), width=min(self.width, 120))
 
     def markdown(self, text: str) -> None:
         """Print Markdown in which strangers' words went through `flows/markdown.py`; no link can be clicked."""
