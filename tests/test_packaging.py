@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.run import code_version
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("schemas", "streams", "flows")
 tools = pytest.importorskip("build", reason="the extra `dev` is not installed")
@@ -92,6 +94,13 @@ def test_an_installed_wheel_has_its_demo(flywheel: Path, tmp_path: Path) -> None
     assert "no-such-file.jsonl" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert int(own.stdout) > 1000, own.stderr
+
+
+def test_the_same_code_is_the_same_run_from_a_wheel_and_a_checkout(flywheel: Path, tmp_path: Path) -> None:
+    """The demo that the wheel has besides takes no part in any run."""
+    done = run(flywheel.with_name("python"), "-c", "from flows.run import *; print(code_version())", cwd=tmp_path)
+
+    assert done.stdout.strip() == code_version(), done.stderr
 
 
 def test_settings_are_typed_for_whoever_imports_us(flywheel: Path, tmp_path: Path) -> None:
