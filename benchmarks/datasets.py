@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.curate.build import build
-from flows.curate.dedup import BANDS, ROWS, gram_sets, normalise, stars
+from flows.curate.dedup import BANDS, ROWS, gram_sets, stars
 from flows.curate.examples import Found
 from flows.curate.folder.folder import write
 from flows.curate.redact.redact import Redactor
 from flows.curate.split import pseudonym
+from schemas.normalise import normalise
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe
 from schemas.unit import unit_of

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from flows.curate.dedup import normalise, stars
+from flows.curate.dedup import stars
 from flows.curate.examples import Dropped, Found
 from flows.curate.leaks import Guard, Leaks, Paraphrases, texts_of
 from flows.curate.split import side_of
+from schemas.normalise import normalise
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe
 

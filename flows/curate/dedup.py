@@ -7,8 +7,6 @@ compares train with eval.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -38,19 +36,12 @@ CLOSEST = 10
 """Of the kept texts that are near by letters, as many are compared word by word: bounds the work where thousands of
 texts differ in one word."""
 
-_NOT_WORD = re.compile(r"[\W_]+")
-
 
 class Grams(msgspec.Struct, frozen=True):
     """The gram sets of many texts: text i has `flat[offsets[i]:offsets[i + 1]]`, sorted, each once."""
 
     flat: npt.NDArray[np.uint32]
     offsets: npt.NDArray[np.int64]
-
-
-def normalise(text: str) -> str:
-    """Lower case without accents of form, punctuation or runs of space: texts that are equal after it are one text."""
-    return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def similarity(a: str, b: str, at_least: float) -> float:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows.curate.dedup import normalise
 from flows.curate.leaks import Guard
 from flows.versions import Version
 from schemas.errors import InputFileError
 from schemas.messages import text_of, to_chat
+from schemas.normalise import normalise
 from schemas.settings import Settings
 from streams.files import read_bytes, rows_of
 

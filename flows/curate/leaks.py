@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flows.curate.dedup import Grams, gram_sets, normalise, similarity
+from flows.curate.dedup import Grams, gram_sets, similarity
 from schemas.messages import parse
+from schemas.normalise import normalise
 from schemas.records import Example
 
 NEAR = 0.55

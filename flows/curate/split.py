@@ -12,9 +12,6 @@ from typing import Literal
 
 Side = Literal["train", "eval"]
 
-NORMALISER = 1
-"""Version of `normalise_unit` and `dedup.normalise`: in the manifest, so that a change is seen."""
-
 
 def pseudonym(unit: str, salt: str) -> str:
     """What stands for a unit (`schemas.unit.unit_of`) in datasets: keyed BLAKE2b, 16 hex digits.

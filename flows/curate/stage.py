@@ -23,7 +23,7 @@ from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact.own import own_recognisers
 from flows.curate.redact.redact import Redactor
-from flows.curate.split import NORMALISER, pseudonym
+from flows.curate.split import pseudonym
 from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
@@ -31,6 +31,7 @@ from flows.extend import fingerprint
 from flows.run import Run, begin, finish, finished, latest, under_way
 from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
+from schemas.normalise import VERSION
 from schemas.settings import DEFAULT_RECIPE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
@@ -95,7 +96,7 @@ def split_of(settings: CurateSettings) -> dict[str, Any]:
     Of the salt only its hash: a name and the salt together give the unit.
     """
     salt = hashlib.sha256(settings.salt.encode()).hexdigest()[:16]
-    return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": NORMALISER}
+    return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": VERSION}
 
 
 def _forgotten(lake: Lake, run: Run, settings: Settings) -> dict[str, datetime]:

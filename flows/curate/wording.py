@@ -8,10 +8,13 @@ small word. Go back to `dedup.py`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rapidfuzz.distance import OSA
+
+from schemas.normalise import has_blanks
 
 TYPO = 8
 """Letters of a word for each that may be wrong, missing, too many or exchanged with its neighbour; one always may:
@@ -81,6 +84,12 @@ def alike(one: str, other: str, found: Mapping[str, int]) -> bool:
         return short == long
     if long.startswith(short) and len(long) - len(short) <= min(ENDING, len(short) // 2):
         return True
+    if not has_blanks(one + other):  # a word is a sentence, and a character a word
+        wrong = int(LEFT_OVER * len(long))
+        return OSA.distance(short, long, score_cutoff=wrong) <= wrong
+    if any(unicodedata.category(char)[0] == "M" for char in one + other):  # one vowel sign is another word
+        wrong = len(long) // TYPO
+        return OSA.distance(short, long, score_cutoff=wrong) <= wrong
     known = sorted((found.get(one, 1), found.get(other, 1)))
     mistyped = known[0] == 1 < known[1] and one[:1] == other[:1]
     wrong = max(2, len(long) // 4) if mistyped else max(1, len(long) // TYPO)
@@ -88,4 +97,4 @@ def alike(one: str, other: str, found: Mapping[str, int]) -> bool:
 
 
 def _small(word: str) -> bool:
-    return word in SMALL or (len(word) <= 2 and word not in {"no", "t"} and not _DIGIT.search(word))
+    return word in SMALL or (len(word) <= 2 and word.isascii() and word.isalpha() and word not in {"no", "t"})

@@ -6,25 +6,21 @@ What a model writes may be hostile: a pattern has a time limit, a schema fetches
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import msgspec
 
 from flows.evaluate.answers import Answer
+from flows.evaluate.scorers.numbers import last_number
 from flows.evaluate.scorers.protocol import NO_REFERENCE, Each, Mark, Scorer
-from flows.evaluate.scorers.text import normalise
 from schemas.errors import SettingsError
+from schemas.normalise import normalise
 from schemas.records import Item
 
 PATTERN_S = 0.2
 """The longest that one answer may be searched: patterns that need more are explosive."""
 SLOW_MOST = 5
 """So many slow answers are enough to know such a pattern by."""
-_NUMBER = re.compile(
-    r"(?:(?<![\w)])([-−+])[$€£]?)?"  # a sign; in `3-4` the dash is none
-    r"((?:\d{1,3}(?:[,\u00a0\u2009\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
-)
 
 
 def pattern(pattern: str, ignore_case: bool = False) -> Scorer:
@@ -106,16 +102,6 @@ def numeric(tolerance: float = 1e-6) -> Scorer:
         return Mark(float(close))
 
     return Each("numeric", mark)
-
-
-def last_number(text: str) -> float | None:
-    """The last number in a text: thousands separators, signs and exponents understood, None where there is none."""
-    found = _NUMBER.findall(text.rsplit("####", maxsplit=1)[-1])
-    if not found:
-        return None
-    sign, digits = found[-1]
-    value = float(re.sub(r"[,\u00a0\u2009\u202f]", "", digits)) * (-1 if sign in {"-", "−"} else 1)
-    return value if math.isfinite(value) else None
 
 
 def tool_calls(ordered: bool = False) -> Scorer:

@@ -5,8 +5,6 @@ The protocol is in `protocol.py`. Go on to `registry.py`, where all scorers stan
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -17,6 +15,7 @@ from flows import embed
 from flows.evaluate.answers import Answer
 from flows.evaluate.scorers.protocol import NO_REFERENCE, Ask, Case, Each, Mark, Scorer, against_reference
 from schemas.errors import SettingsError
+from schemas.normalise import normalise, words
 from schemas.records import Item
 
 ROUGE_WORDS = 2_000
@@ -31,15 +30,6 @@ def exact() -> Scorer:
 def normalised_match() -> Scorer:
     """1 if the text is the reference but for case, spacing, punctuation and Unicode form."""
     return against_reference("normalised_match", lambda text, reference: normalise(text) == normalise(reference))
-
-
-def normalise(text: str) -> str:
-    """Compatibility form (NFKC), folded case, single spaces, no punctuation, unless punctuation is all there is."""
-    return " ".join(_words(text)) or " ".join(text.split())
-
-
-def _words(text: str) -> list[str]:
-    return re.sub(r"[^\w\s]|_", " ", unicodedata.normalize("NFKC", text).casefold()).split()
 
 
 def token_f1() -> Scorer:
@@ -57,7 +47,7 @@ def f1(text: str, reference: str) -> float:
 
 
 def _squad_words(text: str) -> list[str]:
-    return [word for word in _words(text) if word not in {"a", "an", "the"}]
+    return [word for word in words(text) if word not in {"a", "an", "the"}]
 
 
 def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -> Scorer:
@@ -74,7 +64,7 @@ def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -
     def mark(item: Item, answer: Answer) -> Mark:
         if item.reference is None:
             return NO_REFERENCE
-        if max(len(_words(answer.text)), len(_words(item.reference))) > ROUGE_WORDS:
+        if max(len(words(answer.text)), len(words(item.reference))) > ROUGE_WORDS:
             return Mark(None, "too_long_to_compare")
         return Mark(float(scorer.score(target=item.reference, prediction=answer.text)[kind].fmeasure))
 
@@ -84,7 +74,7 @@ def rouge(kind: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = "rougeL") -
 class _Tokenizer:
     """The tokenizer that rouge-score takes."""
 
-    tokenize = staticmethod(_words)
+    tokenize = staticmethod(words)
 
 
 class EmbeddingSimilarity:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.curate.build import BEST_FIRST, Build, build
-from flows.curate.dedup import normalise
 from flows.curate.examples import Dropped, Found
 from flows.curate.split import pseudonym
 from flows.testing.events import START
+from schemas.normalise import normalise
 from schemas.records import Example
 from schemas.settings import CurateSettings, Origin, Recipe
 from schemas.unit import unit_of

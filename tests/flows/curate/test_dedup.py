@@ -12,10 +12,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.curate.dedup import gram_sets, normalise, similarity, stars
+from flows.curate.dedup import gram_sets, similarity, stars
+from schemas.normalise import normalise
 
 NEAR = 0.85
 ROOT = Path(__file__).resolve().parents[3]
+
+
+ALIKE_ONLY_TO_A_MACHINE = [
+    ("what is 8 + 2", "what is 8 - 2", "what is 8 * 2"),
+    ("is a < 9 true", "is a > 9 true"),
+    ("how do i sort a list in C++", "how do i sort a list in C#", "how do i sort a list in C"),
+    ("🙂🙂", "🙁🙁", "🎉"),
+    ("मेरा बिल कहाँ है", "मेरा बल कहाँ है"),
+    ("ผมอยากไปป่า", "ผมอยากไปป้า"),
+    ("我要退款", "我要付款"),
+]
+
+
+@pytest.mark.parametrize("texts", ALIKE_ONLY_TO_A_MACHINE, ids=lambda texts: texts[0])
+def test_what_differs_in_a_sign_or_a_vowel_is_two_texts(texts: tuple[str, ...]) -> None:
+    """Signs of formulas, emoji, vowel signs, and one character of a script in which it is a word."""
+    assert stars([normalise(text) for text in texts], 0.85) == list(range(len(texts)))
 
 
 def test_case_punctuation_and_width_do_not_make_another_text() -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Indel
 
-from flows.curate.dedup import gram_sets, normalise
+from flows.curate.dedup import gram_sets
 from flows.curate.leaks import Guard, Leaks, Near, Paraphrases, texts_of, word_sets
 from flows.embed import load
+from schemas.normalise import normalise
 from tests.support.examples import example
 
 EVAL = "how do i get a refund for the train ticket that i bought"

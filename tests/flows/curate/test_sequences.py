@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.curate.dedup import normalise
 from flows.curate.stage import curate
 from flows.curate.versions.freeze import freeze
 from flows.testing.events import interaction
 from flows.testing.world import AS_OF, World
 from flows.versions import versions
 from schemas.messages import text_of
+from schemas.normalise import normalise
 from tests.support.examples import WORDS, brute_jaccard
 
 Row = dict[str, Any]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.curate.dedup import normalise, similarity
+from flows.curate.dedup import similarity
 from flows.curate.wording import LEFT_OVER, MAX_LEFT, alike, plain, same_wording
+from schemas.normalise import normalise
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from flows.evaluate.answers import Answer
+from flows.evaluate.scorers.numbers import last_number
 from flows.evaluate.scorers.protocol import NO_REFERENCE, Each, Mark
-from flows.evaluate.scorers.structured import SLOW_MOST, json_schema, last_number, numeric, pattern, tool_calls
+from flows.evaluate.scorers.structured import SLOW_MOST, json_schema, numeric, pattern, tool_calls
 from schemas.errors import SettingsError
 from schemas.records import Item
 
@@ -23,9 +24,15 @@ def mark(scorer: Any, text: str | Answer, reference: str | None = None) -> Mark:
     ("text", "number"),
     [
         ("42", 42), ("It is 1,234.5.", 1234.5), ("x = -3", -3), ("3-4", 4), ("-$1,000", -1000), ("5%", 5), (".5", 0.5),
-        ("18.", 18), ("about 3e5", 3e5), ("1\u202f234\u00a0567", 1234567), ("1,2345", 2345), ("10 20", 20), ("٣", 3),
+        ("18.", 18), ("about 3e5", 3e5), ("1\u202f234\u00a0567", 1234567), ("1,2345", 1.2345), ("10 20", 20), ("٣", 3),
         ("5 − 1 = −4", -4), ("#### 7 (not 8)", 8), ("9 #### 7", 7), ("none", None), ("", None), ("1e999", None),
-        ("-", None), ("½", None),
+        ("-", None), ("½", 0.5), ("2½ cups", 2.5), ("-¾", -0.75), ("3/4", 0.75), ("1 1/2", 1.5), ("5/0", None),
+        ("on 3/4/2026", None), ("45,67,891", 4567891), ("1,23,45,678.5", 12345678.5), ("9'876'543.21", 9876543.21),
+        ("9’876", 9876), ("9.876,5", 9876.5), ("9.876.543,21", 9876543.21), ("9 876,5 €", 9876.5), ("9 876", 9876),
+        ("3,5", 3.5), ("0,125", 0.125), ("12 345 678", 12345678), ("1234 5678", 5678), ("1,2,3", None), ("1.2.3", None),
+        ("12,3456,7", None), ("1,234,5", None), ("9,876", 9876), ("it is 9,876.", 9876), ("٩٬٨٧٦٫٥", 9876.5),
+        ("９，８７６", 9876), ("-1.234,5", -1234.5), ("costs €1.234,50 in all", 1234.5), ("9 876 or 5 432", 5432),
+        ("9" * 400, None), ("1," * 50_000, None),
     ],
 )  # fmt: skip
 def test_the_last_number_is_read(text: str, number: float | None) -> None:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from flows.evaluate.scorers.protocol import Mark, Scorer
 from flows.evaluate.scorers.registry import JUDGES, PLAIN, scorer_of
-from flows.evaluate.scorers.text import EmbeddingSimilarity, f1, normalise, rouge
+from flows.evaluate.scorers.text import EmbeddingSimilarity, f1, rouge
 from flows.testing.scoring import case, marks
 from schemas.errors import SettingsError
+from schemas.normalise import normalise
 from schemas.settings import EvaluateSettings
 
 needs_rouge = pytest.mark.skipif(find_spec("rouge_score") is None, reason="the extra `rouge` is not installed")
@@ -57,6 +58,29 @@ def test_texts_are_compared(scorer: str, text: str, reference: str, score: float
 def test_no_reference_is_no_score(name: str) -> None:
     """What there is nothing to compare with is neither right nor wrong."""
     assert mark(PLAIN[name](), "text", None) == Mark(None, "no_reference")
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"), [("मेरा बल", "मेरा बिल"), ("ป้า", "ป่า"), ("கால்", "கல்"), ("-3", "3"), ("C#", "C++")]
+)
+def test_another_vowel_is_another_answer(text: str, reference: str) -> None:
+    """Marks that are vowels and tones, and signs, count in every comparison of texts."""
+    assert mark(scorer_of(EvaluateSettings(scorer="normalised_match")), text, reference).score == 0
+    assert f1(text, reference) < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("上海在中国的东部", "中国的东部有上海"),
+        ("กรุงเทพเมืองหลวง", "เมืองหลวงคือกรุงเทพ"),
+        ("東京は日本の首都", "日本は東京が首都"),
+    ],
+)
+def test_scripts_without_blanks_share_words(text: str, reference: str) -> None:
+    """F1 and ROUGE count characters where a script has no blanks: most of these are the same."""
+    assert 0.5 < f1(text, reference) < 1
+    assert 0 < (mark(rouge("rouge1"), text, reference).score or 0) < 1
 
 
 @given(WORDS, WORDS)
