@@ -4,9 +4,10 @@
     python benchmarks/runner.py --kill [--items 10000]
 
 A server of its own process answers `/v1/chat/completions` after 50 ms. Each contender is a process of its own too, and
-counts its own CPU time from the first request to the last score: the bare loop only posts and decodes; ours builds the
-requests for two models, keeps a journal on disk, scores, and makes the rows. The official client, and Inspect AI where
-asked for, are installed into a throw-away environment, given fewer calls, and compared by the call. With `--kill` ours
+counts its own CPU time from the first request to the last score: the bare loop only posts and decodes, by the same
+msgspec as ours; ours builds the requests for two models, keeps a journal on disk, scores, and makes the rows. The
+official client, and Inspect AI where asked for, are installed into throw-away environments; they run in every round
+like all others, with a tenth of the calls, and are compared by the call. With `--kill` ours
 is killed at half of its calls and started again, against a server that honours `Idempotency-Key`.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import resource
 import statistics
@@ -30,6 +32,8 @@ from typing import Any, ClassVar
 
 LATENCY_S = 0.05
 CONNECTIONS = 64
+OTHERS = {"openai": ["openai"], "inspect": ["inspect-ai", "openai"]}
+"""Contenders of other people, and what has to be installed for them."""
 
 
 def response(text: str) -> bytes:
@@ -104,6 +108,10 @@ def question(n: int) -> list[dict[str, str]]:
 def bare(url: str, items: int) -> int:
     """Post and decode, nothing else."""
     import aiohttp
+    import msgspec
+
+    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
+    kind = {"content-type": "application/json"}
 
     async def main() -> int:
         waiting = iter([(model, n) for n in range(items) for model in ("a", "b")])
@@ -112,10 +120,9 @@ def bare(url: str, items: int) -> int:
 
             async def work() -> None:
                 for model, n in waiting:
-                    async with session.post(
-                        f"{url}/chat/completions", json={"model": model, "messages": question(n)}
-                    ) as response:
-                        body = await response.json()
+                    request = encode({"model": model, "messages": question(n)})
+                    async with session.post(f"{url}/chat/completions", data=request, headers=kind) as response:
+                        body = decode(await response.read())
                         texts.append(body["choices"][0]["message"]["content"])
 
             await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
@@ -292,21 +299,20 @@ def compare(options: argparse.Namespace) -> None:
     """All contenders in turn, several rounds: what else the machine does then hits all alike."""
     server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     found: dict[str, list[dict[str, Any]]] = {}
-    try:
+    fewer = max(CONNECTIONS, options.items // 10)
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.kill)
         assert server.stdout
         url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+        contenders = [("bare", sys.executable, options.items), ("ours", sys.executable, options.items)]
+        for name, packages in OTHERS.items() if options.inspect else [("openai", OTHERS["openai"])]:
+            if python := environment(stack.enter_context(tempfile.TemporaryDirectory()), packages):
+                contenders.append((name, python, fewer))
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}, {options.items} items, two models, "
                   f"{CONNECTIONS} connections, {1000 * LATENCY_S:.0f} ms", flush=True)  # fmt: skip
-            for name in ("bare", "ours"):
-                found.setdefault(name, []).append(contend(name, url, options.items))
-        others = {"openai": ["openai"]} | ({"inspect": ["inspect-ai", "openai"]} if options.inspect else {})
-        for name, packages in others.items():
-            with tempfile.TemporaryDirectory() as folder:
-                if python := environment(folder, packages):
-                    found[name] = [contend(name, url, max(CONNECTIONS, options.items // 10), python)]
-    finally:
-        server.kill()
+            for name, python, items in contenders:
+                found.setdefault(name, []).append(contend(name, url, items, python))
     print(json.dumps(ratios(found)))
 
 
@@ -316,7 +322,7 @@ def ratios(found: dict[str, list[dict[str, Any]]]) -> dict[str, float | None]:
     def ratio(figure: str, other: str, turned: bool = False) -> float | None:
         if other not in found:
             return None
-        pairs = zip(found["ours"], found[other], strict=False)
+        pairs = zip(found["ours"], found[other], strict=True)
         values = [b[figure] / a[figure] if turned else a[figure] / b[figure] for a, b in pairs]
         return round(statistics.median(values), 3)
 
