@@ -23,6 +23,7 @@ from flows.cluster.catalogue.catalogue import Catalogue, catalogue
 from flows.cluster.catalogue.closure import Promotion
 from flows.cluster.catalogue.llm_names import Namer
 from flows.cluster.catalogue.population import Population
+from flows.cluster.forget import forget_wished
 from flows.cluster.lineage.accepted import carry_out, pending
 from flows.cluster.outcomes.coverage import coverage
 from flows.cluster.outcomes.outcomes import Judged, judge
@@ -49,6 +50,7 @@ def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Summary:
 
     The same call twice is one run. Raises NotEnoughData where the application has no interactions yet.
     """
+    forget_wished(lake, settings)
     with under_way(settings.home_path):
         return _cluster(lake, settings, as_of)
 

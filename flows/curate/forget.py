@@ -6,14 +6,14 @@ in `versions/withdraw.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from flows.curate.split import pseudonym
 from flows.curate.versions.withdraw import Holding, Units, clear, discard_unlisted, holding, withdrawals
-from flows.run import begin, finish
-from flows.versions import record, versions
+from flows.run import Run, begin, finish
+from flows.versions import Version, record, versions
 from schemas.records import content_hash
 from schemas.settings import Settings
 from schemas.unit import unit_of
@@ -46,17 +46,29 @@ def forget(
     """
     units = _units(settings, subject)
     found = withdrawals(versions(lake, application or None), settings, units, interactions, as_of)
-    reads = ("interactions", "dataset_versions")
-    run = begin(lake, "erase", application, as_of, reads, None, subject=content_hash(subject))
-    record(lake, run, found)
-    finish(lake, run, summary)
-    known = versions(lake)
-    clear(known, settings)
+    run = withdraw(lake, settings, application, as_of, found, summary, subject=content_hash(subject))
     return {
         "run_id": run.run_id,
         "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
-        "unlisted": discard_unlisted(known, settings, application, units, interactions),
+        "unlisted": discard_unlisted(versions(lake), settings, application, units, interactions),
     }
+
+
+def withdraw(
+    lake: Lake,
+    settings: Settings,
+    application: str,
+    as_of: datetime,
+    found: Sequence[Version],
+    summary: Mapping[str, Any],
+    **inputs: str,
+) -> Run:
+    """Publish findings about versions as a run of their own, and remove what they say is gone."""
+    run = begin(lake, "erase", application, as_of, ("interactions", "dataset_versions"), None, **inputs)
+    record(lake, run, found)
+    finish(lake, run, summary)
+    clear(versions(lake), settings)
+    return run
 
 
 def _units(settings: Settings, subject: str) -> Units:

@@ -19,6 +19,7 @@ from flows.curate.examples import Found, examples_of
 from flows.curate.folder.folder import Folder, application_folder, write
 from flows.curate.folder.own import kinds_of
 from flows.curate.folder.shapes import Kind
+from flows.curate.forget import withdraw
 from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact.own import own_recognisers
@@ -77,13 +78,15 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
     found = _read(lake, run, settings, judged.run_id)
     made, redacted = _think(found, settings, recipe, as_of, guards)
-    if not made.taught and not made.eval:
-        left_out = made.reasons()
-        hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
-        raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
     units = _forgotten(lake, run, settings)
     discard_unlisted(known, settings, settings.application, units)
     gone = withdrawals(known, settings, units, (), as_of)
+    if not made.taught and not made.eval:
+        if gone:  # there is nothing to build, but what is to be forgotten does not wait for it
+            withdraw(lake, settings, settings.application, as_of, gone, {"withdrawn": len(gone)}, build=run.run_id)
+        left_out = made.reasons()
+        hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
+        raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
     facts = {**inputs, "redacted": redacted, "guards": len(guards)}

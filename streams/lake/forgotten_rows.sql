@@ -36,4 +36,4 @@ FROM stored_feedback
 WHERE id IN (SELECT id FROM forgotten_feedback)
    OR interaction_id IN (SELECT id FROM forgotten_interactions)
    OR interaction_id IN (SELECT id FROM erased_before)
-ORDER BY name, kafka_topic_id NULLS FIRST, kafka_partition, kafka_offset
+ORDER BY name, kafka_topic_id NULLS LAST, kafka_partition, kafka_offset

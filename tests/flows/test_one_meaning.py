@@ -9,15 +9,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from flows.cluster.forget import forget_wished
 from flows.cluster.stage import cluster
 from flows.curate.stage import curate
 from flows.maintain.stage import maintain
 from flows.run import latest
 from flows.testing.events import START, event_id, feedback, happened, interaction
+from flows.versions import versions
+from schemas.errors import NotEnoughData
 from schemas.events import Erasure, Event, Feedback
 from schemas.settings import ArchiveSettings, CurateSettings, Settings
 from streams.lake import Lake
-from streams.lake.query import rows
+from streams.lake.query import rows, stored_rows
 from streams.triage.rates import Seen, observe
 
 AS_OF = START + timedelta(days=1)
@@ -131,3 +134,37 @@ def test_a_version_from_before_the_wish_goes_and_the_new_start_stays(tmp_path: P
     assert second["withdrawn"] == [f"all@{first['training']['version']}"]
     assert set(taught_by(second)) == {other.id, new.id}
     assert third["withdrawn"] == []
+
+
+def test_a_wish_that_arrives_as_an_event_leaves_no_word_in_derived_tables(tmp_path: Path) -> None:
+    """The next run forgets what earlier ones concluded, whether or not the raw rows went first, and once."""
+    old, other = interaction(1, user_id="ann"), interaction(3, user_id="bob")
+    lake, settings = house(tmp_path, old, other, *[feedback(n, e, value=0) for n, e in ((1, old), (2, other))])
+    cluster(lake, settings, AS_OF)
+    assert {row["interaction_id"] for row in stored_rows(lake, "outcomes")} == {old.id, other.id}
+    happened(lake, Erasure(id=event_id(9_000_000), time=START + timedelta(seconds=50), subject="ann"))
+    maintain(lake, settings, AS_OF)
+
+    cluster(lake, settings, AS_OF + timedelta(hours=1))
+    after = lake.version("outcomes")
+
+    assert {row["interaction_id"] for row in stored_rows(lake, "outcomes")} == {other.id}
+    assert "question 1" not in str(stored_rows(lake, "outcomes"))
+    assert len(stored_rows(lake, "embeddings")) == 1
+    assert forget_wished(lake, settings) == {}
+    assert lake.version("outcomes") == after
+
+
+def test_the_last_person_can_leave(tmp_path: Path) -> None:
+    """Where nothing is left to build, versions with their rows are withdrawn all the same."""
+    only = interaction(1, user_id="ann")
+    lake, settings = house(tmp_path, only, feedback(1, only, value=1))
+    cluster(lake, settings, AS_OF)
+    first = curate(lake, settings, AS_OF)
+    happened(lake, Erasure(id=event_id(9_000_000), time=START + timedelta(seconds=50), subject="ann"))
+
+    with pytest.raises(NotEnoughData):
+        curate(lake, settings, AS_OF + timedelta(hours=1))
+
+    assert {v.status for v in versions(lake) if any(v.rows.values())} == {"withdrawn"}
+    assert not Path(first["training"]["path"]).exists()
