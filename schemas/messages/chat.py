@@ -44,7 +44,8 @@ ROLES = {
     "function": "tool",
 }  # fmt: skip
 """Roles under other names."""
-_PLAIN = frozenset({"role", "content", "name"})
+_SPEAKERS = ("system", "user", "assistant")
+"""Whose messages need nothing but a text."""
 _PARTS = {**OTEL, **ANTHROPIC, **OPENAI}
 _RESULTS = {**OTEL_RESULTS, **ANTHROPIC_RESULTS}
 _KEYED = {**BEDROCK, **GEMINI}
@@ -70,15 +71,22 @@ def read_messages(messages: Any) -> Conversation:
     """Messages that are decoded already. What is no message is `unknown`; a text alone is the user's."""
     chat: Chat = []
     left_out: set[str] = set()
-    refused = False
+    refused = odd = False
     for message in _listed(messages):
-        if _is_plain(message):
-            chat.append({key: value for key, value in message.items() if value or key != "name"})
+        if (
+            type(message) is dict
+            and len(message) == 2
+            and type(message.get("content")) is str
+            and message.get("role") in _SPEAKERS
+        ):  # in chat form as it stands, as nearly all are
+            chat.append(message)
             continue
+        odd = True
         pieces = _append(chat, message)
         left_out.update(piece.kind for piece in pieces if isinstance(piece, Other))
         refused = refused or any(isinstance(piece, Text) and piece.refusal for piece in pieces)
-    _pair(chat)
+    if odd:
+        _pair(chat)
     return Conversation(chat, frozenset(left_out), refused)
 
 
@@ -104,18 +112,6 @@ def _listed(messages: Any) -> list[Any]:
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     return messages if isinstance(messages, list) else [messages]
-
-
-def _is_plain(message: Any) -> bool:
-    """Whether a message is in chat form as it stands, as nearly all are."""
-    return (
-        isinstance(message, dict)
-        and isinstance(message.get("content"), str)
-        and isinstance(role := message.get("role"), str)
-        and role not in ROLES
-        and message.keys() <= _PLAIN
-        and isinstance(message.get("name", ""), str | None)
-    )
 
 
 def _append(chat: Chat, message: Any) -> list[Piece]:
