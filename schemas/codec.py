@@ -15,6 +15,7 @@ import msgspec
 
 from schemas.errors import EventError
 from schemas.events import EVENT_TYPES, Event, event_type
+from schemas.messages import read_messages, text_of
 
 MAX_DEPTH = 64
 """Nesting that no real message needs: deeper is an attack on the parser's stack."""
@@ -105,7 +106,11 @@ def decode(value: bytes | None, type_name: str) -> Decoded:
     except RecursionError as error:
         raise EventError("too_deep", "nested beyond the parser's limit") from error
     check_depth(value)
-    unknown = raw.keys() - _FIELDS[known]
+    unknown = set(raw.keys() - _FIELDS[known])
+    if isinstance(parts := getattr(event, "system_instructions", None), list):
+        text = text_of(read_messages([{"role": "system", "content": parts}]).chat)
+        event = msgspec.structs.replace(event, system_instructions=text)
+        unknown.add("system_instructions")
     extra = _ENCODER.encode({name: raw[name] for name in sorted(unknown)}).decode() if unknown else None
     return Decoded(event, raw, extra, version)
 

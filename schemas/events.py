@@ -151,7 +151,8 @@ class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     input_messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
     output_messages: Annotated[list[Message], Meta(max_length=10_000)] | None = []
     """Empty when the request failed."""
-    system_instructions: Text | None = None
+    system_instructions: Text | list[Any] | None = None
+    """Text, or OpenTelemetry's parts: archived as their text, and as they came in `extra`."""
     tool_definitions: list[dict[str, Any]] | None = None
     request_parameters: dict[str, Any] | None = None
     """temperature, top_p, max_tokens, seed, …"""

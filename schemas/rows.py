@@ -9,7 +9,7 @@ property test). Go on to `streams/archive/batch.py`.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -26,8 +26,6 @@ from schemas.events import (
     Id,
     Message,
     PlainMessage,
-    ToolCall,
-    ToolFunction,
     event_type,
 )  # fmt: skip
 
@@ -46,7 +44,7 @@ _UNSURE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventError,
 _UUID_LENGTH, _UUID_DASHES = 36, (8, 13, 18, 23)
 _absent = Raw(b"")
 _ANY = msgspec.json.Decoder().decode
-_PLAIN: dict[Any, type[msgspec.Struct]] = {Message: PlainMessage, ToolCall: ToolCall, ToolFunction: ToolFunction}
+_PLAIN: dict[Any, type[msgspec.Struct]] = {Message: PlainMessage}
 
 
 def fields_of(type_name: str) -> tuple[str, ...]:
@@ -94,7 +92,8 @@ class _Reader:
     def __init__(self, type_name: str) -> None:
         cls = EVENT_TYPES[type_name]
         hints, nested = _hints(cls), nested_of(type_name)
-        self._decode = msgspec.json.Decoder(_twin(cls, {n: Raw if n in nested else h for n, h in hints.items()})).decode
+        twin = _twin(cls, {name: Raw if name in nested else _scalar(hint) for name, hint in hints.items()})
+        self._decode = msgspec.json.Decoder(twin).decode
         self._fields = cls.__struct_fields__
         self._time = self._fields.index("time")
         self._ids = [at for at, name in enumerate(self._fields) if hints[name] == Id]
@@ -140,8 +139,8 @@ class _Check:
     """Whether JSON texts are of a type, readable to their last byte, and not too deep."""
 
     def __init__(self, hint: Any) -> None:
-        self._typed = msgspec.json.Decoder(list[hint]).decode
-        self._plain = _plain(hint)
+        self._plain = _list_of(_narrow(hint, _PLAIN)) if _has_messages(hint) else None
+        self._closed, self._typed = _list_of(_narrow(hint, {})), _list_of(hint)
 
     def failing(self, texts: Sequence[Raw]) -> list[int]:
         """The places of the texts that are not; absent ones (empty) are."""
@@ -158,24 +157,15 @@ class _Check:
     def _holds(self, texts: Sequence[Raw | bytes]) -> bool:
         joined = b"".join((b"[", b",".join(texts), b"]"))
         try:
-            if self._is_plain(joined):
-                return True
-            self._typed(joined)
-            _ANY(joined)  # what the type does not know must be readable too
+            if self._plain and _reads(self._plain, joined):
+                return True  # as nearly all messages are: known to their last field, they cannot be deep
+            if not _reads(self._closed, joined):
+                self._typed(joined)
+                _ANY(joined)  # what the type does not know must be readable too
             for text in texts:
                 if len(text) > 2 * MAX_DEPTH - 2:  # a level takes two brackets; the event itself is the first level
                     check_depth(b"[" + bytes(text) + b"]")
         except _UNSURE:
-            return False
-        return True
-
-    def _is_plain(self, joined: bytes) -> bool:
-        """Whether these are plain messages, as nearly all are: known to their last field, they cannot be deep."""
-        if self._plain is None:
-            return False
-        try:
-            self._plain(joined)
-        except msgspec.ValidationError:
             return False
         return True
 
@@ -201,29 +191,47 @@ def _is_nested(hint: Any) -> bool:
     if origin is Annotated:
         return _is_nested(arguments[0])
     if origin in {Union, types.UnionType}:
-        return any(_is_nested(argument) for argument in arguments)
+        return all(_is_nested(argument) for argument in arguments if argument is not types.NoneType)
     if origin is list:
         return {arguments[0], *get_args(arguments[0])} - {str, types.NoneType, str | None} != set()
     return origin is dict or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
 
 
-def _plain(hint: Any) -> Callable[[bytes], Any] | None:
-    """What reads a list of the type's values where their messages are plain; None for a type without messages."""
-    narrow = _narrow(hint)
-    return None if narrow == hint else msgspec.json.Decoder(list[narrow]).decode  # type: ignore[valid-type]
+def _scalar(hint: Any) -> Any:
+    """The type without the nested forms that it may also have: those are unusual."""
+    if get_origin(hint) not in {Union, types.UnionType}:
+        return hint
+    return Union[tuple(each for each in get_args(hint) if not _is_nested(each))]  # noqa: UP007 - built from a tuple
 
 
-def _narrow(hint: Any) -> Any:
-    """The same type, its messages plain ones that have no field beside: nothing is skipped unread."""
+def _has_messages(hint: Any) -> bool:
+    return hint is Message or any(map(_has_messages, get_args(hint)))
+
+
+def _list_of(hint: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(list[hint]).decode
+
+
+def _reads(read: Callable[[bytes], Any], joined: bytes) -> bool:
+    try:
+        read(joined)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _narrow(hint: Any, instead: Mapping[Any, type[msgspec.Struct]]) -> Any:
+    """The same type, some structs replaced, all of them without fields beside their own: nothing is skipped unread."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if hint in _PLAIN:
-        return _twin(_PLAIN[hint], {name: _narrow(inner) for name, inner in _hints(_PLAIN[hint]).items()})
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        cls = instead.get(hint, hint)
+        return _twin(cls, {name: _narrow(inner, instead) for name, inner in _hints(cls).items()})
     if origin is Annotated:
-        return Annotated[(_narrow(arguments[0]), *arguments[1:])]
+        return Annotated[(_narrow(arguments[0], instead), *arguments[1:])]
     if origin in {Union, types.UnionType}:
-        return Union[tuple(map(_narrow, arguments))]  # noqa: UP007 - built from a tuple
+        return Union[tuple(_narrow(each, instead) for each in arguments)]  # noqa: UP007 - built from a tuple
     if origin is list:
-        return list[_narrow(arguments[0])]  # type: ignore[misc]
+        return list[_narrow(arguments[0], instead)]  # type: ignore[misc]
     return hint
 
 

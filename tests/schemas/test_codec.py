@@ -181,6 +181,24 @@ def test_an_optional_field_may_be_null(changes: dict[str, Any]) -> None:
     assert decode(value, INTERACTION).event.id == interaction(1).id
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"type": "text", "content": "Be kind."}],
+        [{"type": "text", "text": "Be "}, "kind."],
+        [{"text": "Be kind."}, {"type": "image", "source": {}}],
+    ],
+)
+def test_instructions_in_parts_are_their_text(parts: list[Any]) -> None:
+    """As OpenTelemetry has them: the column holds what they say, `extra` what came, both ways alike."""
+    value = json.dumps(fields(system_instructions=parts)).encode()
+
+    _agree(value, INTERACTION)
+    named = dict(zip(fields_of(INTERACTION), row(value, INTERACTION), strict=True))
+    assert named["system_instructions"] == "Be kind."
+    assert json.loads(named["extra"]) == {"system_instructions": parts}
+
+
 @pytest.mark.parametrize("depth", [61, 62, 63, 64, 65])
 @pytest.mark.parametrize("field", ["input_messages", "request_parameters", "tool_definitions"])
 def test_both_ways_count_depth_alike(field: str, depth: int) -> None:
