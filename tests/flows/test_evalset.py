@@ -156,6 +156,20 @@ def test_a_candidate_registered_for_another_set_is_measured_on_that(flywheel: Fl
     assert ledger.verify(bench.lake, bench.application) == 4
 
 
+def test_a_candidate_that_was_held_waits_again_for_another_set(flywheel: Flywheel, bench: Bench) -> None:
+    """[held on rates, registered for all, evaluate]: it is the one that waits, and the other set decides."""
+    add = ("candidate", "add", "--endpoint", bench.endpoint.url, "--model", "newest")
+    flywheel(*add, "--eval-set", "rates")
+    flywheel("evaluate")
+    held = json.loads(flywheel("promote", "--json").stdout)
+    flywheel(*add, "--eval-set", "all")
+
+    again = json.loads(flywheel("evaluate", "--json").stdout)
+
+    assert (held["action"], held["candidate"]["model"], held["eval_set"]) == ("held", "newest", "rates@v2")
+    assert (again["candidate"], again["eval_set"], again["items"]) == (held["candidate"]["id"], "all", 60)
+
+
 def test_a_candidate_with_a_set_that_cannot_be_had_is_not_registered(flywheel: Flywheel, bench: Bench) -> None:
     """A wrong name is told at once, with the names there are; nothing is recorded."""
     add = ("candidate", "add", "--endpoint", bench.endpoint.url, "--model", "newest", "--eval-set", "ratse")
