@@ -27,6 +27,7 @@ check: install  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 --package llm_flywheel  # applications run on older Pythons than we do
 
 DATA ?= examples/support_bot/utterances.jsonl
 bench: install  ## ratios to named peers, one benchmark after the other: make bench DATA=my-labelled-texts.jsonl

@@ -246,3 +246,27 @@ def test_stats_tell_what_became_of_everything(door: Door, tmp_path: Path) -> Non
 
     assert done.stdout == "50\n"
     assert eventually(lambda: len(door.events) == 50)
+
+
+def test_memory_stays_flat_while_nobody_answers(door: Door, tmp_path: Path) -> None:
+    """A frozen door and 80 MB of events: they are on disk, and the process holds its bounded queues."""
+    door.open.clear()
+    code = """
+from pathlib import Path
+def resident(): return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
+text = "x" * 2000
+sizes = []
+for i in range(40_000):
+    with fly.interaction(model="m", messages=text) as turn: turn.output(text[:20])
+    if i % 50 == 0: time.sleep(.005)
+    if i in (10_000, 39_999): sizes.append(resident())
+print(sizes[1] - sizes[0], fly.stats())
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux tells a process's memory in a file")
+    done = run(code, door.url, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) < 24
+    assert "dropped" not in done.stdout
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.seg")) > 60_000_000

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import time
 import uuid
@@ -20,9 +22,28 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 """A random digit with its two upper bits set to the variant of RFC 9562."""
 
 
+_count = itertools.count()
+_seed = bytearray(os.urandom(32))
+
+
+def _reseed() -> None:
+    """A forked child must not repeat its parent's numbers."""
+    _seed[:] = os.urandom(32)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reseed)
+
+
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random ones. Costs 1.5 µs, a third of uuid.UUID's way."""
-    ms, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 that nobody can guess.
+
+    They are a keyed BLAKE2 of clock and counter. The operating system's randomness would be asked without the
+    interpreter's lock, which another thread may then keep for 5 ms.
+    """
+    now = time.time_ns()
+    ms = f"{now // 1_000_000:012x}"
+    random = hashlib.blake2b(b"%d %d" % (now, next(_count)), key=_seed, digest_size=10).hexdigest()
     return f"{ms[:8]}-{ms[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
