@@ -142,6 +142,7 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         **({"PREFECT_SERVER_API_AUTH_STRING": auth, "PREFECT_API_AUTH_STRING": auth} if auth else {}),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,  # its default lets every page of the operator's browser ask
         "PREFECT_UI_STATIC_DIRECTORY": str(settings.home_path / signin.UI),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "flows",  # what the stages say of their work stands in the run's own log
         "PREFECT_HOME": str(settings.home_path / "prefect"),
         "TMPDIR": str(settings.home_path / "run" / "tmp"),  # Prefect's runner keeps one folder there for all accounts
         "PREFECT_API_URL": url,

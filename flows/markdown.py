@@ -10,7 +10,14 @@ import re
 
 from flows.visible import one_line
 
+_WRAP = re.compile(r"(?<=[^\n|:>])\n(?=[A-Za-z`*\[(])")
+"""A new line inside a paragraph: nothing else begins with a letter, emphasis, code, a link or a bracket."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|<>~])")
+
+
+def unwrapped(page: str) -> str:
+    """A page with each paragraph on one line: Prefect's UI breaks the line wherever the source does."""
+    return _WRAP.sub(" ", page)
 
 
 def text(value: str) -> str:

@@ -10,7 +10,7 @@ import base64
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -31,10 +31,24 @@ TURN = "turn/scheduled"
 """The deployment that turns the wheel, as `flow/deployment`."""
 EVALUATION = "evaluate-and-promote/on-registration"
 """The deployment that judges a candidate, as `flow/deployment`."""
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+"""State types of a run that is over."""
+LOOK_S = 1.0
+"""How often a run that somebody waits for is looked at: one small question to a server on the same machine."""
+WAIT_S = 24 * 3600.0
+"""Nobody waits longer; the run itself goes on."""
 BUSY = 500
 """From this HTTP status on, the server is in trouble rather than of another opinion."""
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PROXIED = urllib.request.build_opener()
+
+
+class State(Struct, frozen=True):
+    """What the server says of how a run is."""
+
+    name: str = ""
+    """For people: Running, Late, NothingToDo …"""
+    message: str | None = None
 
 
 class FlowRun(Struct, frozen=True):
@@ -43,7 +57,8 @@ class FlowRun(Struct, frozen=True):
     id: str
     name: str = ""
     state_type: str | None = None
-    """SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, CRASHED, CANCELLED, PAUSED."""
+    """SCHEDULED, PENDING, RUNNING, PAUSED, CANCELLING, or one of ENDED."""
+    state: State | None = None
     parameters: dict[str, Any] = {}
     created: str = ""
 
@@ -84,6 +99,16 @@ class Orchestrator:
         """A run as it is now."""
         found = self._ask("GET", f"/flow_runs/{run_id}")
         return None if found is None else msgspec.json.decode(found, type=FlowRun)
+
+    def wait(self, run_id: str, watch: Callable[[FlowRun], object]) -> FlowRun | None:
+        """The run, once it has ended; `watch` sees it each second before. None where the server answers no more."""
+        for _ in range(round(WAIT_S / LOOK_S)):
+            found = self.find(run_id)
+            if found is None or found.state_type in ENDED:
+                return found
+            watch(found)
+            time.sleep(LOOK_S)
+        return None
 
     def start(self, deployment: str, parameters: dict[str, Any], key: str) -> FlowRun | None:
         """Start a run of `flow/deployment`, or find the run that was started with the same key before.

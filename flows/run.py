@@ -142,6 +142,20 @@ def plain(moment: datetime) -> datetime:
     return datetime.combine(utc.date(), utc.time(), UTC)
 
 
+def counted(summary: Any) -> str:
+    """A summary's counts and shares in a line: for logs, which quote nobody."""
+    values = msgspec.to_builtins(summary).items()
+    return ", ".join(f"{name} {value:g}" for name, value in values if isinstance(value, int | float))
+
+
+def title(stage: str, parameters: Mapping[str, Any], scheduled: datetime | None) -> str:
+    """What a Prefect run is called: the stage, what it is about, and the instant that it is as of."""
+    about = [str(parameters[name]) for name in ("application", "candidate_id", "evaluation_id") if parameters.get(name)]
+    instant = str(parameters["as_of"]) if parameters.get("as_of") else scheduled and scheduled.isoformat()
+    when = [instant[:16].replace("T", " ")] if instant else []
+    return " ".join([stage, *about, *when])
+
+
 @functools.cache
 def code_version() -> str:
     """A hash of this program's own source: another code, another run. Doubles and demo take no part in one."""

@@ -41,7 +41,7 @@ from flows.ledger import fold
 from flows.maintain.flow import maintain_flow
 from flows.prefect_api import EVALUATION, TURN, Orchestrator, request_evaluation
 from flows.promote.flow import promote_flow
-from flows.run import moment
+from flows.run import moment, title
 from flows.turn import registered_at, turn
 from schemas.errors import NotEnoughData
 
@@ -56,7 +56,11 @@ AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 """States that only a live process can leave."""
 
 
-@flow(name="turn", persist_result=False)
+def _turn_name() -> str:
+    return title("turn", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="turn", flow_run_name=_turn_name, persist_result=False)
 def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
     """Cluster, curate, and ask for an evaluation of every candidate that still waits for one."""
     settings = settings_from_environment(application=application)
@@ -73,7 +77,11 @@ def turn_flow(application: str | None = None, as_of: str | None = None) -> Any:
         return Completed(name="NothingToDo", message=str(nothing))
 
 
-@flow(name="evaluate-and-promote", persist_result=False)
+def _judging_name() -> str:
+    return title("evaluate-and-promote", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="evaluate-and-promote", flow_run_name=_judging_name, persist_result=False)
 def evaluate_and_promote_flow(candidate_id: str, application: str | None = None, as_of: str | None = None) -> Any:
     """Compare a candidate with the champion and decide."""
     settings = settings_from_environment(application=application)

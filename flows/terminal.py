@@ -6,8 +6,10 @@ be copied whatever the width. Styles are given as `(text, style)`. No command pr
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -112,7 +114,38 @@ def progress(terminal: Terminal, *, counted: bool = False, noted: bool = False) 
     columns += [MofNCompleteColumn()] if counted else []
     columns += [TimeElapsedColumn()]
     columns += [TextColumn("{task.fields[note]}", markup=False)] if noted else []
-    return Progress(*columns, console=terminal, transient=True)
+    return Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal)
+
+
+class _Note(logging.Handler):
+    """Shows the last word of our own log as a bar's note, and a warning as a line of its own."""
+
+    def __init__(self, terminal: Terminal, show: Callable[[str], object]) -> None:
+        super().__init__(logging.INFO)
+        self._terminal, self._show = terminal, show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = one_line(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            self._terminal.say((text, "yellow"))
+        else:
+            self._show(text)
+
+
+@contextmanager
+def working(terminal: Terminal, what: str) -> Iterator[None]:
+    """Meanwhile a terminal shows what is done, for how long, and what the flows log of it."""
+    logger = logging.getLogger("flows")
+    with progress(terminal, noted=True) as bar:
+        task = bar.add_task(what, total=None, note="")
+        note, level = _Note(terminal, lambda text: bar.update(task, note=text)), logger.level
+        logger.addHandler(note)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(note)
+            logger.setLevel(level)
 
 
 def pairs(values: Mapping[str, Any]) -> str:

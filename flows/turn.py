@@ -5,6 +5,7 @@ Plain functions, for `flywheel turn`, cron and tests; `serve.py` runs the same u
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from schemas.errors import NotEnoughData
 from schemas.settings import Settings
 from streams.lake import Lake
 
+_log = logging.getLogger(__name__)
 RAW = ("interactions", "feedback", "erasures")
 """What a turn is turned by: without news in these there is nothing to turn."""
 Step = Callable[[], dict[str, Any]]
@@ -36,6 +38,7 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
     wheel = [settings.cluster, settings.curate, settings.archive.after_erasure]
     run = begin(lake, "turn", settings.application, as_of, RAW, wheel)
     if (before := finished(lake, run, dict[str, Any]) or _unchanged(lake, run)) is not None:
+        _log.info("nothing has come since the last turn: its result stands")
         return before
     steps = steps or {
         "cluster": lambda: dict(msgspec.to_builtins(cluster(lake, settings, as_of))),

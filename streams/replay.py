@@ -21,7 +21,10 @@ from streams.producer import EventProducer
 
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BY_TYPE = {topic.event_type: topic for topic in TOPICS}
-_SHOWN = 20
+FAULTS = 20
+"""Kinds of faults that are told apart: a file of another format has one, a damaged one a few."""
+NAMED = 3
+"""Lines of each kind that are named."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -33,12 +36,13 @@ class Line(msgspec.Struct, frozen=True):
     headers: list[tuple[str, bytes]]
 
 
-class BadLine(msgspec.Struct, frozen=True):
-    """One line that is not an event."""
+class Fault(msgspec.Struct):
+    """Lines that are no events, all for the same reason."""
 
-    number: int
-    """Counted from 1."""
     error: str
+    numbers: list[int] = []
+    """The first NAMED of them, counted from 1."""
+    count: int = 0
 
 
 class Replayed(msgspec.Struct):
@@ -46,8 +50,18 @@ class Replayed(msgspec.Struct):
 
     sent: int = 0
     bad: int = 0
-    shown: list[BadLine] = []
-    """The first 20 bad lines."""
+    faults: dict[str, Fault] = {}
+    """By their error, in the order in which they were met; the first FAULTS kinds."""
+
+    def refuse(self, number: int, error: str) -> None:
+        """Count a line that is no event."""
+        self.bad += 1
+        if error not in self.faults and len(self.faults) >= FAULTS:
+            return
+        fault = self.faults.setdefault(error, Fault(error))
+        fault.count += 1
+        if len(fault.numbers) < NAMED:
+            fault.numbers.append(number)
 
 
 def replay(
@@ -69,9 +83,7 @@ def replay(
                     event = parse_line(line, default_type)
                     producer.send_bytes(event.topic, event.key, event.value, event.headers)
                 except EventError as error:
-                    result.bad += 1
-                    if len(result.shown) < _SHOWN:
-                        result.shown.append(BadLine(number, str(error)))
+                    result.refuse(number, str(error))
                 else:
                     result.sent += 1
     except OSError as error:

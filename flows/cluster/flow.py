@@ -13,13 +13,17 @@ from flows.cluster.catalogue.report import write
 from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
-from flows.run import latest, moment
+from flows.run import latest, moment, title
 from schemas.records import Cluster
 
 __all__ = ["cluster", "cluster_flow"]
 
 
-@flow(name="cluster", persist_result=False)
+def _name() -> str:
+    return title("cluster", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="cluster", flow_run_name=_name, persist_result=False)
 def cluster_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Find out what goes wrong in production, and which of it is new."""
     settings = settings_from_environment(application=application)

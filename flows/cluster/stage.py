@@ -6,6 +6,7 @@ is finished. `flow.py` runs the same under Prefect.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ from flows.cluster.outcomes.coverage import coverage
 from flows.cluster.outcomes.outcomes import Judged, judge
 from flows.cluster.placement.placing import Placed, place_failures
 from flows.cluster.summary import Summary
-from flows.run import Run, begin, finish, runs, under_way
+from flows.run import Run, begin, counted, finish, runs, under_way
 from schemas.errors import NotEnoughData
 from schemas.records import Outcome
 from schemas.settings import ClusterSettings, Settings
@@ -39,6 +40,7 @@ from streams.lake.append import publish
 from streams.lake.query import query
 from streams.lake.rows import to_table
 
+_log = logging.getLogger(__name__)
 OF_INTERACTION = ("time", "conversation_id", "user_id", "request_model", "prompt_version", "variant")
 """Columns that an outcome has from its interaction."""
 READS = ("interactions", "feedback", "erasures", "ledger", "cluster_decisions")
@@ -65,9 +67,11 @@ def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Summary:
             f"there are no interactions of application {run.application!r} in the lake at {lake.root}: "
             "send some (`flywheel replay FILE`), and see that the archiver runs"
         )
+    _log.info("clustering: judging %s interactions by %s signals", len(interactions), len(signals))
     before = state.load(lake, run.application, as_of)
 
     judged = judge(interactions, signals, settings.cluster)
+    _log.info("clustering: placing the failures among %s clusters", len(before.clusters))
     embedder = embed.load(
         settings.cluster.embedder, settings.cluster.embedder_url, settings.cluster.embedder_key.reveal()
     )
@@ -82,6 +86,7 @@ def _cluster(lake: Lake, settings: Settings, as_of: datetime) -> Summary:
     _publish(lake, run, interactions, judged, placed, found)
     summary = _summary(interactions, judged, placed, found)
     finish(lake, run, summary)
+    _log.info("clustering: %s", counted(summary))
     return summary
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -25,8 +27,11 @@ from flows.commands.shared import (
 from flows.context import lake_of
 from flows.prefect_api import page_of, request_evaluation
 from flows.terminal import Terminal
+from schemas.errors import EndpointError
 from schemas.events import Candidate
 
+CONNECT_S = 5.0
+"""A host that takes longer to accept a connection is away."""
 app = typer.Typer(help="Candidates: register one, list them.", no_args_is_help=True)
 
 
@@ -41,12 +46,17 @@ def add(
     eval_set: Annotated[
         str, typer.Option(help="Eval set that decides about it: a recipe or a frozen set. Default: evaluate.eval_set.")
     ] = "",
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="See first that somebody answers at the endpoint.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Register a candidate in the ledger and announce it; its evaluation is started by that, not by a clock."""
     settings = settings_of(context)
     lake = lake_of(settings)
     candidate = candidate_of(model, endpoint, prompt_version, dataset, parameters)
+    if check:
+        _refuse_dead(candidate.endpoint)
     if eval_set:
         evalset.find(lake, settings, eval_set)
     decision = ledger.register(
@@ -65,6 +75,19 @@ def add(
         terminal.say(f"its evaluation is on its way: {page_of(settings, run)}")
     else:
         terminal.say("no Prefect server answers: the next turn asks for its evaluation, or run `flywheel evaluate`")
+
+
+def _refuse_dead(endpoint: str) -> None:
+    """Raise EndpointError where nobody takes a connection: an evaluation would find that out after minutes."""
+    parts = urlsplit(endpoint)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise EndpointError(
+            f"nobody answers at {endpoint}: {getattr(error, 'strerror', None) or error}. Start it, or register it all "
+            "the same with --no-check"
+        ) from error
 
 
 @app.command("list")

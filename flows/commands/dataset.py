@@ -17,8 +17,9 @@ from flows.curate.folder.metadata import open_lineage
 from flows.curate.stage import curate
 from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
-from flows.terminal import Terminal, pairs
+from flows.terminal import Terminal, pairs, working
 from flows.versions import Version, find, versions
+from flows.visible import one_line
 from schemas.errors import UsageError
 from schemas.secrets import revealed
 from schemas.settings import DEFAULT_RECIPE
@@ -42,7 +43,8 @@ def build_dataset(
     """Build a training and an eval dataset from what is known now."""
     settings = settings_of(context)
     moment = (as_of or datetime.now(UTC)).astimezone(UTC)
-    summary = curate(lake_of(settings), settings, moment, name)
+    with working(Terminal(stderr=True), f"building {one_line(name)}"):
+        summary = curate(lake_of(settings), settings, moment, name)
     if as_json:
         print_json(summary)
         return

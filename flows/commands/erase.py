@@ -12,7 +12,7 @@ from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.curate.stage import curate
 from flows.erase import carry_out, plan, recipes_of
-from flows.terminal import Terminal, pairs
+from flows.terminal import Terminal, pairs, working
 from flows.visible import one_line
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import Settings
@@ -45,7 +45,8 @@ def erase_command(
     if dry_run:
         result = plan(lake, settings, subject, application).receipt()
     else:
-        result = carry_out(lake, settings, subject, moment, application=application, purge_kafka=purge_kafka)
+        with working(Terminal(stderr=True), "erasing"):
+            result = carry_out(lake, settings, subject, moment, application=application, purge_kafka=purge_kafka)
         result["rebuilt"] = [_rebuilt(settings, app, recipe, moment) for app, recipe in recipes_of(result)]
     if as_json:
         print_json(result)

@@ -13,6 +13,7 @@ from flows.evaluate.report import markdown
 from flows.evaluate.runner import Progress as Done
 from flows.evaluate.stage import evaluate
 from flows.evaluations import evaluation_of
+from flows.names import cluster_names
 from flows.terminal import Terminal, progress
 
 
@@ -42,4 +43,4 @@ def evaluate_command(
         print_json(summary)
     else:
         evaluation = evaluation_of(lake, settings.application, summary.evaluation_id)
-        Terminal().markdown(markdown(evaluation.comparison))
+        Terminal().markdown(markdown(evaluation.comparison, cluster_names(lake, settings.application)))

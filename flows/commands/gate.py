@@ -18,6 +18,7 @@ from flows.evaluate.plan import plan_of
 from flows.evaluate.selftest import flip_rates
 from flows.evaluate.stage import measure, newest
 from flows.evaluations import evaluation_of, scores_of
+from flows.names import cluster_names
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
 from flows.terminal import Terminal
@@ -48,8 +49,9 @@ def gate_command(
     name = content_hash([plan.candidate, plan.champion, plan.eval_set.version])[:32]
     _, comparison = measure(lake, plan, settings, name)
     verdict = decide(comparison, settings.gate)
-    said = markdown(verdict, plan.candidate, plan.champion, comparison.measured_on)
-    text = f"{said}\n{evaluation_report.markdown(comparison)}\n"
+    names = cluster_names(lake, settings.application)
+    said = markdown(verdict, plan.candidate, plan.champion, comparison.measured_on, names)
+    text = f"{said}\n{evaluation_report.markdown(comparison, names)}\n"
     if junit_file:
         junit_file.write_text(junit(findings(comparison, settings.gate), comparison.measured_on))
     if markdown_file:

@@ -11,7 +11,7 @@ import typer
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.maintain import stage
-from flows.terminal import Terminal
+from flows.terminal import Terminal, working
 from schemas.errors import LakeError
 from streams.lake import audit as auditing
 
@@ -19,7 +19,8 @@ from streams.lake import audit as auditing
 def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     """Forget erased users, retire old days, join small files, remove unneeded ones, and audit."""
     settings = settings_of(context)
-    summary = stage.maintain(lake_of(settings), settings, datetime.now(UTC))
+    with working(Terminal(stderr=True), "tables in order"):
+        summary = stage.maintain(lake_of(settings), settings, datetime.now(UTC))
     if as_json:
         print_json(summary)
     else:
@@ -39,7 +40,8 @@ def audit(
 ) -> None:
     """Check that every archived offset is a row or a dead letter, once, and that no file has changed."""
     settings = settings_of(context)
-    found = auditing.audit(lake_of(settings), hashes=hashes)
+    with working(Terminal(stderr=True), "auditing"):
+        found = auditing.audit(lake_of(settings), hashes=hashes)
     if as_json:
         print_json(msgspec.to_builtins(found))
     _report(list(found.incidents), found.files)

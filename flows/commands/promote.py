@@ -11,6 +11,7 @@ from flows.commands.announcing import announce_or_say, tell_later
 from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate.stage import newest
+from flows.names import cluster_names
 from flows.promote.report import markdown
 from flows.promote.stage import Approval, Summary, promote
 from flows.terminal import Terminal
@@ -38,7 +39,7 @@ def promote_command(
     if as_json:
         print_json(summary)
     else:
-        _show(summary, settings)
+        _show(summary, settings, cluster_names(lake, settings.application))
 
 
 def _approval(approve: bool, reject: bool, reviewer: str, comment: str) -> Approval | None:
@@ -50,10 +51,10 @@ def _approval(approve: bool, reject: bool, reviewer: str, comment: str) -> Appro
     return Approval(word, reviewer or identity(), comment)
 
 
-def _show(summary: Summary, settings: Settings) -> None:
+def _show(summary: Summary, settings: Settings, names: dict[str, str]) -> None:
     verdict = Verdict(summary.verdict, summary.reasons, settings.gate.policy)
     terminal = Terminal()
-    terminal.markdown(markdown(verdict, summary.candidate, summary.against, summary.eval_set))
+    terminal.markdown(markdown(verdict, summary.candidate, summary.against, summary.eval_set, names))
     serving = summary.champion.model if summary.champion else "nobody"
     terminal.say(f"{summary.action.replace('_', ' ')}; {serving} serves")
     if summary.action == "awaiting_approval":

@@ -14,6 +14,7 @@ from schemas.errors import InputFileError
 from streams import replay as files
 from streams.admin import Admin
 from streams.producer import EventProducer
+from streams.replay import Fault, Replayed
 
 
 def replay(
@@ -30,11 +31,22 @@ def replay(
     with EventProducer(settings.kafka) as producer, progress(terminal) as bar:
         task = bar.add_task(f"Sending {one_line(path.name)}", total=path.stat().st_size)
         result = files.replay(path, producer, type_name, lambda size: bar.advance(task, size))
-    for bad in result.shown:
-        terminal.say(f"line {bad.number}: {one_line(bad.error)}")
+    for fault in result.faults.values():
+        terminal.say(f"{_lines(fault)}: {one_line(fault.error)}")
     terminal.say(f"{result.sent} events sent, {result.bad} bad lines")
     if result.bad:
-        raise InputFileError(
-            f"{path}: {result.bad} lines are not events (the first {len(result.shown)} are named above). "
-            "The others were sent; mend these and replay the file again: the same id twice is one event."
-        )
+        raise InputFileError(f"{path}: {result.bad} lines are not events. {_next(result)}")
+
+
+def _lines(fault: Fault) -> str:
+    named = ", ".join(map(str, fault.numbers))
+    more = fault.count - len(fault.numbers)
+    return f"line{'s' if fault.count > 1 else ''} {named}" + (f" and {more} more" if more else "")
+
+
+def _next(result: Replayed) -> str:
+    if any(error.startswith("unknown_type: the line names no") for error in result.faults):
+        return "Say what a line without a type is: --type llm.interaction.v1, or --type llm.feedback.v1."
+    if not result.sent:
+        return "None is: docs/contracts.md shows what a line looks like."
+    return "The others were sent; mend these and replay the file again: the same id twice is one event."

@@ -9,10 +9,11 @@ import typer
 
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
-from flows.prefect_api import TURN, Orchestrator, page_of
-from flows.terminal import Terminal, pairs
+from flows.prefect_api import TURN, FlowRun, Orchestrator, page_of
+from flows.run import latest
+from flows.terminal import Terminal, pairs, progress, working
 from flows.turn import turn as turn_here
-from schemas.errors import UsageError
+from schemas.errors import FlywheelError, NotEnoughData, UsageError
 from schemas.settings import Settings
 
 
@@ -24,32 +25,62 @@ def turn(
     prefect: Annotated[
         bool, typer.Option("--prefect/--no-prefect", help="Ask the Prefect server, or work in this process.")
     ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for Prefect's run to end, or only start it.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Cluster the failures and build the datasets, now instead of at the next scheduled time."""
     settings = settings_of(context)
     moment = _instant(as_of)
     terminal = Terminal(stderr=True)
-    if prefect and (url := _asked(settings, moment)):
-        if as_json:
-            print_json({"run": url})
-        else:
-            Terminal().say(f"turn started: {url}")
+    run = _asked(settings, moment) if prefect else None
+    if run is not None and not wait:
+        page = page_of(settings, run)
+        print_json({"run": page}) if as_json else Terminal().say(f"turn started: {page}")
         return
-    if prefect:
-        terminal.say("No Prefect server answers, so the turn is made in this process.", style="dim")
-    summary = turn_here(lake_of(settings), settings, moment)
+    if run is not None:
+        summary = _awaited(terminal, settings, run)
+    else:
+        if prefect:
+            terminal.say("No Prefect server answers, so the turn is made in this process.", style="dim")
+        with working(terminal, "turning"):
+            summary = turn_here(lake_of(settings), settings, moment)
     if as_json:
         print_json(summary)
     else:
         _show(Terminal(), summary)
 
 
-def _asked(settings: Settings, moment: datetime) -> str | None:
-    """The page of the run that was started, or None where nobody took the order."""
+def _asked(settings: Settings, moment: datetime) -> FlowRun | None:
+    """The run that was started, or None where no server answers or nobody serves the flow."""
     known = {"application": settings.application, "as_of": moment.isoformat()}
-    run = Orchestrator.of(settings).start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
-    return None if run is None else page_of(settings, run)
+    return Orchestrator.of(settings).start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
+
+
+def _awaited(terminal: Terminal, settings: Settings, run: FlowRun) -> dict[str, Any]:
+    """What Prefect's run has made. Raises FlywheelError, with the page to look at, where it did not get that far."""
+    page = page_of(settings, run)
+    terminal.say(f"turn started: {page}", style="dim")
+    with progress(terminal, noted=True) as bar:
+        task = bar.add_task("turning", total=None, note="")
+        try:
+            ended = Orchestrator.of(settings).wait(run.id, lambda seen: bar.update(task, note=_said(seen)))
+        except KeyboardInterrupt:
+            raise FlywheelError(f"not waited for any longer; the turn itself goes on: {page}") from None
+    if ended is None:
+        raise FlywheelError(f"the Prefect server answers no more; whether the turn is done stands at {page}")
+    said = ended.state.message if ended.state and ended.state.message else ""
+    if ended.state_type != "COMPLETED":
+        raise FlywheelError(f"the turn ended {_said(ended)}: {said or 'its log says why'}: {page}")
+    if ended.state and ended.state.name == "NothingToDo":
+        raise NotEnoughData(said)
+    made = latest(lake_of(settings), "turn", settings.application)
+    return made.summary if made else {}
+
+
+def _said(run: FlowRun) -> str:
+    return (run.state.name if run.state else run.state_type or "").lower()
 
 
 def _instant(text: str | None) -> datetime:

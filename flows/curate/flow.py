@@ -11,12 +11,17 @@ from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
 from flows.curate.stage import curate
-from flows.run import moment
+from flows.markdown import unwrapped
+from flows.run import moment, title
 
 __all__ = ["curate", "curate_flow"]
 
 
-@flow(name="curate", persist_result=False)
+def _name() -> str:
+    return title("curate", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="curate", flow_run_name=_name, persist_result=False)
 def curate_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Build the application's training and eval datasets as of an instant (default: the run's scheduled start)."""
     settings = settings_from_environment(application=application)
@@ -24,5 +29,5 @@ def curate_flow(application: str | None = None, as_of: str | None = None) -> dic
     summary = curate(lake_of(settings), settings, instant)
     for part in ("training", "eval"):
         _, _, body = (Path(summary[part]["path"]) / "README.md").read_text().split("---", 2)
-        create_markdown_artifact(body, key=f"dataset-{part}", description=summary[part]["path"])
+        create_markdown_artifact(unwrapped(body), key=f"dataset-{part}", description=summary[part]["path"])
     return summary

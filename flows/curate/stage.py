@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -29,7 +30,7 @@ from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
 from flows.extend import fingerprint
-from flows.run import Run, begin, finish, finished, latest, under_way
+from flows.run import Run, begin, counted, finish, finished, latest, under_way
 from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.normalise import VERSION
@@ -37,7 +38,9 @@ from schemas.settings import DEFAULT_RECIPE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
 from streams.lake.query import query
+from streams.lake.query import rows as rows_of
 
+_log = logging.getLogger(__name__)
 TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
 FOLDER = Path(__file__).parent
 
@@ -58,6 +61,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     judged = latest(lake, "cluster", settings.application)
     if judged is None:
         raise NotEnoughData(f"nothing is known of {settings.application!r} yet: `flywheel turn` finds it out")
+    recipe = _with_clusters(lake, judged, recipe, name)
     known = versions(lake, settings.application)
     clear(known, settings)
     bound = binding(known, split_of(settings.curate), as_of)
@@ -74,9 +78,11 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
     if (summary := finished(lake, run, dict[str, Any])) is not None:
         return summary
+    _log.info("dataset %s: checking the files that it is built from", name)
     check_files(lake, TABLES)
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
     found = _read(lake, run, settings, judged.run_id)
+    _log.info("dataset %s: %s examples to redact, split and de-duplicate", name, len(found.examples))
     made, redacted = _think(found, settings, recipe, as_of, guards)
     units = _forgotten(lake, run, settings)
     discard_unlisted(known, settings, settings.application, units)
@@ -86,11 +92,15 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
             withdraw(lake, settings, settings.application, as_of, gone, {"withdrawn": len(gone)}, build=run.run_id)
         left_out = made.reasons()
         hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
-        raise NotEnoughData(f"no interaction gives an example yet; left out: {left_out or 'none was judged'}{hint}")
+        reasons = ", ".join(f"{reason} {count}" for reason, count in left_out.items()) or "none was judged"
+        raise NotEnoughData(f"no interaction gives an example yet; left out: {reasons}{hint}")
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
     facts = {**inputs, "redacted": redacted, "guards": len(guards)}
-    return _publish(lake, settings, run, name, made, kinds, marked, facts)
+    summary = _publish(lake, settings, run, name, made, kinds, marked, facts)
+    for part in ("training", "eval"):
+        _log.info("dataset %s: %s: %s", name, part, counted(summary[part]))
+    return summary
 
 
 def split_of(settings: CurateSettings) -> dict[str, Any]:
@@ -121,6 +131,34 @@ def _recipe(settings: CurateSettings, name: str) -> Recipe:
         known = ", ".join(sorted({DEFAULT_RECIPE, *settings.recipes}))
         raise UsageError(f"there is no recipe {name!r}; known are {known}. Add [curate.recipes.{name}] to the settings")
     return settings.recipes[name]
+
+
+def _with_clusters(lake: Lake, judged: Run, recipe: Recipe, name: str) -> Recipe:
+    """The recipe with its clusters by their full ids, as of the newest cluster run; a merged one is where it went.
+
+    A beginning is enough where it is only one cluster's. Raises UsageError for a cluster that there is not.
+    """
+    if not recipe.clusters:
+        return recipe
+    stored = rows_of(lake, "clusters", run_id=judged.run_id)
+    known = {row["cluster_id"]: row["alias_of"] or row["cluster_id"] for row in stored}
+    return msgspec.structs.replace(
+        recipe, clusters=tuple(_full_id(lake, judged, known, wanted, name) for wanted in recipe.clusters)
+    )
+
+
+def _full_id(lake: Lake, judged: Run, known: Mapping[str, str], wanted: str, name: str) -> str:
+    if wanted in known:
+        return known[wanted]
+    if rows_of(lake, "cluster_members", application=judged.application, cluster_id=wanted):
+        return wanted
+    found = sorted({full for id_, full in known.items() if wanted and id_.startswith(wanted)})
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"recipe {name!r} names the cluster {wanted!r}, and {len(found) or 'no'} clusters of {judged.application!r} "
+        "begin so: `flywheel cluster list` shows their ids"
+    )
 
 
 def _read(lake: Lake, run: Run, settings: Settings, outcome_run: str) -> Found:

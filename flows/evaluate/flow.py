@@ -15,12 +15,17 @@ from flows.evaluate.report import markdown, rows
 from flows.evaluate.runner import Progress
 from flows.evaluate.stage import evaluate
 from flows.evaluations import evaluation_of
-from flows.run import moment
+from flows.names import cluster_names
+from flows.run import moment, title
 
 __all__ = ["evaluate", "evaluate_flow"]
 
 
-@flow(name="evaluate", persist_result=False)
+def _name() -> str:
+    return title("evaluate", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="evaluate", flow_run_name=_name, persist_result=False)
 def evaluate_flow(
     candidate_id: str | None = None, application: str | None = None, as_of: str | None = None
 ) -> dict[str, Any]:
@@ -30,12 +35,13 @@ def evaluate_flow(
     lake = lake_of(settings)
     summary = evaluate(lake, settings, instant, candidate_id, _teller())
     comparison = evaluation_of(lake, settings.application, summary.evaluation_id).comparison
+    names = cluster_names(lake, settings.application)
     on = f"on eval set {comparison.measured_on}"
     create_markdown_artifact(
-        markdown(comparison), key="comparison", description=f"Evaluation of {summary.candidate} {on}"
+        markdown(comparison, names), key="comparison", description=f"Evaluation of {summary.candidate} {on}"
     )
     create_table_artifact(
-        rows(comparison), key="comparison-slices", description=f"Candidate against champion by slice, {on}"
+        rows(comparison, names), key="comparison-slices", description=f"Candidate against champion by slice, {on}"
     )
     return dict(msgspec.to_builtins(summary))
 

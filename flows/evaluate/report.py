@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flows import markdown as escape
+from flows.names import named
 from schemas.records import Comparison, Difference
 
 LISTED = 20
 """Items named in full; the rest is counted, and lies in the table `scores`."""
 
 
-def markdown(comparison: Comparison) -> str:
-    """Overall, slice by slice, guards, and the items that changed. Names made by users are escaped."""
+NO_NAMES: Mapping[str, str] = {}
+
+
+def markdown(comparison: Comparison, names: Mapping[str, str] = NO_NAMES) -> str:
+    """Overall, slice by slice, guards, and the items that changed. Names made by users are escaped.
+
+    `names` are those of clusters (`flows/names.py`): a slice is shown with its own.
+    """
     candidate, champion = comparison.candidate, comparison.champion
     who = (
         f"Candidate `{escape.code(candidate.model)}` ({candidate.id}) against champion `{escape.code(champion.model)}` "
         f"({champion.id}) on eval set {escape.text(comparison.measured_on)}; evaluation {comparison.evaluation_id}."
     )
-    return "\n".join([who, "", *_table(comparison), *_guards(comparison), "", *_changes(comparison)])
+    return "\n".join([who, "", *_table(comparison, names), *_guards(comparison), "", *_changes(comparison)])
 
 
-def rows(comparison: Comparison) -> list[dict[str, str | int]]:
+def rows(comparison: Comparison, names: Mapping[str, str] = NO_NAMES) -> list[dict[str, str | int]]:
     """The same table as plain values, one row a slice, for a table that can be sorted."""
     return [
         {
-            "slice": difference.slice or "all items",
+            "slice": named(difference.slice, names) or "all items",
             "items": difference.items,
             "champion": _share(difference.champion),
             "candidate": _share(difference.candidate),
@@ -37,10 +44,10 @@ def rows(comparison: Comparison) -> list[dict[str, str | int]]:
     ]
 
 
-def _table(comparison: Comparison) -> Iterator[str]:
+def _table(comparison: Comparison, names: Mapping[str, str]) -> Iterator[str]:
     yield "| slice | items | champion | candidate | difference | interval | won | lost | tied | unscored |"
     yield "|---|--:|--:|--:|--:|---|--:|--:|--:|--:|"
-    yield from map(_row, (comparison.overall, *comparison.slices))
+    yield from (_row(difference, names) for difference in (comparison.overall, *comparison.slices))
 
 
 def _changes(comparison: Comparison) -> Iterator[str]:
@@ -51,9 +58,9 @@ def _changes(comparison: Comparison) -> Iterator[str]:
     yield from (f"\nNote: {escape.text(note)}" for note in comparison.notes)
 
 
-def _row(difference: Difference) -> str:
+def _row(difference: Difference, names: Mapping[str, str]) -> str:
     cells = (
-        f"**{escape.text(difference.slice) or 'all items'}**",
+        f"**{escape.text(named(difference.slice, names)) or 'all items'}**",
         difference.items,
         _share(difference.champion),
         _share(difference.candidate),

@@ -10,12 +10,16 @@ from prefect.runtime import flow_run
 
 from flows.context import lake_of, settings_from_environment
 from flows.maintain.stage import maintain
-from flows.run import moment
+from flows.run import moment, title
 
 __all__ = ["maintain", "maintain_flow"]
 
 
-@flow(name="maintain", persist_result=False)
+def _name() -> str:
+    return title("maintain", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="maintain", flow_run_name=_name, persist_result=False)
 def maintain_flow(as_of: str | None = None) -> dict[str, Any]:
     """Forget, retire, compact, vacuum and audit all tables."""
     settings = settings_from_environment()

@@ -19,10 +19,11 @@ from pydantic import Field
 
 from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
+from flows.names import cluster_names
 from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
 from flows.promote.stage import Approval, Summary, approval_of, promote
-from flows.run import moment
+from flows.run import moment, title
 from schemas.errors import LedgerError, UsageError
 from schemas.records import Verdict
 
@@ -40,23 +41,28 @@ class PromotionForm(RunInput):
     comment: str = Field(default="", description="Why.")
 
 
-@flow(name="promote", persist_result=False)
+def _name() -> str:
+    return title("promote", flow_run.parameters, flow_run.scheduled_start_time)
+
+
+@flow(name="promote", flow_run_name=_name, persist_result=False)
 def promote_flow(evaluation_id: str, application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Decide on an evaluation; suspended for a person's word where `gate.approval` asks for it."""
     settings = settings_from_environment(application=application)
     instant = moment(as_of, flow_run.scheduled_start_time)
     lake = lake_of(settings)
+    names = cluster_names(lake, settings.application)
     with Announcer(settings) as announce:
         summary = promote(lake, settings, instant, evaluation_id, announce)
         if summary.action == "awaiting_approval":
-            approval = _ask(evaluation_id, _report(summary, settings.gate.policy))
+            approval = _ask(evaluation_id, _report(summary, settings.gate.policy, names))
             summary = promote(lake, settings, instant, evaluation_id, announce, approval)
     try:
         keep_in_step(lake, settings)
     except (LedgerError, UsageError) as error:
         get_run_logger().warning("%s", error)
     create_markdown_artifact(
-        _report(summary, settings.gate.policy), key="verdict", description=f"{summary.action}: {evaluation_id}"
+        _report(summary, settings.gate.policy, names), key="verdict", description=f"{summary.action}: {evaluation_id}"
     )
     return dict(msgspec.to_builtins(summary))
 
@@ -73,6 +79,6 @@ def _ask(evaluation_id: str, description: str) -> Approval:
     return approval_of(form.decision, form.reviewer, form.comment)
 
 
-def _report(summary: Summary, policy: str) -> str:
+def _report(summary: Summary, policy: str, names: dict[str, str]) -> str:
     verdict = Verdict(summary.verdict, summary.reasons, policy)
-    return markdown(verdict, summary.candidate, summary.against, summary.eval_set)
+    return markdown(verdict, summary.candidate, summary.against, summary.eval_set, names)

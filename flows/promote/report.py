@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 from flows import markdown as escape
+from flows.names import named
 from flows.promote.gate import Finding
 from schemas.events import Candidate
 from schemas.records import Verdict
@@ -14,15 +15,23 @@ from schemas.records import Verdict
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def markdown(verdict: Verdict, candidate: Candidate, champion: Candidate, eval_set: str) -> str:
-    """The verdict first, then every reason, those that decided it at the top. Names made by users are escaped."""
-    names = [f"{escape.text(model.model)} ({model.id})" for model in (candidate, champion)]
-    reasons = [f"{n}. {escape.text(reason)}" for n, reason in enumerate(verdict.reasons, 1)]
+NO_NAMES: Mapping[str, str] = {}
+
+
+def markdown(
+    verdict: Verdict, candidate: Candidate, champion: Candidate, eval_set: str, names: Mapping[str, str] = NO_NAMES
+) -> str:
+    """The verdict first, then every reason, those that decided it at the top. Names made by users are escaped.
+
+    `names` are those of clusters (`flows/names.py`): a reason that is about one says which.
+    """
+    models = [f"{escape.text(model.model)} ({model.id})" for model in (candidate, champion)]
+    reasons = [f"{n}. {escape.text(named(reason, names))}" for n, reason in enumerate(verdict.reasons, 1)]
     return "\n".join(
         [
             f"## Verdict: {verdict.verdict}",
             "",
-            f"Candidate {' against '.join(names)} on eval set {escape.text(eval_set)}, policy `{verdict.policy}`.",
+            f"Candidate {' against '.join(models)} on eval set {escape.text(eval_set)}, policy `{verdict.policy}`.",
             "",
             *reasons,
             "",

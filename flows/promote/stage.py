@@ -6,6 +6,7 @@ set. The verdict is `gate.py`'s, the compare-and-set is `flows/ledger.py`'s; `fl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
@@ -24,6 +25,8 @@ from schemas.events import Candidate
 from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
+
+_log = logging.getLogger(__name__)
 
 
 class Approval(Struct, frozen=True):
@@ -117,6 +120,7 @@ def promote(
             decided_by=approval.reviewer if approval and settings.gate.approval else "flywheel",
         )
     announce_pending(lake, settings.application, announce)
+    _log.info("verdict %s: the candidate is %s", decision.verdict, decision.action.replace("_", " "))
     found = ledger.fold(lake, settings.application)
     return _summary(decision.action, decision.verdict, decision.reasons, comparison, found, decision.id)
 

@@ -51,7 +51,7 @@ def test_a_rotated_key_makes_no_cluster_run_anew(tmp_path: Path) -> None:
     assert again
     assert asked > 0
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer hunter2-old"}
-    assert again["run_id"] == first["run_id"]
+    assert again.run_id == first.run_id
     assert "hunter2" not in stored(world.lake)
 
 

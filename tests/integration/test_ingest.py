@@ -204,9 +204,9 @@ def test_dead_letters_are_sent_again_after_a_fix(ingest: Ingest) -> None:
     }
     run = CliRunner(env=environment).invoke
 
-    first = run(app, ["dead-letters", "replay", "--reason", "too_large"]).stdout
+    first = run(app, ["dead-letter", "replay", "--reason", "too_large"]).stdout
     ingest.archive()
-    second = run(app, ["dead-letters", "replay"]).stdout
+    second = run(app, ["dead-letter", "replay"]).stdout
     ingest.archive()
 
     assert first == "1 sent again, 0 in the lake already, 2 kept (cut when it was stored)\n"

@@ -17,7 +17,7 @@ import pyarrow as pa
 from flows.cluster.lineage.accepted import proposals_of
 from flows.cluster.state import TABLES, clusters_of, events_of, sql
 from flows.cluster.summary import Summary
-from flows.run import Finished, Run
+from flows.run import Finished, Run, runs
 from schemas.records import Cluster, Part, Point
 from streams.lake import Lake
 from streams.lake.query import query
@@ -72,6 +72,7 @@ def html(lake: Lake, run: Finished) -> str:
     environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
     return environment.get_template("report.html").render(
         run=run,
+        first=runs(lake, "cluster", run.application)[0].run_id == run.run_id,
         summary=run.told(Summary),
         cards=[_card(cluster, examples.get(cluster.cluster_id, [])) for cluster in living],
         names={cluster.cluster_id: cluster.name for cluster in every},

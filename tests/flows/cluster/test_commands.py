@@ -41,6 +41,17 @@ def test_clusters_can_be_listed_shown_and_compared(two_runs: Any) -> None:
     assert {event["event"] for event in changes["events"]} == {"born", "resolved"}  # nobody asked about cards again
 
 
+def test_the_last_two_runs_are_compared_by_number(two_runs: Any) -> None:
+    """`-2 -1` are runs, not options; events say which cluster by its name."""
+    told = flywheel(two_runs, "diff", "-2", "-1")
+    names = {one.cluster_id: one.name for one in two_runs.clusters()}
+
+    assert told.exit_code == 0, told.output
+    assert told.output == flywheel(two_runs, "diff").output
+    born = next(event.cluster_id for event in two_runs.events() if event.event == "born")
+    assert f"born: {born} ({names[born]})" in told.output
+
+
 def test_the_report_is_one_file_that_calls_nobody(two_runs: Any, make: Any) -> None:
     """The HTML report needs no network and shows strangers' text as text."""
     rows = [make.asked(200_000 + i, f"my card <script>alert({i})</script> was stolen") for i in range(30)]

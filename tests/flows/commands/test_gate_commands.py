@@ -17,9 +17,10 @@ from flows.cli import app, run
 from flows.context import lake_of
 from flows.promote.gate import Finding
 from flows.promote.report import junit, markdown
-from schemas.errors import LedgerError, UsageError
+from schemas.errors import EndpointError, LedgerError, UsageError
 from schemas.loading import load
 from schemas.records import Verdict, make_candidate
+from streams.broker.broker import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -69,6 +70,7 @@ def test_a_candidate_is_registered_once_and_listed(flywheel: Terminal) -> None:
         "add",
         "--endpoint",
         "http://127.0.0.1:2/v1",
+        "--no-check",
         "--model",
         "bot-2",
         "--parameters",
@@ -81,6 +83,19 @@ def test_a_candidate_is_registered_once_and_listed(flywheel: Terminal) -> None:
     rows = json.loads(flywheel("candidate", "list", "--json").output)
     assert [(row["model"], row["parameters"], row["status"]) for row in rows] == [("bot-2", {"k": 1}, "waiting")]
     assert json.loads(flywheel("ledger", "show", "--json").output)[0]["action"] == "registered"
+
+
+def test_a_candidate_nobody_serves_is_told_at_once(flywheel: Terminal) -> None:
+    """An endpoint that takes no connection is refused, unless it is said not to look."""
+    words = ("candidate", "add", "--endpoint", f"http://127.0.0.1:{free_port()}/v1", "--model", "bot-2")
+
+    refused = flywheel(*words)
+
+    assert isinstance(refused.exception, EndpointError)
+    assert "nobody answers" in str(refused.exception)
+    assert "--no-check" in str(refused.exception)
+    assert ledger.applications(flywheel.lake) == []
+    assert flywheel(*words, "--no-check").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app, main
-from flows.testing.events import feedback, interaction
+from flows.run import latest
+from flows.testing.events import START, feedback, interaction
 from flows.testing.world import World
 from schemas.errors import NotEnoughData, UsageError
+from schemas.tables import TABLES
+from streams.lake.append import publish, to_rows
 
 SETTINGS = """
 [curate]
@@ -39,6 +42,19 @@ def shell(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worl
     return world
 
 
+def clusters(world: World, aliases: dict[str, str | None]) -> None:
+    """Rows of `clusters` in the newest run: id → the one that it was merged into."""
+    newest = latest(world.lake, "cluster", "support-bot")
+    assert newest
+    rows = [
+        {**dict.fromkeys(TABLES["clusters"].schema.names), "run_id": newest.run_id, "application": "support-bot",
+         "cluster_id": id_, "name": id_, "status": "steady", "alias_of": alias, "size": 1, "size_total": 1,
+         "first_seen": START, "last_seen": START, "reasons": []}
+        for id_, alias in aliases.items()
+    ]  # fmt: skip
+    publish(world.lake, "clusters", to_rows("clusters", rows), newest.run_id)
+
+
 def run(world: World, *words: str) -> Result:
     return CliRunner(env={"COLUMNS": "250"}).invoke(app, ["--home", str(world.settings.home_path), *words])
 
@@ -60,6 +76,30 @@ def test_a_recipe_is_built_by_name(shell: World) -> None:
 
     assert isinstance(wrong.exception, UsageError)
     assert "all, refunds" in str(wrong.exception)
+
+
+@pytest.mark.parametrize(("wanted", "says"), [("nope", "no clusters"), ("c-1", "2 clusters"), ("", "no clusters")])
+def test_a_recipe_for_a_cluster_that_there_is_not_is_refused(shell: World, wanted: str, says: str) -> None:
+    """Instead of an empty dataset: which recipe, which id, and where the right ones stand."""
+    clusters(shell, {"c-1f0a": None, "c-1f99": None})
+    Path("flywheel.toml").write_text(f'[curate.recipes.narrow]\nclusters = ["refunds", "{wanted}"]\n')
+
+    refused = run(shell, "dataset", "build", "narrow")
+
+    assert isinstance(refused.exception, UsageError)
+    assert f"recipe 'narrow' names the cluster {wanted!r}, and {says}" in str(refused.exception)
+    assert "`flywheel cluster list`" in str(refused.exception)
+
+
+def test_a_recipe_takes_the_beginning_of_an_id_and_follows_a_merge(shell: World) -> None:
+    """As `cluster show` does; a cluster that became another one's name is that one."""
+    clusters(shell, {"refunds": None, "c-1f0a": "refunds"})
+    Path("flywheel.toml").write_text('[curate]\nparaphrase = 1\n[curate.recipes.narrow]\nclusters = ["c-1f"]\n')
+
+    summary = parsed(shell, "dataset", "build", "narrow")
+
+    assert isinstance(summary, dict)
+    assert 0 < summary["training"]["sft_rows"] <= 10
 
 
 def test_versions_are_listed_shown_traced_exported_and_pushed(shell: World, tmp_path: Path) -> None:
@@ -110,7 +150,7 @@ def test_erase_shows_first_and_then_does_it(shell: World) -> None:
 
 def test_a_recipe_that_asks_for_nothing_there_is_named(shell: World, tmp_path: Path) -> None:
     """What was left out and why, and where to look."""
-    (tmp_path / "flywheel.toml").write_text(SETTINGS.replace('["refunds"]', '["refnuds"]'))
+    (tmp_path / "flywheel.toml").write_text(SETTINGS + 'models = ["nobody"]\n')
 
     error = run(shell, "dataset", "build", "refunds").exception
 
