@@ -98,8 +98,9 @@ def test_a_page_for_prefect_has_a_paragraph_a_line() -> None:
     assert unwrapped(page) == page.replace("are\nanother", "are another")
 
 
-def test_a_rule_in_a_pipe_is_as_wide_as_a_page() -> None:
+def test_a_rule_in_a_pipe_is_as_wide_as_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe has no width; a line across it would be thousands of characters long. Its title is only text."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     out = io.StringIO()
 
     Terminal(file=out).rule("Turn 1: [bold]bot-1[/bold] serves")
