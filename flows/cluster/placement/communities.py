@@ -37,8 +37,8 @@ def communities(vectors: Vectors, k: int | None = None) -> Ints:
     """A label for each row, 0 for the largest community; rows of one community lie near the same rows."""
     if len(vectors) < 3:
         return np.zeros(len(vectors), dtype=np.int64)
-    found, _ = neighbours(vectors, vectors, k or k_for(len(vectors)), skip_self=True)
-    return _louvain(_agreed(shared_neighbour_graph(found)))
+    found, cosines = neighbours(vectors, vectors, k or k_for(len(vectors)), skip_self=True)
+    return _louvain(_agreed(shared_neighbour_graph(found, cosines)))
 
 
 def _louvain(graph: Any, seed: int = 0, *, shuffle: bool = False) -> Ints:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.cluster.placement.communities import k_for
-from flows.cluster.placement.graph import Ints, neighbours
+from flows.cluster.placement.graph import FLOOR, Ints, neighbours
 from flows.cluster.placement.sample import find
 from flows.embed import Vectors
 
@@ -67,6 +67,8 @@ def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_s
         born[group] = len(parents)
         parents.append(parent)
     known[rows] = -1
+    if len(reference):
+        known[neighbours(batch, reference, 1)[1][:, 0] < FLOOR] = -1  # near nothing that is known: it waits
     sure = 1 - np.divide(smooth, chance, out=np.zeros_like(smooth), where=chance > 0)
     confidence = np.where(born >= 0, np.clip(sure, 0, 1), confidence).astype(np.float32)
     return Placement(known, born, confidence, tuple(parents))

@@ -7,17 +7,18 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from flows.cluster.placement.graph import neighbours, shared_neighbour_graph
+from flows.cluster.placement.graph import FLOOR, neighbours, shared_neighbour_graph
 
 
 @pytest.mark.parametrize(("rows", "k"), [(2, 1), (40, 5), (40, 39)])
 def test_weights_are_the_jaccard_similarity_of_neighbourhoods(rows: int, k: int) -> None:
     """As written down by hand for each pair of which one is a neighbour of the other."""
     vectors = np.random.default_rng(1).normal(size=(rows, 8)).astype(np.float32)
-    found, _ = neighbours(vectors, vectors, k, skip_self=True)
-    near = [{row, *map(int, found[row])} for row in range(rows)]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found, cosines = neighbours(vectors, vectors, k, skip_self=True)
+    near = [{row, *map(int, found[row][cosines[row] >= FLOOR])} for row in range(rows)]
 
-    weights = shared_neighbour_graph(found).toarray()
+    weights = shared_neighbour_graph(found, cosines).toarray()
 
     for a in range(rows):
         for b in range(rows):
@@ -29,10 +30,10 @@ def test_weights_are_the_jaccard_similarity_of_neighbourhoods(rows: int, k: int)
 def test_a_text_that_comes_again_and_again_does_not_fill_the_memory() -> None:
     """All of 20,000 equal rows have the same neighbours: their product with one another would take 3 GB."""
     rows, k = 20_000, 25
-    found = np.tile(np.arange(k), (rows, 1))
+    found, cosines = np.tile(np.arange(k), (rows, 1)), np.ones((rows, k), np.float32)
     tracemalloc.start()
 
-    graph = shared_neighbour_graph(found)
+    graph = shared_neighbour_graph(found, cosines)
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
