@@ -44,7 +44,7 @@ class Events:
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that the next bytes complete."""
         if self._after_cr and chunk[:1] == b"\n":  # the second half of a CRLF that was cut
-            chunk = chunk[1:]
+            chunk, self._after_cr = chunk[1:], False
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
         self._rest += chunk

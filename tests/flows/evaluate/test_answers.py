@@ -402,6 +402,13 @@ def test_a_content_type_that_lies_is_seen_through_or_named(
         assert reason is None or content_type in answer.detail
 
 
+def test_an_empty_line_behind_a_cut_line_end_is_an_empty_line() -> None:
+    """CR, LF, LF in three pieces: one end of a line, then an empty line (found by the fuzzer)."""
+    for parts in ([b"data: 1\r\n\ndata: 2\r\n\n"], [bytes([letter]) for letter in b"data: 1\r\n\ndata: 2\r\n\n"]):
+        reader = Events()
+        assert [event.data for part in parts for event in reader.feed(part)] == [b"1", b"2"]
+
+
 def test_a_stream_that_is_cut_in_an_event_is_torn() -> None:
     """Half a chunk at the end is a torn stream, to be tried again; half a chunk in the middle is nonsense."""
     cut, broken = Stream(), Stream()
