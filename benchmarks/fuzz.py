@@ -12,6 +12,7 @@ import argparse
 import base64
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -38,14 +39,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=600)
     seconds = parser.parse_args().seconds
     before = CORPUS.read_text().split()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for number, line in enumerate(before):
-            (folder / f"{number:06d}").write_bytes(base64.b64decode(line))
-        if (child := os.fork()) == 0:
-            fuzz(folder, seconds)
-        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        after = sorted({base64.b64encode(path.read_bytes()).decode() for path in folder.iterdir()} | set(before))
+    folder = Path(tempfile.mkdtemp())
+    for number, line in enumerate(before):
+        (folder / f"{number:06d}").write_bytes(base64.b64decode(line))
+    if (child := os.fork()) == 0:
+        fuzz(folder, seconds)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    after = sorted({base64.b64encode(path.read_bytes()).decode() for path in folder.iterdir()} | set(before))
+    shutil.rmtree(folder)
     CORPUS.write_text("\n".join(after) + "\n")
     print(
         json.dumps({"seconds": seconds, "inputs": len(after), "new": len(after) - len(before), "stopped": ended != 0})
