@@ -10,9 +10,11 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +88,17 @@ def on_grid(vectors: NDArray[Any]) -> Vectors:
     return np.asarray(np.rint(unit / GRAIN) * GRAIN, dtype=np.float32)
 
 
+@contextmanager
+def _own_log() -> Iterator[None]:
+    """Meanwhile no library configures the log of the whole process, as wordllama does when it is imported."""
+    held = logging.NullHandler()
+    logging.getLogger().addHandler(held)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(held)
+
+
 class WordLlamaEmbedder:
     """The default: mean of 256-d token vectors that come inside the `wordllama` wheel; offline, about 15k texts/s."""
 
@@ -95,7 +108,8 @@ class WordLlamaEmbedder:
     stood out more (GSM8K: .867 found at .030 false pairs a row, against .861 at .044). At 0 all is lost."""
 
     def __init__(self) -> None:
-        import wordllama  # noqa: PLC0415 lazy: 2 s of import that most commands do not need
+        with _own_log():
+            import wordllama  # noqa: PLC0415 lazy: 2 s of import that most commands do not need
 
         # The wheel holds its tokenizer in a folder where the library does not look; given its own folder as cache and
         # no leave to download, it finds both there.

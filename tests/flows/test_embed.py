@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -96,3 +98,11 @@ def test_a_wrong_setting_is_explained(name: str, url: str) -> None:
     """An unknown embedder or address is refused with what would work."""
     with pytest.raises(SettingsError, match=r"wordllama|http://"):
         load(name, url)
+
+
+def test_loading_an_embedder_leaves_the_log_alone() -> None:
+    """A library that configures everybody's log when it is imported would print our lines on a person's screen."""
+    code = "import logging; from flows.embed import load; load('wordllama'); print(logging.getLogger().handlers)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+
+    assert done.stdout.strip() == "[]"
