@@ -65,4 +65,4 @@ def _unchanged(lake: Lake, run: Run) -> dict[str, Any] | None:
     if last is None or run.as_of < last.as_of:
         return None
     same = (last.settings_hash, last.code_version, last.versions) == (run.settings_hash, run.code_version, run.versions)
-    return last.summary if same else None
+    return last.told(dict[str, Any]) if same else None

@@ -68,7 +68,7 @@ class House:
             raise FlywheelError(
                 f"flow run {run and run.name} ended, and no turn is recorded: look at {self._prefect.page}"
             )
-        return done.summary
+        return done.told(dict[str, Any])
 
     def first_champion(self, candidate: Candidate, now: datetime) -> None:
         """Put the first model in charge: there is nobody to compare it with."""

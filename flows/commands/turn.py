@@ -76,7 +76,7 @@ def _awaited(terminal: Terminal, settings: Settings, run: FlowRun) -> dict[str, 
     if ended.state and ended.state.name == "NothingToDo":
         raise NotEnoughData(said)
     made = latest(lake_of(settings), "turn", settings.application)
-    return made.summary if made else {}
+    return made.told(dict[str, Any]) if made else {}
 
 
 def _said(run: FlowRun) -> str:
