@@ -91,7 +91,7 @@ class Orchestrator:
         return self.url.removesuffix("/api")
 
     def keeps(self, home: Path) -> bool:
-        """Whether a server answers that keeps its books in this folder: on the port may be another house's."""
+        """Whether a server answers that keeps its books in this folder: on the port may be another installation's."""
         found = self._ask("GET", "/admin/settings")
         return found is not None and Path(msgspec.json.decode(found)["home"]).resolve() == home.resolve()
 

@@ -14,6 +14,8 @@ import msgspec
 
 from flows.cluster.stage import cluster
 from flows.curate.stage import curate
+from flows.embed import code_of
+from flows.extend import fingerprint
 from flows.ledger import fold
 from flows.run import Run, begin, finish, finished, latest
 from schemas.errors import NotEnoughData
@@ -29,14 +31,16 @@ Step = Callable[[], dict[str, Any]]
 def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, Step] | None = None) -> dict[str, Any]:
     """Cluster, then curate, as of an instant; returns each stage's summary by its name.
 
-    Where nothing has arrived since the last turn (and settings and code are the same), that turn's summary is returned
-    and nothing is done: started twice is turned once. `steps` are the stages in another dress, such as Prefect's.
-    Raises NotEnoughData where there is nothing to work on yet.
+    Where nothing has arrived since the last turn (and settings and code, extensions' too, are the same), that turn's
+    summary is returned and nothing is done: started twice is turned once. `steps` are the stages in another dress,
+    such as Prefect's. Raises NotEnoughData where there is nothing to work on yet.
     """
     if not lake.exists("interactions"):
         raise NotEnoughData(f"no interactions have come to the lake at {lake.root} yet: there is nothing to turn")
     wheel = [settings.cluster, settings.curate, settings.archive.after_erasure]
-    run = begin(lake, "turn", settings.application, as_of, RAW, wheel)
+    own = code_of(settings.cluster.embedder, settings.cluster.embedder_url)
+    own += fingerprint(*settings.curate.recognise_with, *settings.curate.kinds)
+    run = begin(lake, "turn", settings.application, as_of, RAW, wheel, extensions=own)
     if (before := finished(lake, run, dict[str, Any]) or _unchanged(lake, run)) is not None:
         _log.info("nothing has come since the last turn: its result stands")
         return before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -27,6 +28,7 @@ from flows.testing.endpoint import Endpoint
 from flows.testing.events import feedback, interaction
 from flows.testing.scoring import case, marks
 from flows.testing.world import AS_OF, World
+from flows.turn import turn
 from flows.versions import versions
 from schemas.errors import ExtensionError, SettingsError
 from schemas.settings import EvaluateSettings
@@ -372,6 +374,24 @@ def test_other_code_of_an_embedder_is_another_cluster_run(module: Write, tmp_pat
         ids.append({run.run_id for run in runs(world.lake, "cluster", world.settings.application)})
 
     assert [len(seen) for seen in ids] == [1, 1, 2]
+
+
+def test_other_code_of_a_kind_turns_the_wheel_again(module: Write, tmp_path: Path) -> None:
+    """Without news a turn does nothing; with other code of what it uses it does."""
+    source = KIND + "\n    own = kind()\n"
+    name = module(source)
+    world = World(tmp_path / "home", eval_share=0, kinds=(f"{name}:own",))
+    asked = interaction(1)
+    world.happened(asked, feedback(1, asked, "correction", text="better"))
+    first, again = (turn(world.lake, world.settings, AS_OF + timedelta(hours=hour)) for hour in (0, 1))
+
+    (tmp_path / "modules" / f"{name}.py").write_text(dedent(source.replace("a note", "another")))
+    del sys.modules[name]
+    other = turn(world.lake, world.settings, AS_OF + timedelta(hours=2))
+
+    assert again["curate"] == first["curate"]
+    assert len(runs(world.lake, "turn", world.settings.application)) == 2
+    assert other["curate"]["training"]["version"] != first["curate"]["training"]["version"]
 
 
 RECOGNISER = """

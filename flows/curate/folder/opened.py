@@ -1,8 +1,8 @@
 """Opens a version with `datasets` before anybody sees it: what a reader will be given is what was written.
 
 The library decides by the card's front matter, the file names and the Parquet schema what a folder holds; a slip in any
-of them would be found by whoever trains. Costs 5 CPU-microseconds a row beside the 8 that writing it takes, and for a
-while the disk space of its largest config uncompressed. Go on to `folder.py`, which calls this last.
+of them would be found by whoever trains. The library streams: memory for some rows, and no copy of them on disk. Go on
+to `folder.py`, which calls this last.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BATCH = 10_000
 def opens(folder: Path, manifest: dict[str, Any], scratch: Path) -> None:
     """Load every config that the manifest names, and compare its rows with the files, value by value.
 
-    `scratch` takes the library's cache and is gone afterwards; nothing is asked of a network. Raises FlywheelError
-    naming config and cause.
+    `scratch` is where the library may keep what it must, and is gone afterwards; nothing is asked of a network. Raises
+    FlywheelError naming config and cause.
     """
     import datasets  # noqa: PLC0415 lazy: half a second of import that most commands do not need
 
@@ -49,31 +49,36 @@ def opens(folder: Path, manifest: dict[str, Any], scratch: Path) -> None:
                 )
 
 
-def _load(datasets: Any, folder: Path, config: str, split: str, scratch: Path) -> pa.Table:
+def _load(datasets: Any, folder: Path, config: str, split: str, scratch: Path) -> Iterator[pa.Table]:
+    """The config as the library reads it, some rows at a time: neither memory nor a copy on disk for all of them."""
     offline = datasets.DownloadConfig(local_files_only=True)
     loaded = datasets.load_dataset(
-        str(folder), config, split=split, cache_dir=str(scratch), download_config=offline, token=False
+        str(folder), config, split=split, streaming=True, cache_dir=str(scratch), download_config=offline, token=False
     )
-    table: pa.Table = loaded.data.table
-    return table
+    tables: Iterator[pa.Table] = loaded.with_format("arrow").iter(BATCH)
+    return tables
 
 
-def _differs(folder: Path, config: str, split: str, read: pa.Table) -> str | None:
-    """The first difference between what was read and the files; None where there is none."""
+def _differs(folder: Path, config: str, split: str, tables: Iterator[pa.Table]) -> str | None:
+    """The first difference between what is read and the files; None where there is none."""
     files = [pq.ParquetFile(path) for path in sorted((folder / "data").glob(f"{config}-{split}-*.parquet"))]
     rows, start = sum(file.metadata.num_rows for file in files), 0
-    if read.num_rows != rows:
-        return f"{read.num_rows} rows of {rows}"
-    if read.column_names != files[0].schema_arrow.names:
-        return f"the columns {', '.join(read.column_names)}"
+    ahead = next(tables, None)
+    if ahead is None or ahead.column_names != files[0].schema_arrow.names:
+        return f"the columns {', '.join(ahead.column_names if ahead else ())}"
     for batch in chain.from_iterable(file.iter_batches(BATCH) for file in files):
+        while len(ahead) < len(batch) and (more := next(tables, None)) is not None:
+            ahead = pa.concat_tables([ahead, more])
         written = pa.Table.from_batches([batch])
-        same = read.slice(start, len(batch)).cast(written.schema)
+        read, ahead = ahead.slice(0, len(batch)).cast(written.schema), ahead.slice(len(batch))
+        if len(read) < len(written):
+            return f"{start + len(read)} rows of {rows}"
         for name in written.column_names:
-            if not same[name].equals(written[name]):
+            if not read[name].equals(written[name]):
                 return f"column {name!r} in rows {start} to {start + len(batch) - 1}"
         start += len(batch)
-    return None
+    extra = len(ahead) + sum(map(len, tables))
+    return f"{rows + extra} rows of {rows}" if extra else None
 
 
 @contextmanager
