@@ -7,10 +7,11 @@ line ends end lines: U+2028 within a text does not. What cannot be read is one s
 from __future__ import annotations
 
 import csv
+import inspect
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -27,6 +28,7 @@ _DELIMITERS = ",;\t"
 FIELD_BYTES = 2**24
 """The longest field of a CSV file; Python's own limit is 128 KiB."""
 
+T = TypeVar("T")
 Row = tuple[int, Any]
 """Line number, counted from 1 (of Parquet and JSON: row number), and value."""
 
@@ -58,6 +60,22 @@ def rows_of(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
     return _json_lines(path, data) if path.suffix == ".jsonl" else _lines(path, data)
 
 
+def objects_of(path: Path, kind: type[T], absent: Mapping[str, Any]) -> Iterator[tuple[str, T]]:
+    """The rows of a file as values of a type, each with where it stands: JSON lines under any name, CSV or Parquet.
+
+    `absent` is what a spreadsheet may lack. In CSV an empty field is absent, and what looks like JSON is JSON. Raises
+    InputFileError naming the row that is wrong.
+    """
+    flat = path.suffix in {".csv", ".tsv", ".parquet"}
+    for number, row in rows_of(path, [*inspect.signature(kind).parameters]) if flat else _json_rows(path):
+        where = f"{path} line {number}"
+        try:
+            value = {**absent, **_unflattened(row)} if flat else row
+            yield where, msgspec.convert(value, kind, strict=not flat)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise InputFileError(f"{where}: {error}") from error
+
+
 def check(path: Path, head: bytes) -> None:
     """Raise InputFileError where a file begins like one that is no text in UTF-8."""
     for magic, name in {**_FOREIGN, b"PAR1": "Parquet"}.items():
@@ -77,6 +95,29 @@ def _json_lines(path: Path, data: bytes) -> Iterator[Row]:
     for number, line in enumerate(split(data), 1):
         if line.strip():
             yield number, _decoded(line, f"{path}:{number}")
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    data = read_bytes(path)
+    check(path, data[:16])
+    for number, line in enumerate(split(data), 1):
+        if line.strip():
+            yield number, _decoded(line, f"{path} line {number}")
+
+
+def _unflattened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without its empty fields, and with JSON where a field holds some."""
+    there = {name: value for name, value in row.items() if value not in {"", None}} if _is_flat(row) else dict(row)
+    return {
+        name: msgspec.json.decode(value)
+        if isinstance(value, str) and value[:1] in {"[", "{"} and _is_json(value.encode())
+        else value
+        for name, value in there.items()
+    }
+
+
+def _is_flat(row: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, str | None) for value in row.values())
 
 
 def _json(path: Path, data: bytes) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from schemas.errors import InputFileError, NotEnoughData
 from schemas.records import Item, Score, content_hash
+from streams.files import objects_of
 from streams.lake import Lake, query
 from streams.lake.append import publish
 from streams.lake.rows import from_row, to_table
@@ -72,17 +73,14 @@ def questions(scores: Iterable[Score], items: Sequence[Item], rubric: str, count
 
 
 def read_answers(path: Path) -> list[Question]:
-    """The filled-in questions of a file of JSON lines. Raises InputFileError naming the line that is wrong."""
+    """The filled-in questions of a file: JSON lines, or a spreadsheet's CSV with id, item, reply and score.
+
+    Raises InputFileError naming the line that is wrong.
+    """
     found = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            question = msgspec.json.decode(line, type=Question)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InputFileError(f"{path} line {number}: {error}") from error
+    for where, question in objects_of(path, Question, {"conversation": [], "rubric": ""}):
         if question.id != _id(question.item_id, question.reply):
-            raise InputFileError(f"{path} line {number}: the reply was changed; labels are of replies as they were")
+            raise InputFileError(f"{where}: the reply was changed; labels are of replies as they were")
         found.append(question)
     return [question for question in found if question.score is not None]
 

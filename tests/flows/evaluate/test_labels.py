@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from flows.evaluate.labels import Question, read_answers, record
+from flows.evaluate.labels import Question, _id, read_answers, record
 from flows.evaluate.stage import evaluate, to_label
 from flows.evaluations import evaluation_of
 from schemas.errors import InputFileError, NotEnoughData
@@ -122,3 +125,51 @@ def test_nothing_scored_is_nothing_to_label(judged: Any) -> None:
 
     with pytest.raises(NotEnoughData, match="nothing to label"):
         to_label(judged.lake, settings, summary.evaluation_id, 10)
+
+
+ASKED = Question("", "item-1", [{"role": "user", "content": "Hi"}], "one\u2028two, three", "rubric", None, 0.5)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "bom.jsonl", "crlf.jsonl", "a.csv", "full.csv", "a.parquet"])
+def test_labels_come_back_from_any_tool(tmp_path: Path, name: str) -> None:
+    """JSON lines as editors save them, a spreadsheet's CSV with the columns that matter, Parquet."""
+    question = msgspec.structs.replace(ASKED, id=_id("item-1", ASKED.reply))
+    blank = msgspec.structs.replace(question, score=None)
+    path, rows = tmp_path / name, [msgspec.to_builtins(one) for one in (question, blank)]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".csv":
+        columns = list(rows[0]) if name == "full.csv" else ["id", "item_id", "reply", "score"]
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", delimiter=";")
+            writer.writeheader()
+            writer.writerows([{**row, "conversation": json.dumps(row["conversation"])} for row in rows])
+    else:
+        end = "\r\n" if name.startswith("crlf") else "\n"
+        text = end.join(json.dumps(row, ensure_ascii=False) for row in rows) + end
+        path.write_text(text, encoding="utf-8-sig" if name.startswith("bom") else "utf-8", newline="")
+
+    (read_,) = read_answers(path)
+
+    assert (read_.item_id, read_.reply, read_.score) == ("item-1", "one\u2028two, three", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.jsonl", b"\xff\xfe{", "UTF-16"),
+        ("a.jsonl", b"\n{\n", "line 2"),
+        ("a.jsonl", b"[" * 100_000, "nested too deep"),
+        ("a.csv", b"id,item_id,reply,score\nx,i,r,good\n", "line 2"),
+        ("a.csv", b"who,what\n1,2\n", "none of the columns"),
+    ],
+)
+def test_a_file_of_labels_that_cannot_be_read_is_one_sentence(
+    tmp_path: Path, name: str, data: bytes, said: str
+) -> None:
+    """File, line and cause."""
+    path = tmp_path / name
+    path.write_bytes(data)
+
+    with pytest.raises(InputFileError, match=said):
+        read_answers(path)
