@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from flows.embed import Vectors
 
 Ints = NDArray[np.int64]
-FLOOR = 0.25
+FLOOR = 0.2
 """Cosine below which two rows are no neighbours, however near the next one is: the nearest of a small population may be
-about something else. Of 4,000 rows of banking77 none has a neighbour that far among its fourteen (least: .26)."""
+about something else. Of 4,000 rows of banking77 none has a neighbour that far among its fourteen (least: .26); from
+.25 on groups of a few hundred short requests fall apart."""
 BLOCK_CELLS = 8_000_000
 """Similarities held at once: 32 MB of float32, whatever the number of rows."""
 
