@@ -28,6 +28,7 @@ from schemas.topics import INTERACTIONS
 from streams.archive.archiver import Archiver
 from streams.archive.landing import Landing
 from streams.broker.broker import Broker
+from streams.keyring import trust_of
 from streams.lake import Lake, files
 from streams.lake.audit import audit
 from streams.producer import EventProducer
@@ -294,6 +295,7 @@ def test_a_disk_that_fails_loses_nothing(ingest: Ingest, monkeypatch: pytest.Mon
 
         return wrapped
 
+    trust_of(ingest.settings)  # a home's secret is made before its disk fails
     places: dict[str, tuple[Any, str]] = {
         "write": (files, "to_parquet"),
         "fsync": (os, "fsync"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 
 from flows.curate.build import build
 from flows.curate.examples import Found, examples_of
@@ -122,6 +123,19 @@ def test_an_earlier_turn_that_failed_is_not_taught(tmp_path: Path) -> None:
     system = {"role": "system", "content": "Be exact."}
     assert rows[0]["messages"] == [system, user("No, really?"), bot("In Oslo.")]
     assert hosted == [{"messages": [system, HISTORY[0], {**HISTORY[1], "weight": 0}, HISTORY[2], bot("In Oslo.")]}]
+
+
+def test_weights_open_with_datasets(tmp_path: Path) -> None:
+    """The column is JSON to `load_dataset`, null where a row has nothing to mask."""
+    given = found(FAILED, row(2, HISTORY, [bot("In Oslo.")]), row(3, [user("New")], [bot("Yes.")], conversation_id="d"))
+    taught = [example for example in given.examples if example.origin == "accepted"]
+    written = write(tmp_path, "all-training", {("sft", "train"): taught}, FACTS)
+
+    data = load_dataset(str(written.path), "sft", split="train", cache_dir=str(tmp_path / "cache"))
+
+    first, second = data["weighted"]
+    assert [message.get("weight") for message in first] == [None, 0, None, None]
+    assert second is None
 
 
 def test_the_setting_cuts_it_in_every_form(tmp_path: Path) -> None:
