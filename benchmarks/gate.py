@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import ndtri, stdtr
 from scipy.stats import binom
 
+from flows.evaluate import reviewed
 from flows.evaluate.compare import Paired, differences, p_above
-from flows.evaluate.correction import corrected_mean
 from flows.evaluate.selftest import swapped
 from flows.promote.gate import decide
 from flows.statistics import Estimate, Floats, cluster_mean, minimum_detectable
@@ -308,9 +308,9 @@ def judge_coverage(rng: Rng, repeats: int, n: int = 2000, labelled: int = 200) -
 
 
 def _judged(
-    rng: Rng, n: int, labelled: int, difference: float, sensitivity: float, specificity: float
+    rng: Rng, n: int, labelled: int, truly: float, sensitivity: float, specificity: float
 ) -> tuple[bool, bool, float]:
-    truth = binary(rng, n, difference)
+    truth = binary(rng, n, truly)
 
     def opinion(real: Floats, lenient: float) -> Floats:
         passes = np.where(real == 1, min(1.0, sensitivity + lenient), 1 - specificity + lenient)
@@ -321,11 +321,11 @@ def _judged(
     chosen = rng.choice(n, labelled, replace=False)
     people[chosen] = (truth.candidate - truth.champion)[chosen]
     units = np.arange(n)
-    right, own = corrected_mean(judged, people, units).estimate, cluster_mean(judged, units)
-    alone = cluster_mean(people[chosen], units[chosen])
-    low, high = right.interval(0.025)
+    everything = np.ones(n, bool)
+    right = reviewed.difference(reviewed.Evidence(everything, people, judged, (units,), ~everything), 0.025, 0.03)
+    own, alone = cluster_mean(judged, units), cluster_mean(people[chosen], units[chosen])
     own_low, own_high = own.interval(0.025)
-    return low <= difference <= high, own_low <= difference <= own_high, right.se / alone.se  # type: ignore[operator]
+    return right.low <= truly <= right.high, own_low <= truly <= own_high, right.se / alone.se  # type: ignore[operator]
 
 
 SECTIONS: dict[str, tuple[Callable[[Rng, int], Figures], int, int]] = {

@@ -1,4 +1,4 @@
-"""Announces decisions on Kafka: the way out of the ledger for flows and commands.
+"""Announces decisions, and tells of reviews, on Kafka: the way out of the ledger for flows and commands.
 
 A decision is a ledger row first; what cannot be announced now is announced by whoever decides next (see
 `flows.ledger.unannounced`). Go on to `streams/producer.py`.
@@ -6,11 +6,11 @@ A decision is a ledger row first; what cannot be announced now is announced by w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from flows import ledger
-from schemas.events import Decision
+from schemas.events import Decision, Event
 from schemas.settings import Settings
 from streams.keyring import signer_of
 from streams.lake import Lake
@@ -21,7 +21,7 @@ Announce = Callable[[Decision], None]
 
 
 class Announcer:
-    """Sends decisions, signed; connects at the first one, so that a command with nothing to say needs no broker.
+    """Sends events, decisions signed; connects at the first one, so that a command with nothing to say needs no broker.
 
     Leaving the `with` block returns when all are acknowledged. Raises what `EventProducer` raises.
     """
@@ -30,11 +30,11 @@ class Announcer:
         self._settings = settings
         self._producer: EventProducer | None = None
 
-    def __call__(self, decision: Decision) -> None:
-        """Queue one decision for its topic."""
+    def __call__(self, event: Event) -> None:
+        """Queue one event for its topic."""
         if self._producer is None:
             self._producer = EventProducer(self._settings.kafka, signer=signer_of(self._settings))
-        self._producer.send(decision)
+        self._producer.send(event)
 
     def __enter__(self) -> Self:
         return self
@@ -50,3 +50,10 @@ def announce_pending(lake: Lake, application: str, announce: Announce) -> int:
     for decision in pending:
         announce(decision)
     return len(pending)
+
+
+def tell(settings: Settings, events: Iterable[Event]) -> None:
+    """Send events; returns when all are acknowledged. Raises what `EventProducer` raises."""
+    with Announcer(settings) as announce:
+        for event in events:
+            announce(event)

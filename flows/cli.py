@@ -72,7 +72,9 @@ COMMANDS = {
     ),
     "ledger": Entry("flows.commands.ledger:app", "The ledger of decisions: show it, verify it."),
     "variant": Entry("flows.commands.variant:app", "Variants that serve side by side: compare how their users fare."),
-    "label": Entry("flows.commands.label:app", "People's opinion of answers, by which a judge is measured."),
+    "review": Entry(
+        "flows.commands.review:app", "Review, blind, where two models answer differently: the gate decides by it."
+    ),
     "dead-letter": Entry(
         "flows.commands.dead_letter:app", "Refused events: list them, look into one, send them again after a fix."
     ),

@@ -13,7 +13,7 @@ from pathlib import Path
 from flows.ledger import Registry
 from flows.versions import Version, versions
 from schemas.errors import NotEnoughData, UsageError
-from schemas.settings import DEFAULT_RECIPE, Settings
+from schemas.settings import DEFAULT_RECIPE, SAMPLE, Settings
 from streams.lake import Lake
 
 
@@ -22,13 +22,15 @@ def name_for(registry: Registry, settings: Settings, candidate_id: str) -> str:
     return registry.eval_set(candidate_id) or settings.evaluate.eval_set
 
 
-def find(lake: Lake, settings: Settings, name: str) -> Version:
-    """The eval set of a name: the newest of a recipe, or the newest that was frozen so.
+def find(lake: Lake, settings: Settings, name: str, begun: str = "") -> Version:
+    """The eval set of a name: the sample, the newest of a recipe, or the newest that was frozen so.
+
+    `begun` is the version of the sample that a decision was begun on: it goes on with that one while it is there.
 
     Raises NotEnoughData where it was not built yet or was withdrawn, UsageError where the name is nobody's or both a
     recipe's and a frozen set's; each says what to do next. Where the newest was withdrawn no older one takes its place.
     """
-    known = [v for v in versions(lake, settings.application) if v.kind in {"eval", "frozen"}]
+    known = [v for v in versions(lake, settings.application) if v.kind in {"eval", "frozen", SAMPLE}]
     named = [version for version in known if version.dataset == name]
     if not named:
         raise _missing(settings, name, known)
@@ -38,6 +40,8 @@ def find(lake: Lake, settings: Settings, name: str) -> Version:
             f"set under another name (`flywheel eval-set freeze NAME`) and name that"
         )
     newest = max(named, key=lambda version: (version.made, version.version))
+    going_on = [v for v in named if v.kind == SAMPLE and v.version == begun and v.status != "withdrawn"]
+    newest = going_on[0] if going_on else newest
     if newest.status == "withdrawn":
         raise NotEnoughData(f"eval set {of(newest)} was withdrawn ({newest.status_reason}): {_again(newest)}")
     return newest
@@ -58,8 +62,8 @@ def of(version: Version) -> str:
 
 
 def recipes(settings: Settings) -> set[str]:
-    """The names that are recipes, so that no frozen set may have them."""
-    return {DEFAULT_RECIPE, *settings.curate.recipes}
+    """The names that are recipes, or the sample's, so that no frozen set may have them."""
+    return {DEFAULT_RECIPE, SAMPLE, *settings.curate.recipes}
 
 
 def answers_folder(home: Path, version: str) -> Path:
@@ -68,6 +72,8 @@ def answers_folder(home: Path, version: str) -> Path:
 
 
 def _missing(settings: Settings, name: str, known: Sequence[Version]) -> NotEnoughData | UsageError:
+    if name == SAMPLE:
+        return NotEnoughData(f"{settings.application} has no sample of its requests yet: `flywheel dataset build`")
     if name in recipes(settings):
         return NotEnoughData(
             f"{settings.application} has no eval set of the recipe {name!r} yet: `flywheel dataset build {name}`"

@@ -1,6 +1,6 @@
 """Finished evaluations in the lake: what was compared with what, and every score. Read by evaluate, promote, commands.
 
-Go on to `flows/evaluate/stage.py`, which writes them.
+Go on to `flows/evaluate/plan.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ def evaluation_of(lake: Lake, application: str, evaluation_id: str) -> Evaluatio
     for row in rows(lake, "evaluations", evaluation_id=evaluation_id, application=application):
         return from_row(Evaluation, row)
     raise UsageError(f"{application}: no finished evaluation {evaluation_id[:64]!r}; `flywheel evaluate` makes one")
+
+
+def evaluations(lake: Lake, application: str) -> list[Evaluation]:
+    """Every finished evaluation of an application, oldest first."""
+    found = [from_row(Evaluation, row) for row in rows(lake, "evaluations", application=application)]
+    return sorted(found, key=lambda evaluation: (evaluation.created, evaluation.evaluation_id))
 
 
 def scores_of(lake: Lake, evaluation_id: str) -> list[Score]:

@@ -170,15 +170,19 @@ def _status(error: Exception) -> int:
     return error.code if isinstance(error, urllib.error.HTTPError) else 0
 
 
-def request_evaluation(settings: Settings, candidate_id: str, occasion: str = "registered") -> FlowRun | None:
+def request_evaluation(
+    settings: Settings, candidate_id: str, occasion: str = "registered", as_of: str | None = None
+) -> FlowRun | None:
     """Ask the served flows to judge a candidate; asking twice on the same occasion is one run.
+
+    `as_of` is the instant of the decision, for callers whose clock is not the wall's.
 
     None where no Prefect server answers, or serves no flows: the candidate then waits in the ledger for the next turn,
     which asks for all that wait, or for `flywheel evaluate`.
     """
     return Orchestrator.of(settings).start(
         EVALUATION,
-        {"candidate_id": candidate_id, "application": settings.application},
+        {"candidate_id": candidate_id, "application": settings.application} | ({"as_of": as_of} if as_of else {}),
         f"evaluate:{settings.application}:{candidate_id}@{occasion}",
     )
 

@@ -171,6 +171,20 @@ def minimum_detectable(estimate: Estimate, alpha: float) -> float:
     return (float(stdtrit(estimate.freedom, 1 - alpha)) + float(ndtri(POWER))) * estimate.se + 1 / estimate.units
 
 
+def minimum_detectable_z(se: float, alpha: float) -> float:
+    """The smallest true difference that a one-sided test at alpha with this standard error finds with POWER."""
+    return (float(ndtri(1 - alpha)) + float(ndtri(POWER))) * se
+
+
+def kappa(first: Sequence[bool], second: Sequence[bool]) -> float | None:
+    """Agreement beyond chance (Cohen 1960) of two who judged the same; None where either always says the same."""
+    a, b = np.asarray(first, bool), np.asarray(second, bool)
+    if not len(a):
+        return None
+    chance = a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+    return None if chance == 1 else float(((a == b).mean() - chance) / (1 - chance))
+
+
 def items_needed(items: int, se: float, difference: float, alpha: float) -> int | None:
     """How many items like these find a difference of this size with POWER; None where it is not positive."""
     if difference <= 0:

@@ -32,7 +32,7 @@ class Version(msgspec.Struct, frozen=True):
     """The recipe's name, or the name that an eval set was frozen under."""
     version: str
     kind: str
-    """training, eval or frozen."""
+    """training, eval, frozen or sample."""
     path: str
     """Below the datasets root."""
     sha256: str

@@ -208,6 +208,12 @@ class Example(Struct, frozen=True, gc=False):
     begins: int = 0
     """The first message of the prompt that is taught with the answer: an earlier turn failed or was empty. Instructions
     (system messages) are kept from before it."""
+    kept_out: bool = False
+    """Of a sample: whether its user is on the eval side, of whom no build ever teaches anything."""
+
+
+GOLDEN = "golden"
+"""Source of a reference that came with its set: whoever made the set answers for it."""
 
 
 class Item(Struct, frozen=True):
@@ -221,6 +227,22 @@ class Item(Struct, frozen=True):
     unit: str = ""
     rubric: str | None = None
     tools: tuple[dict[str, Any], ...] = ()
+    source: str = GOLDEN
+    """Where the reference came from: what made it an example (`accepted`, `correction`, …), `none`, or `golden`."""
+    confidence: float | None = None
+    """How far the feedback spoke for the reference, 0 to 1."""
+    model: str = ""
+    """Who answered the request when it was made."""
+    interaction_id: str = ""
+    time: datetime | None = None
+    """When the request was made."""
+    kept_out: bool = False
+    """Whether its user is one of whom no build teaches anything."""
+
+    @property
+    def order(self) -> str:
+        """Its place among others, as a hash: who reviews begins with the smallest."""
+        return content_hash(["order", self.item_id])
 
 
 class Score(Struct, frozen=True):
@@ -242,6 +264,8 @@ class Score(Struct, frozen=True):
     output_tokens: int | None = None
     cost_usd: float | None = None
     tries: int = 1
+    answered: bool = True
+    """Whether the model answered at all; what a scorer cannot tell of an answer leaves it unscored, yet answered."""
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -272,6 +296,39 @@ class Difference(Struct, frozen=True, kw_only=True):
     """The smallest true difference that a test of this size finds with power 0.8."""
     items_needed: int | None = None
     """Items for power 0.8 against the margin, when the truth is "no difference"."""
+    differ: int | None = None
+    """Items on which the models' answers differ; None where every item has a score that can be believed."""
+    reviewed: int | None = None
+    """How many of those count as reviewed; wins, losses and ties are theirs."""
+
+
+class Sampled(Struct, frozen=True, kw_only=True):
+    """What a comparison stands on that blind reviews decide."""
+
+    requests: int
+    """Asked of both models."""
+    differ: int
+    """Of these, the ones that were answered differently: only they are reviewed."""
+    reviewed: int
+    """Disagreements reviewed without a gap, in the order that their hashes give."""
+    look: int
+    """How many of those count: the newest of `gate.reviews` that was reached, or all there are."""
+    skipped: int = 0
+    """Of those that count, the ones that reviewers could not judge."""
+    left_out: int = 0
+    """Requests older than what a model was trained on, which were not asked."""
+    kept_out: int = 0
+    """Requests older than a model whose training data nobody named, by users of whom nothing is ever taught."""
+    next_look: int | None = None
+    """How many reviews the gate looks at next; None after the last look, and where all were reviewed."""
+    needed: int | None = None
+    """Reviews that would find the difference seen so far four times in five, if it is real; None: no number would."""
+    youden: float = 1.0
+    """How far reviewers' mistakes shrink a difference, from answers that two of them judged; 1: none were."""
+    trust: float = 0.0
+    """How much of what references and judges guess is used, 0 to 1."""
+    origins: tuple[Difference, ...] = ()
+    """The difference by where references came from: `own` (the champion's), `other` models', `correction`, `none`."""
 
 
 class Comparison(Struct, frozen=True):
@@ -291,8 +348,8 @@ class Comparison(Struct, frozen=True):
     guards: dict[str, dict[str, float | None]] = {}
     """Latency and cost: metric → {champion, candidate, champion_p95, candidate_p95, ratio, ratio_low, ratio_high}, and
     `unusable`: measured values that are no numbers."""
-    judge: dict[str, float | None] = {}
-    """Where a judge gave the scores: people's labels it was measured on, its kappa, the uncorrected difference."""
+    sampled: Sampled | None = None
+    """None where every item came with a reference to be believed, so that scores alone decide."""
     notes: tuple[str, ...] = ()
     eval_set: str = ""
     """The name of the eval set: a recipe, or what it was frozen under. `dataset_version` is its version."""
@@ -322,3 +379,5 @@ class Verdict(Struct, frozen=True):
     verdict: Literal["promote", "block", "inconclusive"]
     reasons: tuple[str, ...]
     policy: str = ""
+    waits_for: Literal["", "reviews", "traffic"] = ""
+    """What would let it be decided: then nothing is recorded yet, and the candidate goes on waiting."""

@@ -22,6 +22,8 @@ Origin = Literal["accepted", "correction", "regenerate", "ab", "rejected", "guar
 """What made an interaction an example: its outcome, or what a person did."""
 DEFAULT_RECIPE = "all"
 """The recipe that takes everything, whether the settings describe it or not."""
+SAMPLE = "sample"
+"""The dataset of the newest requests, whatever the recipe: it is what traffic is, not what is wanted of it."""
 NO_BROKER = "no Kafka broker is named: start `flywheel up` and wait for its table, or set KAFKA_BOOTSTRAP_SERVERS"
 
 
@@ -138,6 +140,12 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     """Share of units whose examples go to eval."""
     salt: str = "llm-flywheel"
     """Keys the hash of the split: change it and every unit is dealt anew, so never change it."""
+    sample: PositiveInt = 1000
+    """Newest first requests that are held back from training, to decide about what is trained; taught by later builds.
+    They hold the some 200 disagreements that a gain of five points takes, where a fifth of the answers differ."""
+    hold_back: Share = 0.4
+    """But at most this share of all first requests: with little traffic, most of it must teach. 0: none is held back,
+    and every decision waits for traffic that comes after its candidate."""
     near_duplicate: Share = 0.85
     """Similarity (1 - insertions and deletions / characters of both) from which two texts are compared word by word;
     they are one where no word differs by more than a typo. docs/datasets.md: how much is found, how much wrongly."""
@@ -169,8 +177,9 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
 class EvaluateSettings(Struct, frozen=True, kw_only=True):
     """Eval set and models into scores."""
 
-    eval_set: str = DEFAULT_RECIPE
-    """Decides about candidates that name no other: the newest eval set of this recipe, or the one frozen so."""
+    eval_set: str = SAMPLE
+    """Decides about candidates that name no other: `sample`, people's reviews of how the newest requests are answered;
+    or a fixed set: the newest eval set of this recipe, or the one frozen so."""
     scorer: str = "normalised_match"
     """What decides whether an answer is good: docs/evaluation.md lists them; or `module:name` (docs/extending.md)."""
     scorer_options: dict[str, Any] = {}
@@ -249,10 +258,9 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """The candidate's typical latency over the champion's may not be shown to be above this."""
     max_cost_ratio: Positive = 2.0
     """The same for the cost of all answers."""
-    min_labels: PositiveInt = 100
-    """Items with a person's label that a judge must be measured on before its scores can decide anything."""
-    min_kappa: Share = 0.6
-    """And its agreement with those people, beyond chance (Cohen's kappa)."""
+    reviews: Annotated[tuple[PositiveInt, ...], Meta(min_length=1, max_length=10)] = (50, 100, 200)
+    """After how many blind reviews of disagreements the gate looks, in growing order; it asks for no more than the
+    last. 200 find a gain of five points where the answers differ in three requests of ten (docs/gate.md)."""
     approval: bool = False
     """A person must agree to each promotion: in the Prefect UI, or with `flywheel promote --approve`."""
     mlflow_uri: SecretUrl = SecretUrl()

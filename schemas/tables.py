@@ -278,7 +278,7 @@ DATASET_VERSIONS = Table(
         _APPLICATION,
         pa.field("dataset", pa.string(), nullable=False),  # the recipe's name
         pa.field("version", pa.string(), nullable=False),  # content hash: names the folder
-        pa.field("kind", pa.string(), nullable=False),  # training, eval, frozen
+        pa.field("kind", pa.string(), nullable=False),  # training, eval, frozen, sample
         pa.field("path", pa.string(), nullable=False),  # below the datasets root
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("created", TIME, nullable=False),
@@ -324,6 +324,7 @@ SCORES = Table(
         pa.field("output_tokens", pa.int64()),
         pa.field("cost_usd", pa.float64()),
         pa.field("tries", pa.int32()),
+        pa.field("answered", pa.bool_()),
     ]),
     identity=("evaluation_id", "item_id", "role", "sample", "scorer"),
     low_cardinality=("evaluation_id", "role", "scorer", "unscored", "slice"),

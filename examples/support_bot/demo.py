@@ -33,6 +33,7 @@ from streams.producer import EventProducer
 from .customers import Traffic
 from .house import House
 from .model import Row, pair_of, plant_regression, save, train
+from .reviewer import Reviewer
 from .service import Service
 from .traffic import Gateway, Line, Served, accuracy, serve
 from .utterances import UTTERANCES, load, replies_for, split
@@ -43,10 +44,12 @@ SEED = 7
 """Of the customers and of the split: the same world in every demo."""
 PLANTED_SHARE = 1 / 3
 """Of the champion's own training rows, how much a planted regression breaks, commonest topics first."""
-EVAL_SHARE = 0.25
-"""More than the default: a demo has few users, and a gate without items can only say "inconclusive"."""
+EVAL_SHARE = 0.0
+"""A demo has few users, and no fixed eval set: every one of them teaches."""
 ALPHA = 0.1
-"""Twice the default, for the same reason: some hundred items show a gain of ten points, hardly one of two or three."""
+"""Twice the default: with few reviews a gain of ten points shows, hardly one of two or three."""
+REVIEWS = (50,)
+"""What a person does in half an hour, once a turn."""
 MAX_LATENCY_RATIO = 10.0
 """Answers take milliseconds here, on a machine that trains models meanwhile: ratios of them say little."""
 
@@ -55,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a person may say to `flywheel demo`."""
 
     data: Path | None = None
-    turns: int = 3
+    turns: int = 4
     report: Path | None = None
     keep_running: bool = False
     plant_regression: bool = False
@@ -72,7 +75,8 @@ class DatasetFacts(msgspec.Struct, frozen=True):
     sha256: str
     sft_rows: int
     preference_rows: int
-    eval_rows: int
+    sample_rows: int
+    """Requests that are held back from training, and decide."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +94,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     dataset: DatasetFacts
     verdict: str
     reasons: list[str]
+    reviews: int = 0
+    """Disagreements that the reviewer judged for it."""
     planted: dict[str, Any] | None = None
     """The planted bad candidate, its verdict and its reasons."""
 
@@ -139,6 +145,7 @@ class World:
             raise UsageError(f"{len(utterances)} utterances are too few to be split into traffic and untouched ones")
         self.replies = replies_for(utterance.label for utterance in utterances)
         self.traffic = Traffic(self.split.traffic, SEED)
+        self.reviewer = Reviewer({row.text: self.replies[row.label] for row in self.split.traffic}, SEED)
         self.seed_rows = [(utterance.text, self.replies[utterance.label]) for utterance in self.split.seed]
         """What the first champion has seen."""
         self._first_day = (options.now - timedelta(days=options.turns)).replace(
@@ -186,8 +193,8 @@ class Demo:
             summary = self.house.turn(as_of)
         dataset = _dataset_facts(summary)
         rows = [*self.world.seed_rows, *training_rows(Path(dataset.path))]
-        planted = self._plant(turn, dataset, as_of) if self.options.plant_regression else None
         decided = self._judge(f"bot-{turn}", rows, dataset, as_of)
+        planted = self._plant(turn, dataset, as_of) if self.options.plant_regression else None
         return Turn(
             turn=turn,
             champion=champion.model,
@@ -217,12 +224,19 @@ class Demo:
         """Train a candidate and let the gate decide; traffic moves if it is promoted."""
         with self._step(f"{name} is trained on {len(rows)} rows and judged"):
             candidate = self._serve_model(name, rows, dataset.sha256)
-            decision = self.house.judge(candidate, as_of)
+            judged = self.house.judge(candidate, as_of, self.world.reviewer)
+            decision = judged.decision
+            self.report.events_produced += judged.events
             if decision.action == "promoted":
                 self.gateway.wait_for(candidate.id)
                 self._champion_rows = list(rows)
         self.console.say(f"  {name}: ", (decision.verdict, "bold"), f". {one_line('; '.join(decision.reasons))}")
-        return {"candidate": name, "verdict": decision.verdict, "reasons": list(decision.reasons)}
+        return {
+            "candidate": name,
+            "verdict": decision.verdict,
+            "reasons": list(decision.reasons),
+            "reviews": judged.reviews,
+        }
 
     def _plant(self, turn: int, dataset: DatasetFacts, as_of: datetime) -> dict[str, Any]:
         """The champion, made worse: it answers the commonest requests with the advice for others."""
@@ -282,13 +296,13 @@ def training_rows(folder: Path) -> Iterator[Row]:
 
 
 def _dataset_facts(summary: dict[str, Any]) -> DatasetFacts:
-    training, held_out = summary["curate"]["training"], summary["curate"]["eval"]
+    training, held_back = summary["curate"]["training"], summary["curate"]["sample"]
     return DatasetFacts(
         path=training["path"],
         sha256=training["sha256"],
         sft_rows=training["sft_rows"],
         preference_rows=training["preference_rows"],
-        eval_rows=held_out["eval_rows"],
+        sample_rows=held_back["sample_rows"],
     )
 
 
@@ -297,7 +311,7 @@ def _for_a_demo(settings: Settings) -> Settings:
     return msgspec.structs.replace(
         settings,
         curate=msgspec.structs.replace(settings.curate, eval_share=EVAL_SHARE),
-        gate=msgspec.structs.replace(settings.gate, alpha=ALPHA, max_latency_ratio=MAX_LATENCY_RATIO),
+        gate=msgspec.structs.replace(settings.gate, alpha=ALPHA, reviews=REVIEWS, max_latency_ratio=MAX_LATENCY_RATIO),
     )
 
 
@@ -308,20 +322,27 @@ def _with_free_ports(settings: Settings) -> Settings:
 
 
 def _show(console: Terminal, report: Report, settings: Settings, prefect_url: str) -> None:
-    columns = ("turn", "served", "failing", "clusters", "sft", "pairs", "eval", "candidate", "verdict", "accuracy")
+    columns = (
+        "turn", "served", "failing", "clusters", "sft", "pairs", "sample", "reviews", "candidate", "verdict",
+        "accuracy",
+    )  # fmt: skip
     table = Table(*columns, padding=(0, 0), pad_edge=False)
-    table.add_row("before", "", "", "", "", "", "", "", "", f"{report.accuracy_before:.1%}")
+    table.add_row("before", *[""] * 9, f"{report.accuracy_before:.1%}")
     for turn in report.turns:
         facts = turn.dataset
-        counts = [str(n) for n in (turn.clusters, facts.sft_rows, facts.preference_rows, facts.eval_rows)]
+        numbers = (turn.clusters, facts.sft_rows, facts.preference_rows, facts.sample_rows, turn.reviews)
+        counts = [str(number) for number in numbers]
         if planted := turn.planted:
-            table.add_row(str(turn.turn), *[""] * 6, planted["candidate"], planted["verdict"], "")
+            table.add_row(
+                str(turn.turn), *[""] * 6, str(planted["reviews"]), planted["candidate"], planted["verdict"], ""
+            )
         shown = [str(turn.turn), turn.champion, f"{turn.failure_rate_live:.1%}", *counts]
         table.add_row(*shown, turn.candidate, turn.verdict, f"{turn.accuracy_untouched:.1%}")
     console.print(table)
     console.print(
-        "served: who answered, and what share of the answers failed; sft, pairs, eval: rows of the datasets; accuracy: "
-        "of the champion after the turn, on utterances that no turn has seen",
+        "served: who answered, and what share of the answers failed; sft, pairs: rows that teach; sample: requests "
+        "that decide; reviews: disagreements in it that a person judged; accuracy: of the champion after the turn, on "
+        "utterances that no turn has seen",
         style="dim",
     )
     whole = report.events_in_lake + report.dead_letters == report.events_produced

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from flows.announce import Announcer
+import msgspec
+
+from flows.announce import Announcer, tell
+from flows.evaluate.reviewing import Recorded, record_reviews, to_review
+from flows.evaluate.stage import newest
 from flows.ledger import bootstrap, fold, register
 from flows.prefect_api import TURN, FlowRun, Orchestrator, request_evaluation
 from flows.run import latest
@@ -22,6 +27,8 @@ from streams.admin import Admin
 from streams.lake import Lake
 from streams.lake.append import mark_id
 from streams.lake.query import query
+
+from .reviewer import NAME, Reviewer
 
 ARCHIVE_TIMEOUT_S = 120.0
 """A killed archiver is back within seconds; two minutes without progress is a fault to report."""
@@ -37,6 +44,16 @@ SELECT count(*) FILTER (WHERE outcomes.outcome = 'failed') AS failed, count(*) A
 FROM outcomes JOIN interactions ON interactions.id = outcomes.interaction_id
 WHERE outcomes.run_id = $run_id AND interactions.time >= $since
 """
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What came of a candidate."""
+
+    decision: Decision
+    reviews: int
+    """Disagreements that were reviewed for it."""
+    events: int
+    """Feedback events that this made."""
 
 
 class House:
@@ -76,17 +93,33 @@ class House:
             reason = "the demo's first model: nothing served before it"
             announce(bootstrap(self.lake, self.settings.application, candidate, reason, time=now))
 
-    def judge(self, candidate: Candidate, now: datetime) -> Decision:
-        """Register a candidate, and return the decision about it."""
+    def judge(self, candidate: Candidate, now: datetime, reviewer: Reviewer) -> Judged:
+        """Register a candidate, have its disagreements reviewed as the gate asks, and return the decision about it."""
         with Announcer(self.settings) as announce:
             announce(register(self.lake, self.settings.application, candidate, time=now))
-        self._finish(request_evaluation(self.settings, candidate.id), candidate.model)
-        for decision in reversed(fold(self.lake, self.settings.application).decisions):
-            if decision.candidate.id == candidate.id and decision.action != "registered":
-                return decision
+        reviews = events = 0
+        for occasion in range(len(self.settings.gate.reviews) + 1):
+            run = request_evaluation(self.settings, candidate.id, f"demo:{occasion}", now.isoformat())
+            self._finish(run, candidate.model)
+            if decision := self._decision(candidate):
+                return Judged(decision, reviews, events)
+            done = self._review(reviewer, now)
+            reviews, events = reviews + done.answers, events + done.events
         raise FlywheelError(
             f"{candidate.model} was evaluated, and no decision is recorded: look at {self._prefect.page}"
         )
+
+    def _decision(self, candidate: Candidate) -> Decision | None:
+        decisions = reversed(fold(self.lake, self.settings.application).decisions)
+        mine = (d for d in decisions if d.candidate.id == candidate.id and d.action != "registered")
+        return next(mine, None)
+
+    def _review(self, reviewer: Reviewer, now: datetime) -> Recorded:
+        """What the gate asks to be reviewed of the newest evaluation, reviewed; its events go to Kafka."""
+        evaluation = newest(self.lake, self.settings.application)
+        answers = reviewer.answer(to_review(self.lake, self.settings, evaluation, NAME))
+        send = partial(tell, self.settings)
+        return record_reviews(self.lake, self.settings, evaluation, answers, NAME, now, send)
 
     def counts(self) -> tuple[int, int]:
         """Interactions and feedback at rest, and dead letters of their topics."""
@@ -110,9 +143,9 @@ class House:
         behind = 0
         for topic in ARCHIVED:
             held = {partition: found.latest for (name, partition), found in offsets.items() if name == topic.name}
-            for partition, newest in held.items():
+            for partition, end in held.items():
                 mark = self.lake.mark(topic.table, mark_id(topic.name, ids[topic.name], partition))
-                behind += newest - (mark or 0)
+                behind += end - (mark or 0)
         return behind
 
     def _finish(self, run: FlowRun | None, what: str) -> None:

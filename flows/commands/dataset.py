@@ -49,7 +49,7 @@ def build_dataset(
         print_json(summary)
         return
     terminal = Terminal()
-    for kind in ("training", "eval"):
+    for kind in ("training", "eval", "sample"):
         counts = {key.removesuffix("_rows"): n for key, n in summary[kind].items() if key.endswith("_rows")}
         rows = ", ".join(f"{n} {part}" for part, n in counts.items())
         terminal.say(f"{kind}: {rows} rows in {summary[kind]['path']}")

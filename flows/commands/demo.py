@@ -28,7 +28,7 @@ def demo(
         Path | None,
         typer.Option(help='Labelled utterances, {"text", "label"} a line; default: those written for the demo.'),
     ] = None,
-    turns: Annotated[int, typer.Option(min=1, max=20, help="How often the wheel turns.")] = 3,
+    turns: Annotated[int, typer.Option(min=1, max=20, help="How often the wheel turns.")] = 4,
     interactions: Annotated[int, typer.Option(min=50, max=100_000, help="Requests in the first turn.")] = 2200,
     report: Annotated[Path | None, typer.Option(help="Write the figures of all turns to this JSON file.")] = None,
     plant_regression: Annotated[

@@ -60,7 +60,7 @@ def _rebuilt(settings: Settings, application: str, recipe: str, moment: datetime
         summary = curate(lake_of(settings), there, moment, recipe)
     except NotEnoughData as error:
         return {"application": application, "dataset": recipe, "left": str(error)}
-    versions = {kind: summary[kind]["version"] for kind in ("training", "eval")}
+    versions = {kind: summary[kind]["version"] for kind in ("training", "eval", "sample")}
     return {"application": application, "dataset": recipe, **versions}
 
 

@@ -13,8 +13,10 @@ import typer
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate import report as evaluation_report
-from flows.evaluate.compare import pair
+from flows.evaluate.compare import Paired, pair
 from flows.evaluate.plan import plan_of
+from flows.evaluate.reviewing import standing_of
+from flows.evaluate.sampled import View, view_of
 from flows.evaluate.selftest import flip_rates
 from flows.evaluate.stage import measure, newest
 from flows.evaluations import evaluation_of, scores_of
@@ -22,7 +24,9 @@ from flows.names import cluster_names
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
 from flows.terminal import Terminal
-from schemas.records import content_hash
+from schemas.records import Comparison, content_hash
+from schemas.settings import Settings
+from streams.lake import Lake
 
 EXIT = {"promote": 0, "block": 1, "inconclusive": 2}
 app = typer.Typer(
@@ -75,9 +79,8 @@ def selftest(
     settings = settings_of(context)
     lake = lake_of(settings)
     name = evaluation or newest(lake, settings.application)
-    paired = pair(scores_of(lake, name))
     comparison = evaluation_of(lake, settings.application, name).comparison
-    rates = flip_rates(paired, comparison, settings.gate, decide, repeats, seed)
+    rates = flip_rates(_about(lake, settings, comparison), comparison, settings.gate, decide, repeats, seed)
     if as_json:
         print_json(rates)
         return
@@ -87,3 +90,10 @@ def selftest(
     terminal.table(("verdict", "share of A/A comparisons"), rows, title=title)
     errors = rates["block"] + (rates["promote"] if settings.gate.policy == "better" else 0)
     terminal.say(f"wrong in {errors:.1%}; gate.alpha allows {settings.gate.alpha:.1%}")
+
+
+def _about(lake: Lake, settings: Settings, comparison: Comparison) -> Paired | View:
+    """What an evaluation's verdict rests on: its scores, or the reviews of its disagreements."""
+    if comparison.sampled is None:
+        return pair(scores_of(lake, comparison.evaluation_id))
+    return view_of(standing_of(lake, settings, comparison.evaluation_id), comparison.champion)

@@ -15,6 +15,7 @@ import msgspec
 from flows.curate.dedup import stars
 from flows.curate.examples import Dropped, Found
 from flows.curate.leaks import Guard, Leaks, Paraphrases, texts_of
+from flows.curate.sample import cut_of
 from flows.curate.split import side_of
 from schemas.normalise import normalise
 from schemas.records import Example
@@ -36,6 +37,10 @@ class Build(msgspec.Struct, frozen=True):
     """Train, verdicts of guardrails."""
     eval: tuple[Example, ...]
     dropped: tuple[Dropped, ...]
+    sample: tuple[Example, ...] = ()
+    """The newest requests, which decide about what is trained on the rest; by interaction."""
+    cut: datetime | None = None
+    """Nothing from here on is taught; None: nothing is held back."""
 
     @property
     def pairs(self) -> tuple[Example, ...]:
@@ -55,15 +60,21 @@ def build(
     as_of: datetime,
     guards: Sequence[Guard] = (),
     paraphrases: Paraphrases | None = None,
+    sample: tuple[Example, ...] = (),
 ) -> Build:
-    """Split, keep train away from eval and `guards`, de-duplicate, and take what the recipe asks for."""
+    """Split, keep train away from eval and `guards`, de-duplicate, and take what the recipe asks for.
+
+    The `sample` decides about the model that is trained now: what is as new as it is taught by a later build.
+    """
     dropped = list(found.dropped)
     sides: dict[str, list[Example]] = {"train": [], "eval": []}
     for example in sorted(found.examples, key=_best_first):
         sides[side_of(example.unit, settings.salt, settings.eval_share)].append(example)
     items = _distinct(_askable(sides["eval"], dropped), 1.0, "duplicate_in_eval", dropped)
     everything = [*map(_guard, items), *guards]
-    safe = _away_from(everything, sides["train"], settings.near_duplicate, paraphrases, dropped)
+    cut = cut_of(sample)
+    older = _older_than(cut, sides["train"], dropped)
+    safe = _away_from(everything, older, settings.near_duplicate, paraphrases, dropped)
     train = [
         example
         for group in (_taught(safe), _of(safe, "rejected"), _of(safe, "guardrail"))
@@ -77,11 +88,20 @@ def build(
         guardrail=_in_order(_of(train, "guardrail")),
         eval=_in_order(items),
         dropped=tuple(sorted(dropped, key=lambda row: (row.interaction_id, row.reason))),
+        sample=sample,
+        cut=cut,
     )
 
 
 def _best_first(example: Example) -> tuple[int, float, str, str]:
     return BEST_FIRST.index(example.origin), -(example.score or 0), example.interaction_id, example.feedback_id or ""
+
+
+def _older_than(cut: datetime | None, train: list[Example], dropped: list[Dropped]) -> list[Example]:
+    if cut is None:
+        return train
+    dropped += [Dropped(e.interaction_id, "held_back") for e in train if e.time is None or e.time >= cut]
+    return [example for example in train if example.time is not None and example.time < cut]
 
 
 def _taught(examples: Iterable[Example]) -> list[Example]:

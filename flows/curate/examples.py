@@ -135,6 +135,13 @@ def _verdict(one: _Read, salt: str, consent: bool) -> Example:  # noqa: ARG001 o
     )
 
 
+def request_of(row: Row, salt: str) -> Example | None:
+    """What an interaction's row asks, without an answer; None where a dataset of texts cannot hold it."""
+    one = _Read(row, read(row["input_messages"]), read(None))
+    asks = not one.asked.left_out and text_of(one.asked.chat, "user").strip()
+    return _base(one, salt) if asks else None
+
+
 def _base(one: _Read, salt: str) -> Example:
     row = one.row
     prompt = _prompt(one)

@@ -23,11 +23,11 @@ def _name() -> str:
 
 @flow(name="curate", flow_run_name=_name, persist_result=False)
 def curate_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
-    """Build the application's training and eval datasets as of an instant (default: the run's scheduled start)."""
+    """Build training and eval datasets, and the sample that decides, as of an instant (default: the start)."""
     settings = settings_from_environment(application=application)
     instant = moment(as_of, flow_run.scheduled_start_time)
     summary = curate(lake_of(settings), settings, instant)
-    for part in ("training", "eval"):
+    for part in ("training", "eval", "sample"):
         _, _, body = (Path(summary[part]["path"]) / "README.md").read_text().split("---", 2)
         create_markdown_artifact(unwrapped(body), key=f"dataset-{part}", description=summary[part]["path"])
     return summary

@@ -25,6 +25,7 @@ from flows.curate.guards import binding, digest_of, of_files, of_versions
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.redact.own import own_recognisers
 from flows.curate.redact.redact import Redactor
+from flows.curate.sample import sample_of
 from flows.curate.split import pseudonym
 from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
@@ -34,7 +35,8 @@ from flows.run import Run, begin, counted, finish, finished, latest, under_way
 from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.normalise import VERSION
-from schemas.settings import DEFAULT_RECIPE, CurateSettings, Recipe, Settings
+from schemas.records import Example
+from schemas.settings import DEFAULT_RECIPE, SAMPLE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
 from streams.lake.query import query
@@ -81,9 +83,9 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     _log.info("dataset %s: checking the files that it is built from", name)
     check_files(lake, TABLES)
     guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
-    found = _read(lake, run, settings, judged.run_id)
+    found, newest = _read(lake, run, settings, judged.run_id)
     _log.info("dataset %s: %s examples to redact, split and de-duplicate", name, len(found.examples))
-    made, redacted = _think(found, settings, recipe, as_of, guards)
+    made, redacted = _think(found, newest, settings, recipe, as_of, guards)
     units = _forgotten(lake, run, settings)
     discard_unlisted(known, settings, settings.application, units)
     gone = withdrawals(known, settings, units, (), as_of)
@@ -96,9 +98,10 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         raise NotEnoughData(f"no interaction gives an example yet; left out: {reasons}{hint}")
     left = {version.version for version in gone}
     marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
-    facts = {**inputs, "redacted": redacted, "guards": len(guards)}
+    held_back = {"cut": made.cut.isoformat() if made.cut else None, "sampled": len(made.sample)}
+    facts = {**inputs, "redacted": redacted, "guards": len(guards), **held_back}
     summary = _publish(lake, settings, run, name, made, kinds, marked, facts)
-    for part in ("training", "eval"):
+    for part in ("training", "eval", SAMPLE):
         _log.info("dataset %s: %s: %s", name, part, counted(summary[part]))
     return summary
 
@@ -161,33 +164,45 @@ def _full_id(lake: Lake, judged: Run, known: Mapping[str, str], wanted: str, nam
     )
 
 
-def _read(lake: Lake, run: Run, settings: Settings, outcome_run: str) -> Found:
-    def rows(file: str, **more: str) -> Iterator[dict[str, Any]]:
+def _read(lake: Lake, run: Run, settings: Settings, outcome_run: str) -> tuple[Found, tuple[Example, ...]]:
+    """What teaches, and the newest requests, which decide."""
+
+    def rows(file: str, **more: Any) -> Iterator[dict[str, Any]]:
         parameters, after = {"application": run.application, **more}, settings.archive.after_erasure
         table = query(lake, (FOLDER / file).read_text(), run.versions, parameters, after_erasure=after)
         for batch in table.to_batches(10_000):
             yield from batch.to_pylist()
 
+    how = settings.curate
     examples = rows("examples.sql", outcome_run=outcome_run)
-    options = settings.curate
-    mask = options.failed_turns == "mask"
-    return examples_of(examples, rows("guardrails.sql"), options.salt, options.consent, mask=mask)
+    mask = how.failed_turns == "mask"
+    found = examples_of(examples, rows("guardrails.sql"), how.salt, how.consent, mask=mask)
+    size = {"most": how.sample, "share": how.hold_back, "consent": how.consent}
+    newest = rows("sample.sql", outcome_run=outcome_run, as_of=run.as_of, **size)
+    return found, sample_of(newest, found.examples, how)
 
 
 def _think(
-    found: Found, settings: Settings, recipe: Recipe, as_of: datetime, guards: Sequence[Guard]
+    found: Found,
+    newest: tuple[Example, ...],
+    settings: Settings,
+    recipe: Recipe,
+    as_of: datetime,
+    guards: Sequence[Guard],
 ) -> tuple[Build, dict[str, int]]:
     """The build, and how often which kind of personal data was replaced."""
     options = settings.curate
     redactor = Redactor(options.regions, options.recognisers, own_recognisers(options.recognise_with))
     if options.redact:
         found = msgspec.structs.replace(found, examples=tuple(map(redactor.example, found.examples)))
+        newest = tuple(map(redactor.example, newest))
     paraphrases = None
     if options.paraphrase < 1:
         cluster = settings.cluster
         embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key.reveal())
         paraphrases = Paraphrases(embedder.embed, options.paraphrase, options.paraphrase_margin)
-    return build(found, options, recipe, as_of, guards, paraphrases), dict(sorted(redactor.counts.items()))
+    made = build(found, options, recipe, as_of, guards, paraphrases, newest)
+    return made, dict(sorted(redactor.counts.items()))
 
 
 def _publish(
@@ -200,15 +215,18 @@ def _publish(
     marked: Sequence[Version],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """1. Both folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
-    training = _write(settings, run, name, "training", made, kinds, facts)
-    items = _write(settings, run, name, "eval", made, kinds, facts)
-    found = [_version(run, settings, name, kind, folder) for kind, folder in (("training", training), ("eval", items))]
+    """1. The folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
+    training = _write(settings, run, f"{name}-training", "training", made, kinds, facts)
+    items = _write(settings, run, f"{name}-eval", "eval", made, kinds, facts)
+    newest = _write(settings, run, SAMPLE, SAMPLE, made, kinds, facts)
+    folders = ((name, "training", training), (name, "eval", items), (SAMPLE, SAMPLE, newest))
+    found = [_version(run, settings, *each) for each in folders]
     record(lake, run, [*marked, *found])
     summary = {
         "training": _brief(training)
         | {f"{kind.name}_rows": training.rows.get(f"{kind.name}/train", 0) for kind in kinds.values() if kind.teaches},
         "eval": _brief(items) | {"eval_rows": items.rows["eval/test"]},
+        SAMPLE: _brief(newest) | {"sample_rows": newest.rows["sample/test"], "cut": facts["cut"]},
         "dropped": made.reasons(),
         "stale": [f"{v.dataset}@{v.version}" for v in marked if v.status == "stale"],
         "withdrawn": [f"{v.dataset}@{v.version}" for v in marked if v.status == "withdrawn"],
@@ -227,7 +245,8 @@ def _write(
     kinds: Mapping[str, Kind],
     facts: dict[str, Any],
 ) -> Folder:
-    parts = {(k.name, k.split): k.takes(made) for k in kinds.values() if k.teaches == (kind == "training")}
+    mine = [k for k in kinds.values() if _belongs(k, kind)]
+    parts = {(k.name, k.split): k.takes(made) for k in mine}
     counted = next(iter(parts.values()))
     manifest = {
         **facts,
@@ -243,7 +262,14 @@ def _write(
         "clusters": _count(example.cluster_id for example in counted),
         "dropped": made.reasons(),
     }
-    return write(application_folder(settings.datasets_path, run.application), f"{name}-{kind}", parts, manifest, kinds)
+    return write(application_folder(settings.datasets_path, run.application), name, parts, manifest, kinds)
+
+
+def _belongs(kind: Kind, dataset: str) -> bool:
+    """Whether a dataset (training, eval, sample) holds a kind; what does not teach is asked, beside the eval set."""
+    if kind.teaches or kind.name == SAMPLE:
+        return dataset == ("training" if kind.teaches else SAMPLE)
+    return dataset == "eval"
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:

@@ -9,9 +9,13 @@ answers       what came back, or the named reason why nothing did
 runner        all items through all models, with budget, retries and limits
 journal       what was paid for, kept across kills
 scorers       how good is an answer: text, structure, judge
-labels        people's judgements of the judge
-correction    a judge's mean corrected by labels
-compare       paired differences: overall, by slice, latency, cost
+freshness     requests that neither model can have been trained on
+compare       paired differences where scores can be believed: overall, by slice, latency, cost
+disagreements where two answers differ, in the order of their review
+reviewed      the estimator: reviews of a random prefix, guesses as control variates
+sampled       a comparison that reviews decide
+reviews       what people are shown, and what they say
+reviewing     reviews and the lake: shown, kept, told to Kafka, once
 power         what a comparison could have found
 selftest      the runner against itself: A/A
 report        the comparison for people

@@ -1,7 +1,8 @@
 """Scores into a comparison: candidate - champion on the same items, overall and slice by slice.
 
-Pure: the same scores give the same comparison. The formulas are in `flows/statistics.py`, what a judge gets wrong is
-mended in `correction.py`, and what the numbers mean for a promotion is decided in `flows/promote/gate.py`.
+Where every item came with a reference to be believed, scores alone decide, here; else people's reviews do, in
+`sampled.py`. Pure: the same scores give the same comparison. The formulas are in `flows/statistics.py`; what the
+numbers mean for a promotion is decided in `flows/promote/gate.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from flows.evaluate.correction import corrected_mean, is_judged, kappa
 from flows.statistics import (
     Codes,
     Estimate,
@@ -61,19 +61,15 @@ def compare(
     dataset_version: str,
     evaluation_id: str,
     gate: GateSettings,
-    labels: Sequence[Score] = (),
 ) -> Comparison:
     """Compare two models by the scores of one scorer, any number of samples an item.
 
     An item counts where both sides have a score; a side's score is the mean over its samples. A score that is missing,
-    not finite or outside 0 to 1 is unscored: never a zero, never a pass. `labels` are people's scores of some of the
-    same answers, on a random sample of the items: where a judge gave the scores, they correct the comparison.
+    not finite or outside 0 to 1 is unscored: never a zero, never a pass.
     """
     paired = pair(scores)
-    judged = is_judged(score.scorer for score in scores)
-    said = _said(labels, paired.items) if judged else None
-    overall, slices = differences(paired, gate, said)
-    fixed, still, regressed, flaky = _item_lists(scores, gate.pass_score)
+    overall, slices = differences(paired, gate)
+    fixed, still, regressed, flaky = item_lists(scores, gate.pass_score)
     return Comparison(
         evaluation_id=evaluation_id,
         candidate=candidate,
@@ -85,9 +81,8 @@ def compare(
         still_failing=still,
         regressed=regressed,
         flaky=flaky,
-        guards=_guards(scores, gate.alpha),
-        judge={} if said is None else _judge(scores, labels, paired, said, gate.pass_score),
-        notes=tuple(_notes(scores, overall, paired.binary)),
+        guards=guards_of(scores, gate.alpha),
+        notes=(*missing_notes(scores), *_mcnemar_note(overall, paired.binary)),
     )
 
 
@@ -118,22 +113,16 @@ def valid(score: Score) -> float | None:
     return score.score if score.score is not None and 0 <= score.score <= 1 else None
 
 
-def differences(
-    paired: Paired, gate: GateSettings, said: Floats | None = None
-) -> tuple[Difference, tuple[Difference, ...]]:
-    """The paired difference overall and in every slice.
-
-    `said` are the differences by people's labels, item by item (NaN where there are none), for scores of a judge.
-    """
+def differences(paired: Paired, gate: GateSettings) -> tuple[Difference, tuple[Difference, ...]]:
+    """The paired difference overall and in every slice."""
     everything = np.ones(len(paired.items), bool)
     binary = paired.binary
-    overall = _difference(paired, everything, said, "", gate, _How(binary, gate.margin, gate.level, gate.level))
+    overall = _difference(paired, everything, "", gate, _How(binary, gate.margin, gate.level, gate.level))
     sizes = np.bincount(paired.slices[paired.scored & (paired.slices >= 0)], minlength=len(paired.slice_names))
     family = 1 + int((sizes >= gate.min_slice_items).sum())
     how = _How(binary, gate.slice_margin, gate.alpha, gate.level / family)
     slices = tuple(
-        _difference(paired, paired.slices == code, said, name, gate, how)
-        for code, name in enumerate(paired.slice_names)
+        _difference(paired, paired.slices == code, name, gate, how) for code, name in enumerate(paired.slice_names)
     )
     return overall, slices
 
@@ -153,7 +142,6 @@ class _How(Struct, frozen=True):
 def _difference(
     paired: Paired,
     mask: npt.NDArray[np.bool_],
-    said: Floats | None,
     name: str,
     gate: GateSettings,
     how: _How,
@@ -172,8 +160,6 @@ def _difference(
         superior=p_above(values, estimate, 0.0, how.binary),
         harm=p_above(-values, estimate.mirrored(), 0.0, how.binary),
     )
-    if said is not None:
-        estimate, tests = _corrected(values, said[scored], units, how.margin, gate.min_items, (estimate, tests))
     low, high = estimate.interval(how.interval)
     measurable = estimate.se > 0 and estimate.units > 1
     return Difference(
@@ -205,57 +191,16 @@ class _Tests(Struct, frozen=True):
     harm: float | None
 
 
-def _corrected(
-    values: Floats, said: Floats, units: Codes, margin: float, least: int, judged: tuple[Estimate, _Tests]
-) -> tuple[Estimate, _Tests]:
-    """Estimate and tests corrected by people's labels. With fewer than `least`, a judge can warn but prove nothing."""
-    if int(np.isfinite(said).sum()) < least:
-        return judged[0], _Tests(None, None, judged[1].harm)
-    estimate = corrected_mean(values, said, units).estimate
-    if estimate.se == 0:
-        return estimate, _Tests(1.0, 1.0, 1.0)
-    tests = _Tests(estimate.p_above(-margin), estimate.p_above(0.0), estimate.mirrored().p_above(0.0))
-    return estimate, tests
-
-
 def p_above(values: Floats, estimate: Estimate, bound: float, binary: bool) -> float:
     """One-sided p of H0: mean <= bound: the larger of the cluster-robust t test's and the guard's."""
     return max(estimate.p_above(bound), guard_p(values, estimate, bound, binary))
-
-
-def _said(labels: Sequence[Score], items: tuple[str, ...]) -> Floats:
-    """People's difference candidate - champion for each item; NaN where they did not label both."""
-    human = pair(labels)
-    place = {item: n for n, item in enumerate(human.items)}
-    known = human.candidate - human.champion
-    return np.array([known[place[item]] if item in place else np.nan for item in items], float)
-
-
-def _judge(
-    scores: Sequence[Score], labels: Sequence[Score], paired: Paired, said: Floats, pass_score: float
-) -> dict[str, float | None]:
-    """How far the judge can be trusted: labelled items, kappa over labelled answers, the difference as it saw it."""
-    opinion = {(s.item_id, s.role, s.sample): valid(s) for s in scores}
-    both = [
-        (judge >= pass_score, person >= pass_score)
-        for label in labels
-        if (person := valid(label)) is not None
-        and (judge := opinion.get((label.item_id, label.role, label.sample))) is not None
-    ]
-    difference = paired.candidate - paired.champion
-    scored = np.isfinite(difference)
-    return {
-        "labels": float((np.isfinite(said) & scored).sum()),
-        "kappa": kappa([judge for judge, _ in both], [person for _, person in both]),
-        "uncorrected_difference": float(difference[scored].mean()) if scored.any() else None,
-    }
 
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
-def _item_lists(scores: Sequence[Score], pass_score: float) -> tuple[tuple[str, ...], ...]:
+def item_lists(scores: Sequence[Score], pass_score: float) -> tuple[tuple[str, ...], ...]:
     """Items fixed, still failing, regressed and flaky: only a flip in every sample is one.
 
     With one item in four flaky, single samples call 51 of 1,000 items regressed although nothing changed; unanimity
@@ -281,7 +226,7 @@ def _item_lists(scores: Sequence[Score], pass_score: float) -> tuple[tuple[str, 
     )
 
 
-def _guards(scores: Sequence[Score], alpha: float) -> dict[str, dict[str, float | None]]:
+def guards_of(scores: Sequence[Score], alpha: float) -> dict[str, dict[str, float | None]]:
     """Latency, time to first token and cost of the candidate over the champion's, with bounds at 1 - 2 alpha.
 
     A measured value that is no number is counted as `unusable`: there is none that we measure ourselves.
@@ -323,11 +268,15 @@ def _measure(scores: Sequence[Score], name: str, alpha: float) -> dict[str, floa
     }
 
 
-def _notes(scores: Sequence[Score], overall: Difference, binary: bool) -> Iterable[str]:
-    """Why scores are missing, counted by role and reason; and the test that most papers report."""
+def missing_notes(scores: Sequence[Score]) -> Iterable[str]:
+    """Why scores are missing, counted by role and reason."""
     reasons = Counter((score.role, _why(score)) for score in scores if valid(score) is None)
     for (role, reason), count in sorted(reasons.items()):
         yield f"{role}: {count} answers unscored ({reason})"
+
+
+def _mcnemar_note(overall: Difference, binary: bool) -> Iterable[str]:
+    """The test that most papers report."""
     if binary and overall.items:
         p = mcnemar_exact(overall.wins, overall.losses)
         yield f"exact McNemar test, two-sided, units ignored: p {p:.3g}"

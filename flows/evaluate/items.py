@@ -1,6 +1,6 @@
 """The eval set: the rows of a frozen dataset folder as items, checked to be the very rows that were frozen.
 
-Reads Parquet with pyarrow alone; which folder is `flows/evalset.py`'s business. Go on to `stage.py`.
+Reads Parquet with pyarrow alone; which folder is `flows/evalset.py`'s business. Go on to `plan.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from flows import evalset
 from flows.versions import Version
 from schemas.errors import FileDamaged, InputFileError
 from schemas.messages import Chat, read_messages
-from schemas.records import Item, content_hash
-from schemas.settings import Settings
+from schemas.records import GOLDEN, Item, content_hash
+from schemas.settings import SAMPLE, Settings
 
 
 class EvalSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ def read_items(folder: Path, sha256: Mapping[str, str] | None = None) -> list[It
     `sha256` maps paths below the folder to the sums that were recorded when it was frozen. Raises FileDamaged where a
     file differs, and InputFileError where the folder holds no eval set or a row lacks what an item needs.
     """
-    files = sorted(folder.glob("data/eval-*.parquet"))
+    files = sorted([*folder.glob("data/eval-*.parquet"), *folder.glob(f"data/{SAMPLE}-*.parquet")])
     if not files:
         raise InputFileError(f"{folder} holds no eval set: expected data/eval-*.parquet")
     for file in files:
@@ -92,6 +92,12 @@ def _item(row: dict[str, Any], number: int) -> Item:
             unit=row.get("unit") or str(row["item_id"]),
             rubric=row.get("rubric"),
             tools=tuple(_bare(tool) for tool in _nested(row.get("tools"))),
+            source=row.get("source") or GOLDEN,
+            confidence=row.get("score"),
+            model=row.get("model") or "",
+            interaction_id=row.get("interaction_id") or "",
+            time=row.get("time"),
+            kept_out=bool(row.get("kept_out")),
         )
     except (KeyError, TypeError, AttributeError, msgspec.DecodeError, RecursionError) as error:
         raise InputFileError(f"row {number} of the eval set is no item: {type(error).__name__} {error}") from error

@@ -11,12 +11,15 @@ import msgspec
 from msgspec import Struct
 
 from flows import evalset
-from flows.evaluate.items import EvalSet, of_folder, of_version
+from flows.evaluate.freshness import cut_of, fresh
+from flows.evaluate.items import EvalSet, of_folder, of_version, read_items
+from flows.evaluations import evaluations
 from flows.ledger import Registry, fold
+from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate
-from schemas.records import make_candidate
-from schemas.settings import Settings
+from schemas.records import Item, make_candidate
+from schemas.settings import SAMPLE, Settings
 from streams.lake import Lake
 
 
@@ -26,6 +29,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     candidate: Candidate
     champion: Candidate
     eval_set: EvalSet
+    items: tuple[Item, ...] = ()
+    """What both are asked: of a sample, the requests that neither can have been trained on."""
+    left_out: int = 0
+    """Requests of the sample that are not asked, since a model may know them."""
+    kept_out: int = 0
+    """Requests that are asked although they are older: of users of whom no build teaches anything."""
 
 
 def plan_for(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
@@ -37,9 +46,8 @@ def plan_for(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
     if registry.champion is None:
         raise NotEnoughData(f"{settings.application} has no champion to compare with: `flywheel champion set`")
     candidate = registry.candidate(candidate_id) if candidate_id else _newest_waiting(registry)
-    return Plan(
-        candidate=candidate, champion=registry.champion, eval_set=_deciding(lake, settings, registry, candidate)
-    )
+    asked = _deciding(lake, settings, registry, candidate, registry.champion)
+    return _with_items(lake, settings, registry, Plan(candidate=candidate, champion=registry.champion, eval_set=asked))
 
 
 def plan_of(lake: Lake, settings: Settings, candidate: str, champion: str = "", folder: str = "") -> Plan:
@@ -54,13 +62,34 @@ def plan_of(lake: Lake, settings: Settings, candidate: str, champion: str = "", 
     if serving is None:
         raise UsageError("nobody serves yet: name the model to compare with by --champion MODEL@URL")
     wanted = _model(candidate, registry)
-    asked = of_folder(Path(folder)) if folder else _deciding(lake, settings, registry, wanted)
-    return Plan(candidate=wanted, champion=serving, eval_set=asked)
+    asked = of_folder(Path(folder)) if folder else _deciding(lake, settings, registry, wanted, serving)
+    return _with_items(lake, settings, registry, Plan(candidate=wanted, champion=serving, eval_set=asked))
 
 
-def _deciding(lake: Lake, settings: Settings, registry: Registry, candidate: Candidate) -> EvalSet:
+def _with_items(lake: Lake, settings: Settings, registry: Registry, plan: Plan) -> Plan:
+    """The plan with all items of a fixed set; of the sample those that are younger than both models' training."""
+    items = read_items(plan.eval_set.folder, plan.eval_set.sha256)
+    if plan.eval_set.name != SAMPLE:
+        return msgspec.structs.replace(plan, items=tuple(items))
+    known = versions(lake, settings.application)
+    found = fresh(items, [cut_of(model, registry, known) for model in (plan.candidate, plan.champion)])
+    return msgspec.structs.replace(plan, items=found.items, left_out=found.left_out, kept_out=found.kept_out)
+
+
+def _deciding(lake: Lake, settings: Settings, registry: Registry, candidate: Candidate, champion: Candidate) -> EvalSet:
     name = evalset.name_for(registry, settings, candidate.id)
-    return of_version(evalset.find(lake, settings, name), settings)
+    begun = _begun(lake, settings, candidate, champion) if name == SAMPLE else ""
+    return of_version(evalset.find(lake, settings, name, begun), settings)
+
+
+def _begun(lake: Lake, settings: Settings, candidate: Candidate, champion: Candidate) -> str:
+    """The sample on which this pair was first compared, if it was enough: reviews of it are under way."""
+    for found in evaluations(lake, settings.application):
+        sampled = found.comparison.sampled
+        same = (found.candidate.id, found.champion.id, found.eval_set) == (candidate.id, champion.id, SAMPLE)
+        if same and sampled and sampled.requests >= settings.gate.min_items:
+            return found.dataset_version
+    return ""
 
 
 def _newest_waiting(registry: Registry) -> Candidate:

@@ -217,6 +217,7 @@ def _score(case: Case, mark: Mark, scorer: str, settings: EvaluateSettings, mode
         output_tokens=answer.output_tokens,
         cost_usd=cost(settings.prices, model, answer),
         tries=answer.tries,
+        answered=answer.unscored is None,
     )
 
 

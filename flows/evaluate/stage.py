@@ -16,19 +16,16 @@ from msgspec import Struct
 
 from flows.evalset import answers_folder
 from flows.evaluate.compare import compare
-from flows.evaluate.correction import is_judged
-from flows.evaluate.items import of_version, read_items
+from flows.evaluate.disagreements import is_golden
 from flows.evaluate.journal import Journal
-from flows.evaluate.labels import Question, fingerprint, known, questions
 from flows.evaluate.plan import Plan, plan_for
 from flows.evaluate.power import refuse_impossible
+from flows.evaluate.reviews import fingerprint, opinions
 from flows.evaluate.runner import Progress, Role, run
+from flows.evaluate.sampled import Asking, compare_reviewed
 from flows.evaluate.scorers.registry import extensions, scorer_of
-from flows.evaluations import evaluation_of, scores_of
-from flows.extend import is_reference
 from flows.ledger import fold
 from flows.run import Run, begin, finish, finished, latest, runs
-from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate, to_json
 from schemas.records import Comparison, Evaluation, Score
@@ -75,6 +72,7 @@ def evaluate(
     if earlier := _decided(lake, settings.application, candidate_id):
         return earlier
     plan = plan_for(lake, settings, candidate_id)
+    said = fingerprint(opinions(lake), (item.item_id for item in plan.items))
     how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
     run_of = begin(
         lake,
@@ -86,7 +84,7 @@ def evaluate(
         candidate=plan.candidate.id,
         champion=plan.champion.id,
         dataset_version=plan.eval_set.version,
-        labels=fingerprint(lake) if is_judged([how.scorer]) or is_reference(how.scorer) else "",
+        reviews=said,
         extensions=extensions(how),
     )
     if summary := finished(lake, run_of, Summary):
@@ -98,20 +96,25 @@ def evaluate(
 def measure(
     lake: Lake, plan: Plan, settings: Settings, evaluation_id: str, watch: Callable[[Progress], None] | None = None
 ) -> tuple[list[Score], Comparison]:
-    """Ask both models what was not asked yet, score the answers, compare: by people's labels too, where a judge scores.
+    """Ask both models what was not asked yet, score the answers, compare.
 
-    Raises SettingsError for a gate that could not pass whatever is answered, before anything is asked.
+    Scores decide where every reference came with its set and no judge gave them; else people's reviews do. Raises
+    SettingsError for a gate that could not pass whatever is answered, before anything is asked.
     """
-    items = read_items(plan.eval_set.folder, plan.eval_set.sha256)
-    refuse_impossible(items, settings.gate)
     how = settings.evaluate
+    scorer = scorer_of(how)
+    believed = is_golden(plan.items) and not scorer.asks
+    if believed:
+        refuse_impossible(plan.items, settings.gate)
     models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
     with Journal(journal_path(settings.home_path, plan, how)) as journal:
-        scorer = scorer_of(how)
-        scores = run(items, models, how, scorer, journal, watch)
-    labels = known(lake, scores) if is_judged([scorer.name]) else ()
-    compared = plan.candidate, plan.champion, plan.eval_set.version
-    comparison = compare(scores, *compared, evaluation_id, settings.gate, labels)
+        scores = run(plan.items, models, how, scorer, journal, watch)
+    where = plan.eval_set.version, evaluation_id, settings.gate
+    if believed:
+        comparison = compare(scores, plan.candidate, plan.champion, *where)
+    else:
+        asking = Asking(plan.candidate, plan.champion, plan.items, opinions(lake), plan.left_out, plan.kept_out)
+        comparison = compare_reviewed(scores, asking, *where)
     said = (plan.eval_set.warning,) if plan.eval_set.warning else ()
     return scores, msgspec.structs.replace(comparison, eval_set=plan.eval_set.name, notes=(*comparison.notes, *said))
 
@@ -122,17 +125,6 @@ def newest(lake: Lake, application: str) -> str:
     if found is None:
         raise UsageError(f"{application}: nothing was evaluated yet; `flywheel evaluate` does")
     return found.run_id
-
-
-def to_label(lake: Lake, settings: Settings, evaluation_id: str, count: int) -> list[Question]:
-    """Answers of an evaluation for people to label: `count` random items, the same ones each time.
-
-    Raises UsageError for an id that is none, and NotEnoughData where nothing was scored for both models.
-    """
-    version = evaluation_of(lake, settings.application, evaluation_id).dataset_version
-    asked = of_version(next(v for v in versions(lake, settings.application) if v.version == version), settings)
-    scores = scores_of(lake, evaluation_id)
-    return questions(scores, read_items(asked.folder, asked.sha256), settings.evaluate.rubric, count, evaluation_id)
 
 
 def journal_path(home: Path, plan: Plan, how: EvaluateSettings) -> Path:

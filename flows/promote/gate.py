@@ -2,7 +2,7 @@
 
 Pure. Four questions are asked of a comparison, and each answers with findings; the worst finding is the verdict.
 
-    is there enough to go by   items, units, missing scores, a judge that was measured     else inconclusive
+    is there enough to go by   items, units, missing scores, reviews of disagreements      else inconclusive
     is it good enough overall  superior (`better`) or within the margin (`as_good`)        else inconclusive
     is any slice harmed        protected: proven within its margin; all: Holm-controlled   harm blocks
     is it too slow or dear     bounds of the ratios against their limits                   proven excess blocks
@@ -19,7 +19,7 @@ from typing import Literal
 from msgspec import Struct
 
 from flows.statistics import holm
-from schemas.records import Comparison, Difference, Verdict
+from schemas.records import Comparison, Difference, Sampled, Verdict
 from schemas.settings import GateSettings
 
 Answer = Literal["promote", "block", "inconclusive"]
@@ -39,7 +39,19 @@ class Finding(Struct, frozen=True):
 def decide(comparison: Comparison, gate: GateSettings) -> Verdict:
     """The gate's verdict; reasons that decided it come first."""
     found = findings(comparison, gate)
-    return Verdict(found[0].answer, tuple(finding.reason for finding in found), gate.policy)
+    answer = found[0].answer
+    waits_for = _waits_for(comparison, gate) if answer == "inconclusive" else ""
+    return Verdict(answer, tuple(finding.reason for finding in found), gate.policy, waits_for)
+
+
+def _waits_for(comparison: Comparison, gate: GateSettings) -> Literal["", "reviews", "traffic"]:
+    """What would let an inconclusive comparison be decided: traffic, or reviews; empty: nothing that comes."""
+    sampled = comparison.sampled
+    if sampled is None:
+        return ""
+    if sampled.requests < gate.min_items or comparison.overall.units < gate.min_units:
+        return "traffic"
+    return "reviews" if sampled.next_look is not None else ""
 
 
 def findings(comparison: Comparison, gate: GateSettings) -> list[Finding]:
@@ -50,7 +62,7 @@ def findings(comparison: Comparison, gate: GateSettings) -> list[Finding]:
     lacking = list(_lacking(comparison, gate))
     harmed = _harmed(comparison, gate)
     rest = [
-        *_overall(comparison.overall, gate, harmed),
+        *_overall(comparison, gate, harmed),
         *_slices(comparison, gate, harmed),
         *_guards(comparison, gate),
     ]
@@ -79,32 +91,32 @@ def _lacking(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
             f"{overall.unscored} of {asked} items lack a score ({overall.unscored / asked:.1%}, allowed "
             f"{gate.max_unscored:.1%}): {why}",
         )
-    yield from _judge(comparison, gate)
+    if comparison.sampled is not None:
+        yield from _unreviewed(comparison.sampled, gate)
 
 
-def _judge(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
-    judge = comparison.judge
-    if not judge:
-        return
-    labels, kappa = judge.get("labels") or 0, judge.get("kappa")
-    if labels < gate.min_labels:
+def _unreviewed(sampled: Sampled, gate: GateSettings) -> Iterable[Finding]:
+    """What reviews lack. Answers that hardly differ need none under `as_good`: its own test says so."""
+    where = f"the answers differ in {sampled.differ} of {sampled.requests} requests"
+    enough = min(gate.min_items, *gate.reviews)
+    if gate.policy == "better" and sampled.differ < enough:
+        yield Finding("inconclusive", "reviews", f"{where}: fewer than the {enough} that a proof of better takes")
+    elif gate.policy == "better" and sampled.look == 0:
+        missing = (sampled.next_look or 0) - sampled.reviewed
+        yield Finding("inconclusive", "reviews", f"{where}; review {missing} of them: `flywheel review next`")
+    if sampled.skipped > gate.max_unscored * max(sampled.look, 1):
         yield Finding(
             "inconclusive",
-            "judge",
-            f"the judge was measured on {labels:.0f} items that people labelled; {gate.min_labels} are needed before "
-            "its scores can decide",
-        )
-    elif kappa is None or kappa < gate.min_kappa:
-        yield Finding(
-            "inconclusive",
-            "judge",
-            f"the judge agrees too little with people: kappa {_number(kappa)}, needed {gate.min_kappa:.2f}",
+            "reviews",
+            f"reviewers could not tell in {sampled.skipped} of {sampled.look} disagreements (allowed "
+            f"{gate.max_unscored:.1%})",
         )
 
 
-def _overall(overall: Difference, gate: GateSettings, harmed: dict[str, float]) -> Iterable[Finding]:
+def _overall(comparison: Comparison, gate: GateSettings, harmed: dict[str, float]) -> Iterable[Finding]:
+    overall = comparison.overall
     if overall.difference is None:
-        yield Finding("inconclusive", "overall", "no item has a score on both sides")
+        yield from _undecided(overall, gate)
         return
     numbers = describe(overall)
     if gate.policy == "better" and _at_most(overall.p_superior, gate.level):
@@ -118,22 +130,49 @@ def _overall(overall: Difference, gate: GateSettings, harmed: dict[str, float]) 
     elif "" in harmed:
         yield Finding("block", "overall", f"overall: worse, {numbers}, adjusted p {harmed['']:.2g}")
     else:
-        yield Finding("inconclusive", "overall", _not_enough(overall, gate, numbers))
+        yield Finding("inconclusive", "overall", _not_enough(overall, gate, numbers, comparison.sampled))
 
 
-def _not_enough(overall: Difference, gate: GateSettings, numbers: str) -> str:
+def _undecided(overall: Difference, gate: GateSettings) -> Iterable[Finding]:
+    """A difference that nobody knows: what lies within the margin whatever it is needs no review."""
+    if overall.differ is None or overall.low is None or overall.high is None:
+        yield Finding("inconclusive", "overall", "no item has a score on both sides")
+    elif gate.policy == "as_good" and _at_most(overall.p_non_inferior, gate.level):
+        share = f"the answers differ in {overall.differ} of {overall.items} requests"
+        yield Finding("promote", "overall", f"overall: {share}, so not worse by {gate.margin:.3f} or more")
+    else:
+        between = f"between {overall.low:+.3f} and {overall.high:+.3f}"
+        yield Finding("inconclusive", "overall", f"overall: without reviews the difference may be anything {between}")
+
+
+def _not_enough(overall: Difference, gate: GateSettings, numbers: str, sampled: Sampled | None) -> str:
     wanted = "better" if gate.policy == "better" else f"within the margin of {gate.margin:.3f}"
     parts = [f"overall: not shown to be {wanted}, {numbers}"]
     if overall.minimum_detectable is not None:
         parts.append(f"a true difference of {overall.minimum_detectable:.3f} would be found four times in five")
     if (more := still_needed(overall, gate)) is not None:
         parts.append(f"about {more} more items are needed")
+    if sampled is not None:
+        parts.append(_more_reviews(sampled))
     return "; ".join(parts)
+
+
+def _more_reviews(sampled: Sampled) -> str:
+    """How many reviews the gate looks at next, and how many what was seen so far would take."""
+    if sampled.needed is None:
+        told = "no number of reviews would show it if what was seen so far is real"
+    else:
+        told = f"if what was seen so far is real, {sampled.needed} reviews show it four times in five"
+    if sampled.next_look is None:
+        return f"{told}; the last look is taken"
+    return f"{told}; review {sampled.next_look - sampled.reviewed} more: `flywheel review next`"
 
 
 def still_needed(overall: Difference, gate: GateSettings) -> int | None:
     """Items missing for power 0.8: for `better` if the observed gain is real, for `as_good` if there is none."""
-    if gate.policy == "as_good":
+    if overall.differ is not None:
+        needed = None
+    elif gate.policy == "as_good":
         needed = overall.items_needed
     elif overall.minimum_detectable and overall.difference and overall.difference > 0:
         needed = int(overall.items * (overall.minimum_detectable / overall.difference) ** 2) + 1
@@ -145,12 +184,12 @@ def still_needed(overall: Difference, gate: GateSettings) -> int | None:
 def _slices(comparison: Comparison, gate: GateSettings, harmed: dict[str, float]) -> Iterable[Finding]:
     present = {found.slice: found for found in comparison.slices}
     for name in gate.protected:
-        if name not in present or present[name].difference is None:
+        if name not in present or not present[name].items:
             yield Finding(
                 "inconclusive", f"slice {name}", f"protected slice {name}: no item with both scores in this eval set"
             )
     for found in comparison.slices:
-        if found.difference is None:
+        if not found.items:
             continue
         within = _at_most(found.p_non_inferior, gate.alpha)
         text = f"{'protected ' if found.slice in gate.protected else ''}slice {found.slice}"
@@ -172,6 +211,8 @@ def _protected(found: Difference, gate: GateSettings, text: str, within: bool) -
             f"{text}: not worse by {gate.slice_margin:.3f} or more, {describe(found)}",
         )
     needed = f"; about {found.items_needed} items in it are needed" if found.items_needed else ""
+    if found.differ is not None:
+        needed = f"; {found.reviewed} of its {found.differ} disagreements are reviewed"
     return Finding(
         "inconclusive",
         f"slice {found.slice}",
@@ -184,7 +225,8 @@ def _harmed(comparison: Comparison, gate: GateSettings) -> dict[str, float]:
 
     Uncorrected, ten slices alarm falsely in 40 % of comparisons of equal models.
     """
-    family = [comparison.overall, *(s for s in comparison.slices if s.items >= gate.min_slice_items)]
+    large = (s for s in comparison.slices if (s.items if s.reviewed is None else s.reviewed) >= gate.min_slice_items)
+    family = [comparison.overall, *large]
     tested = [(found.slice, found.p_harm) for found in family if found.p_harm is not None]
     adjusted = holm([p for _, p in tested])
     return {name: p for (name, _), p in zip(tested, adjusted, strict=True) if p <= gate.level}
@@ -209,6 +251,11 @@ def _guards(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
 def describe(found: Difference) -> str:
     """A difference in numbers: both scores, the difference with its interval, the counts."""
     interval = "no interval" if found.low is None else f"{found.low:+.3f} to {found.high:+.3f}"
+    if found.differ is not None:
+        return (
+            f"{found.difference or 0:+.3f} ({interval}) over {found.items} requests of {found.units} units; of "
+            f"{found.differ} disagreements {found.reviewed} reviewed, {found.wins} won, {found.losses} lost"
+        )
     return (
         f"{_number(found.champion)} to {_number(found.candidate)}, {found.difference or 0:+.3f} ({interval}) "
         f"on {found.items} items of {found.units} units, {found.wins} won, {found.losses} lost"

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from flows import evalset, ledger
 from flows.announce import Announce, announce_pending
-from flows.evaluations import evaluation_of, scores_of
+from flows.evaluations import evaluation_of, evaluations, scores_of
 from flows.promote.gate import Answer, decide
 from flows.run import code_version
 from flows.versions import Version
@@ -25,6 +25,7 @@ from schemas.events import Candidate
 from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
+from streams.lake.query import rows
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     verdict: Answer
     reasons: tuple[str, ...]
     action: str
-    """promoted, held, or awaiting_approval: nothing is recorded yet."""
+    """promoted or held; awaiting_approval, awaiting_reviews or awaiting_traffic: nothing is recorded yet."""
     candidate: Candidate
     against: Candidate
     """The champion that it was compared with."""
@@ -63,6 +64,10 @@ class Evidence(Struct, frozen=True):
     """The eval set that decides about the candidate now; None where there is none to decide."""
     missing: str
     """Why there is none, and what to do about it; empty where there is one."""
+    used: int
+    """How many other candidates were decided about on some of the same items."""
+    slack: float
+    """How much of `gate.margin` former champions have left for one that is as good."""
     scores_hash: str
     settings_hash: str
 
@@ -75,6 +80,7 @@ class Evidence(Struct, frozen=True):
             "dataset_version": self.comparison.dataset_version,
             "dataset_sha256": self.eval_set.sha256 if self.eval_set else "",
             "scores": self.scores_hash,
+            "used": str(self.used),
             "policy": self.settings_hash,
             "code": code_version(),
         }
@@ -90,8 +96,8 @@ def promote(
 ) -> Summary:
     """Decide on a recorded evaluation, once: the same evaluation under the same settings is the same decision.
 
-    The action is `promoted`, `held`, or `awaiting_approval` where settings ask for a person's word and none is given
-    yet (nothing is recorded then).
+    The action is `promoted`, `held`, or one that records nothing: `awaiting_approval` where settings ask for a person's
+    word, `awaiting_reviews` or `awaiting_traffic` where these would let it be decided.
     Raises UsageError for an unknown evaluation or a name of an eval set that is nobody's, and LedgerConflict where
     another candidate was promoted meanwhile.
     """
@@ -102,6 +108,8 @@ def promote(
     decision = next((row for row in registry.decisions if row.id == decision_id), None)
     if decision is None:
         verdict = judge(evidence, registry, settings.gate)
+        if verdict.waits_for:
+            return _summary(f"awaiting_{verdict.waits_for}", verdict.verdict, verdict.reasons, comparison, registry)
         if verdict.verdict == "promote" and settings.gate.approval:
             if approval is None:
                 return _summary("awaiting_approval", verdict.verdict, verdict.reasons, comparison, registry)
@@ -128,7 +136,8 @@ def promote(
 def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
     """Read the evaluation and what it stands on. Raises UsageError where it was never finished."""
     comparison = evaluation_of(lake, settings.application, evaluation_id).comparison
-    eval_set, missing = _deciding(lake, settings, comparison.candidate.id)
+    eval_set, missing = _deciding(lake, settings, comparison)
+    registry = ledger.fold(lake, settings.application)
     scores = [{**msgspec.structs.asdict(s), "evaluation_id": evaluation_id} for s in scores_of(lake, evaluation_id)]
     keys = ("item_id", "role", "sample", "scorer")
     return Evidence(
@@ -136,6 +145,8 @@ def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
         comparison=comparison,
         eval_set=eval_set,
         missing=missing,
+        used=_used(lake, registry, comparison, {score["item_id"] for score in scores}),
+        slack=slack(registry, _comparisons(lake, settings.application), settings.gate.margin),
         scores_hash=content_hash(sorted(scores, key=lambda score: tuple(str(score[key]) for key in keys))),
         settings_hash=content_hash(msgspec.structs.asdict(settings.gate)),
     )
@@ -160,9 +171,9 @@ def judge(evidence: Evidence, registry: ledger.Registry, gate: GateSettings) -> 
     ):
         decides = evalset.of(evidence.eval_set)
         return _stale(f"evaluated on eval set {comparison.measured_on}, but {decides} decides now", gate)
-    verdict = decide(comparison, gate)
+    verdict = _within_slack(decide(comparison, after(evidence.used, gate)), comparison, evidence.slack, gate)
     said = (warning,) if (warning := evalset.warning(evidence.eval_set)) else ()
-    return Verdict(verdict.verdict, (*verdict.reasons, *said), verdict.policy)
+    return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, *said))
 
 
 def approval_of(decision: Literal["promote", "reject"], reviewer: str, comment: str) -> Approval:
@@ -182,11 +193,64 @@ def approve(verdict: Verdict, approval: Approval) -> Verdict:
     return Verdict(answer, (reason, *verdict.reasons), verdict.policy)
 
 
-def _deciding(lake: Lake, settings: Settings, candidate_id: str) -> tuple[Version | None, str]:
+def after(used: int, gate: GateSettings) -> GateSettings:
+    """The gate for items on which other candidates were decided about before: a third of alpha for each of them.
+
+    k earlier verdicts of three kinds tell whoever makes the next candidate at most log2 3^k bits about these items, and
+    an error then grows by at most 3^k (Dwork et al. 2015, arXiv:1506.02629): all candidates on them together err in at
+    most 1.5 times alpha.
+    """
+    return msgspec.structs.replace(gate, alpha=gate.alpha * 3.0**-used) if used else gate
+
+
+def slack(registry: ledger.Registry, comparisons: dict[str, Comparison], margin: float) -> float:
+    """How much of the margin is left to a candidate that is as good: no row of small losses may add up to more.
+
+    What each promotion may have lost, at the lower end of its interval, is taken off; what one has certainly won is put
+    back, up to the whole margin. A rollback undoes what its promotion took.
+    """
+    left = [margin]
+    for decision in registry.decisions:
+        if decision.action == "rolled_back" and len(left) > 1:
+            left.pop()
+        elif decision.action == "promoted":
+            comparison = comparisons.get(decision.evidence.get("evaluation_id", ""))
+            low = comparison.overall.low if comparison and comparison.overall.low is not None else 0.0
+            left.append(min(margin, left[-1] + low))
+    return left[-1]
+
+
+def _within_slack(verdict: Verdict, comparison: Comparison, left: float, gate: GateSettings) -> Verdict:
+    """A candidate that is as good as the champion must not be the last of many small losses."""
+    low = comparison.overall.low
+    if verdict.verdict != "promote" or gate.policy != "as_good" or low is None or low >= -left:
+        return verdict
+    remains = f"of gate.margin {gate.margin:.3f} former champions have left {max(left, 0):.3f}"
+    reason = f"overall: it may lose {-low:.3f}; {remains}"
+    return Verdict("inconclusive", (reason, *verdict.reasons), verdict.policy)
+
+
+def _used(lake: Lake, registry: ledger.Registry, comparison: Comparison, items: set[str]) -> int:
+    """How many other candidates were decided about on some of these items."""
+    decided = {
+        decision.evidence["evaluation_id"]: decision.candidate.id
+        for decision in registry.decisions
+        if decision.action in {"promoted", "held"} and "evaluation_id" in decision.evidence
+    }
+    same = {row["evaluation_id"] for row in rows(lake, "scores", evaluation_id=decided) if row["item_id"] in items}
+    return len({decided[evaluation] for evaluation in same} - {comparison.candidate.id})
+
+
+def _comparisons(lake: Lake, application: str) -> dict[str, Comparison]:
+    """Every comparison of the application, by evaluation."""
+    return {found.evaluation_id: found.comparison for found in evaluations(lake, application)}
+
+
+def _deciding(lake: Lake, settings: Settings, comparison: Comparison) -> tuple[Version | None, str]:
     """The eval set that decides about a candidate, or why there is none."""
-    name = evalset.name_for(ledger.fold(lake, settings.application), settings, candidate_id)
+    name = evalset.name_for(ledger.fold(lake, settings.application), settings, comparison.candidate.id)
     try:
-        return evalset.find(lake, settings, name), ""
+        return evalset.find(lake, settings, name, comparison.dataset_version), ""
     except NotEnoughData as error:
         return None, str(error)
 

@@ -20,7 +20,7 @@ class World:
     """A lake and its settings, filled by hand. Without the paraphrase check, unless asked: it loads an embedder."""
 
     def __init__(self, home: Path, **curate: Any) -> None:
-        self.settings = Settings(home=str(home), curate=CurateSettings(**{"paraphrase": 1, **curate}))
+        self.settings = Settings(home=str(home), curate=CurateSettings(**{"paraphrase": 1, "hold_back": 0, **curate}))
         self.lake = Lake(self.settings.lake_root)
 
     def happened(self, *events: Event) -> None:

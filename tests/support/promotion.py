@@ -8,7 +8,7 @@ from typing import Any
 from flows.evaluate.compare import compare
 from schemas.events import Candidate, Decision
 from schemas.records import Evaluation, Score, make_candidate
-from schemas.settings import Settings
+from schemas.settings import EvaluateSettings, Settings
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 from streams.lake.rows import to_table
@@ -16,7 +16,8 @@ from streams.lake.rows import to_table
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD = make_candidate("old", "http://127.0.0.1:1/v1")
 NEW = make_candidate("new", "http://127.0.0.1:2/v1")
-SETTINGS = Settings()
+SETTINGS = Settings(evaluate=EvaluateSettings(eval_set="all"))
+"""Decides on fixed sets, whose references are believed; samples have tests of their own."""
 APP = SETTINGS.application
 BETTER = [(0, 1)] * 40 + [(1, 1)] * 60
 WORSE = [(1, 0)] * 40 + [(1, 1)] * 60

@@ -11,6 +11,7 @@ REASONS = {
     "no_question": "the person said nothing in words",
     "no_answer": "the model answered nothing",
     "eval_without_reference": "on the eval side, and nobody said what would have been right",
+    "held_back": "so new that it decides about the model trained on these rows; taught by a later build",
     "duplicate_in_eval": "the same question is in the eval set already",
     "duplicate_in_train": "a near-duplicate of a better rated row, which counts it in `copies`",
     "eval_interaction": "the interaction itself is in a frozen eval set",
@@ -53,7 +54,7 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
         *_table("Reason", "Rows", dropped),
         "## Personal data and secrets replaced\n",
         *_table("Kind", "Times", manifest["redacted"]),
-        _TAIL.format(**manifest, tables=_inline(manifest["versions"])),
+        _TAIL.format(**manifest, tables=_inline(manifest["versions"]), held_back=_held_back(manifest)),
     ]
 
 
@@ -76,7 +77,7 @@ _TAIL = """## How it was built
 - Train rows that equal, nearly equal (similarity >= {settings[near_duplicate]}), reorder or paraphrase (cosine
   >= {settings[paraphrase]} and {settings[paraphrase_margin]} above the neighbourhood) an eval row are left out of
   train; eval loses nothing to train. {guards} rows of frozen eval sets and benchmark files count as eval rows too.
-- Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.
+{held_back}- Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.
 - SHA-256 over all rows: `{sha256}`; of each file: `manifest.json`.
 
 ## Known limits
@@ -86,6 +87,16 @@ _TAIL = """## How it was built
 - Personal data is found by patterns: names and addresses only where their surroundings give them away.
 - The split keeps a user apart, not two users who are one person under two names.
 """
+
+
+def _held_back(manifest: Mapping[str, Any]) -> str:
+    """What decides about models trained on these rows; nothing in sets from before there were samples."""
+    if not manifest.get("cut"):
+        return ""
+    return (
+        f"- The {manifest['sampled']} newest first requests are a sample that decides about models trained on these\n"
+        f"  rows: nothing that happened from {manifest['cut']} on is taught here.\n"
+    )
 
 
 def _table(left: str, right: str, counts: Mapping[str, int]) -> list[str]:

@@ -4,7 +4,8 @@
     preference   prompt, chosen, rejected                   conversational, explicit prompt
     kto          prompt, completion, label                  unpaired: good answers and bad ones
     guardrail    messages, guard, category, passed, right   verdicts that people have judged
-    eval         item_id, messages, reference, slice, …     what `flows/evaluate` reads
+    eval         item_id, messages, reference, slice, …     questions with a known answer, for `flows/evaluate`
+    sample       the same, with or without a reference      the newest requests, which decide
 
 Columns beyond a trainer's own are provenance; trainers ignore them. Every row carries `row_id`, the hash of what it
 says, and `interaction_id`, where it came from. Kinds of your own: docs/extending.md. Go on to `folder.py`.
@@ -26,6 +27,7 @@ from schemas.codec import check_depth
 from schemas.errors import EventError
 from schemas.events import to_json
 from schemas.records import Example
+from schemas.settings import SAMPLE
 from schemas.tables import TIME
 
 JSON = pa.json_(pa.string())
@@ -165,6 +167,12 @@ def _eval(examples: Sequence[Example]) -> Shaped:
     return Shaped(list(examples), {"messages": [(e.prompt,) for e in examples]}, others)
 
 
+def _sample(examples: Sequence[Example]) -> Shaped:
+    """A request is the same item whatever is said of it later; `kept_out` marks users of whom nothing is taught."""
+    items = _eval([msgspec.structs.replace(e, answer=e.answer or "[]", feedback_id=None) for e in examples])
+    return Shaped(items.sources, items.chats, {**items.others, "kept_out": [e.kept_out for e in examples]})
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -206,6 +214,18 @@ KINDS: Mapping[str, Kind] = {
             takes=lambda made: made.eval,
             shape=_eval,
             later=frozenset({"slice", "source"}),
+            always_tools=True,
+        ),
+        Kind(
+            name=SAMPLE,
+            split="test",
+            columns={
+                "item_id": "text", "messages": "chat", "reference": "text", "slice": "text", "rubric": "text",
+                "tools": "tools", "source": "text", "kept_out": "flag",
+            },
+            takes=lambda made: made.sample,
+            shape=_sample,
+            later=frozenset({"slice", "source", "reference", "kept_out"}),
             always_tools=True,
         ),
     )

@@ -27,11 +27,16 @@ def stale(known: Sequence[Version], examples: Iterable[Example], settings: Setti
         today.setdefault(example.interaction_id, set()).add((example.origin, example.feedback_id))
     found = []
     for version in known:
-        changed = _changed(version.folder(settings), today) if version.status == "current" else []
+        changed = _changed(version.folder(settings), today) if _rests_on_feedback(version) else []
         if changed:
             reason = f"{len(changed)} rows rest on feedback that has changed, e.g. of interaction {changed[0]}"
             found.append(msgspec.structs.replace(version, created=as_of, status="stale", status_reason=reason))
     return found
+
+
+def _rests_on_feedback(version: Version) -> bool:
+    """A sample does not: what is said of its requests guesses, and decides nothing."""
+    return version.status == "current" and version.kind != "sample"
 
 
 def _changed(folder: Path, today: Mapping[str, set[Basis]]) -> list[str]:

@@ -3,7 +3,7 @@
 What is judged is hostile until shown otherwise. It travels as JSON strings in one user message, which it cannot end;
 the instructions say that it is data; the judge has no tools; and it must answer with one small JSON object that repeats
 a token, which the text under judgement cannot know. Whatever else it answers is `judge_nonsense`, never a pass.
-A judge's own error is measured against people's labels and corrected for where comparisons are made.
+A judge's scores are guesses: people's reviews decide where comparisons are made (`sampled.py`).
 """
 
 from __future__ import annotations

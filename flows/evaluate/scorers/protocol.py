@@ -57,7 +57,7 @@ class Scorer(Protocol):
     def asks(self) -> bool:
         """Whether it calls another model.
 
-        That costs money, and its scores are opinions, which decide nothing before people's labels have measured them.
+        That costs money, and its scores are opinions, which decide nothing before people have reviewed answers.
         """
 
     async def score(self, cases: Sequence[Case], ask: Ask) -> list[Mark]:

@@ -20,7 +20,10 @@ from flows.testing.endpoint import Endpoint, Reply
 from schemas.settings import EvaluateSettings
 from streams.lake import Lake
 
-QUICK = {"FLYWHEEL_EVALUATE_TRIES": "1", "FLYWHEEL_EVALUATE_TIMEOUT_S": "5", "COLUMNS": "300"}
+QUICK = {
+    "FLYWHEEL_EVALUATE_TRIES": "1", "FLYWHEEL_EVALUATE_TIMEOUT_S": "5", "FLYWHEEL_EVALUATE_EVAL_SET": "all",
+    "COLUMNS": "300",
+}  # fmt: skip
 
 
 class Ended(NamedTuple):
@@ -157,10 +160,10 @@ def test_a_judge_that_answers_nonsense_promotes_nobody(
     assert "judge_" in result.output
 
 
-def test_a_judge_decides_in_a_pipeline_once_people_have_measured_it(
+def test_a_judge_decides_nothing_in_a_pipeline_until_people_have_reviewed(
     gate: Ask, bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """[gate, evaluate, label, gate]: inconclusive without labels, then what people and judge say together."""
+    """[gate, evaluate, review, gate]: inconclusive without reviews, then what people say of the disagreements."""
     judged(
         bench,
         monkeypatch,
@@ -169,17 +172,18 @@ def test_a_judge_decides_in_a_pipeline_once_people_have_measured_it(
     words = ("--candidate", at(bench, "new"))
     before = gate(*words, items=120)
     env = {**QUICK, "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root}
-    evaluation = json.loads(CliRunner(env=env).invoke(app, ["evaluate", "--json"]).stdout)["evaluation_id"]
+    flywheel(env, "evaluate", "--json")
     file = tmp_path / "answers.jsonl"
-    flywheel(env, "label", "export", evaluation, str(file), "--items", "110")
+    flywheel(env, "review", "next", str(file), "--by", "ann")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    filled = [{**line, "score": float("no idea" not in line["reply"])} for line in lines]
+    filled = [{**line, **{f"right_{n}": float("no idea" not in line[f"reply_{n}"]) for n in (1, 2)}} for line in lines]
     file.write_text("".join(json.dumps(line) + "\n" for line in filled))
-    flywheel(env, "label", "import", str(file), "--by", "ann")
+    flywheel(env, "review", "import", str(file), "--by", "ann")
     after = flywheel(env, "gate", *words)
 
+    assert len(lines) == 50
     assert (before.exit_code, after.exit_code) == (2, 0), after.output
-    assert "people labelled" in before.output
+    assert "review 50 of them" in before.output
 
 
 @pytest.mark.parametrize("items", [1, 3])

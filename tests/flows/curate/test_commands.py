@@ -21,6 +21,7 @@ from streams.lake.append import publish, to_rows
 SETTINGS = """
 [curate]
 paraphrase = 1
+hold_back = 0
 
 [curate.recipes.refunds]
 clusters = ["refunds"]
@@ -106,7 +107,7 @@ def test_versions_are_listed_shown_traced_exported_and_pushed(shell: World, tmp_
     """One walk through the commands, each answering in words and in JSON."""
     built = run(shell, "dataset", "build")
     assert "training:" in built.output
-    (items, training) = parsed(shell, "dataset", "list")  # type: ignore[misc]
+    (items, training, _) = parsed(shell, "dataset", "list")  # type: ignore[misc]
     assert (items["kind"], training["kind"], training["status"]) == ("eval", "training", "current")
     assert training["version"] in run(shell, "dataset", "list").output
     shown = parsed(shell, "dataset", "show", "all")

@@ -60,7 +60,7 @@ def built(home: Path) -> dict[str, str]:
     done = CliRunner().invoke(app, command(home))
     assert done.exit_code == 0, done.exception
     summary = json.loads(done.output)
-    return {kind: summary[kind]["sha256"] for kind in ("training", "eval")}
+    return {kind: summary[kind]["sha256"] for kind in ("training", "eval", "sample")}
 
 
 def visible(home: Path) -> dict[str, set[str]]:
@@ -116,7 +116,7 @@ def undisturbed(before: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_a_build_killed_at_any_moment_leaves_the_old_or_the_new(
     before: Path, undisturbed: dict[str, str], tmp_path: Path, moment: Moment
 ) -> None:
-    """Both versions or neither, all whole; the next build makes the same bytes and clears up after the dead one."""
+    """All versions or none, all whole; the next build makes the same bytes and clears up after the dead one."""
     home, old = tmp_path / "home", visible(before)
     new: dict[str, Any] = {kind: found | {undisturbed[kind]} for kind, found in old.items()}
 

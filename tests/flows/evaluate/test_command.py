@@ -26,7 +26,7 @@ from streams.lake.query import read
 def flywheel(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     """A person's shell on the bench's data root."""
     monkeypatch.chdir(tmp_path)
-    environment = {"FLYWHEEL_LAKE": bench.lake.root, "COLUMNS": "200"}
+    environment = {"FLYWHEEL_LAKE": bench.lake.root, "FLYWHEEL_EVALUATE_EVAL_SET": "all", "COLUMNS": "200"}
     return lambda *words: CliRunner(env=environment).invoke(app, ["--home", bench.settings.home, *words])
 
 
@@ -135,19 +135,3 @@ def test_a_killed_evaluation_goes_on_where_it_was(bench: Any, tmp_path: Any) -> 
     peace.enlist()
     evaluate(peace.lake, peace.settings, peace.as_of)
     assert resumed == scores_of(peace.lake)
-
-
-def test_labels_travel_as_a_file(bench: Any, flywheel: Any, tmp_path: Any) -> None:
-    """Out to be filled in, and back into the lake."""
-    bench.freeze(10)
-    bench.enlist()
-    evaluation = json.loads(flywheel("evaluate", "--json").stdout)["evaluation_id"]
-    file = tmp_path / "answers.jsonl"
-
-    exported = flywheel("label", "export", evaluation, str(file), "--items", "3")
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    file.write_text("".join(json.dumps({**line, "score": 1}) + "\n" for line in lines))
-    imported = flywheel("label", "import", str(file), "--by", "ann")
-
-    assert f"{len(lines)} answers to label" in exported.output
-    assert f"{len(lines)} labels recorded" in imported.output

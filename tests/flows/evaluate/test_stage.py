@@ -207,7 +207,7 @@ def test_no_name_leads_out_of_the_data_root(bench: Any, name: str) -> None:
     old, new = bench.enlist()
     candidate, champion = (msgspec.structs.replace(model, id=name) for model in (new, old))
     asked = EvalSet(name=name, version=name, folder=bench.settings.home_path, sha256={})
-    plan = Plan(candidate=candidate, champion=champion, eval_set=asked)
+    plan = Plan(candidate=candidate, champion=champion, eval_set=asked, items=())
     path = journal_path(bench.settings.home_path, plan, bench.settings.evaluate)
 
     assert re.fullmatch(r"answers/[0-9a-f]{16}/[0-9a-f]{16}\.jsonl", str(path.relative_to(bench.settings.home_path)))

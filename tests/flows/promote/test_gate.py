@@ -31,7 +31,7 @@ BAD = {"difference": -0.1, "low": -0.14, "high": -0.06, "p_superior": 0.999, "p_
 
 
 def verdict(overall: dict[str, Any], slices: dict[str, dict[str, Any]] | None = None, **gate: Any) -> Verdict:
-    more = {name: gate.pop(name) for name in ("guards", "judge", "notes") if name in gate}
+    more = {name: gate.pop(name) for name in ("guards", "sampled", "notes") if name in gate}
     comparison = Comparison(
         "e1", CANDIDATE, CHAMPION, "d1", difference(**overall),
         tuple(difference(name, **fields) for name, fields in (slices or {}).items()), **more,
@@ -136,17 +136,6 @@ def test_too_little_to_go_by_is_inconclusive_even_for_the_best_numbers(overall: 
 
         assert found.verdict == "inconclusive"
         assert reason in found.reasons[0]
-
-
-def test_an_unmeasured_judge_cannot_decide() -> None:
-    """A judge's scores decide nothing before people's labels show how far it is right."""
-    few = verdict(GOOD, judge={"labels": 20.0, "kappa": 0.9})
-    poor = verdict(GOOD, judge={"labels": 200.0, "kappa": 0.3})
-    good = verdict(GOOD, judge={"labels": 200.0, "kappa": 0.8})
-
-    assert [v.verdict for v in (few, poor, good)] == ["inconclusive", "inconclusive", "promote"]
-    assert "20 items that people labelled" in few.reasons[0]
-    assert "kappa 0.3" in poor.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from flows import ledger
@@ -14,7 +15,7 @@ from flows.promote.stage import Approval, approval_of, promote
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
 from schemas.records import make_candidate
-from schemas.settings import GateSettings, Settings
+from schemas.settings import GateSettings
 from streams.lake import Lake
 from streams.lake.append import append, to_rows
 from tests.support.promotion import APP, BETTER, LEVEL, NEW, NOW, OLD, SETTINGS, WORSE, Told, eval_set, evaluated
@@ -134,7 +135,7 @@ def test_what_listeners_missed_is_told_again_until_it_is_archived(ready: Lake) -
 
 def test_a_person_may_have_the_last_word(ready: Lake) -> None:
     """With approval asked for, nothing is recorded before somebody says so; who, when and why are."""
-    settings = Settings(gate=GateSettings(approval=True))
+    settings = msgspec.structs.replace(SETTINGS, gate=GateSettings(approval=True))
     name = evaluated(ready, "e1", BETTER)
     waiting = promote(ready, settings, NOW, name, Told())
     assert (waiting.action, len(ledger.fold(ready, APP).decisions)) == ("awaiting_approval", 2)
@@ -147,7 +148,7 @@ def test_a_person_may_have_the_last_word(ready: Lake) -> None:
 
 def test_a_rejection_holds_and_an_approval_overrules_nothing(ready: Lake) -> None:
     """A person can stop a promotion, but cannot make one that the gate blocks; nobody cannot approve."""
-    settings = Settings(gate=GateSettings(approval=True))
+    settings = msgspec.structs.replace(SETTINGS, gate=GateSettings(approval=True))
     rejected = promote(
         ready, settings, NOW, evaluated(ready, "e1", BETTER), Told(), Approval("reject", "bob", "too chatty")
     )

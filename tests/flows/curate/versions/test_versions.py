@@ -87,7 +87,7 @@ def test_a_frozen_set_binds_later_builds(world: World) -> None:
     world.happened(near)
     world.judged({**{event.id: "ok" for event in events}, near.id: "ok"}, as_of=LATER)
     dealt_anew = msgspec.structs.replace(
-        world.settings, curate=CurateSettings(salt="another", paraphrase=1, eval_share=0.05)
+        world.settings, curate=CurateSettings(salt="another", paraphrase=1, hold_back=0, eval_share=0.05)
     )
 
     again = curate(world.lake, dealt_anew, LATER)
@@ -400,6 +400,6 @@ def test_a_name_means_the_newest_living_version(world: World) -> None:
 
     assert find(world.lake, "support-bot", "all").kind == "training"
     assert find(world.lake, "support-bot", summary["eval"]["version"][:6]).kind == "eval"
-    assert [v.kind for v in known] == ["eval", "training"]
+    assert [v.kind for v in known] == ["eval", "training", "sample"]
     with pytest.raises(UsageError, match="flywheel dataset list"):
         find(world.lake, "support-bot", "nothing")

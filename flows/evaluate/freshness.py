@@ -1,0 +1,59 @@
+"""Which requests are younger than what two models were trained on: nothing in them can have leaked into either.
+
+A model whose dataset is known was taught nothing from that dataset's cut on. Of any other only its registration is
+known: it cannot have been trained on what came after. For such a model, older requests of users of whom no build ever
+teaches anything take the place of fresh ones. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from flows.ledger import Registry
+from flows.versions import Version
+from schemas.events import Candidate
+from schemas.records import Item
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Cut(Struct, frozen=True):
+    """From when on a model was taught nothing."""
+
+    time: datetime
+    known: bool
+    """Whether its training data are known, rather than only when it came."""
+
+
+class Fresh(Struct, frozen=True):
+    """The requests that may decide about two models."""
+
+    items: tuple[Item, ...]
+    left_out: int
+    kept_out: int
+    """How many of the items are older, and of users of whom nothing is taught."""
+
+
+def cut_of(model: Candidate, registry: Registry, known: Sequence[Version]) -> Cut:
+    """The cut of a model's dataset, else when it came into the ledger; never, where it did not."""
+    for version in known:
+        named = model.dataset and model.dataset in {version.version, version.sha256}
+        if named and version.kind == "training":
+            cut = version.manifest.get("cut")
+            return Cut(datetime.fromisoformat(cut) if cut else version.created, known=True)
+    came = [decision.time for decision in registry.decisions if decision.candidate.id == model.id]
+    return Cut(min(came, default=NEVER), known=False)
+
+
+def fresh(items: Sequence[Item], cuts: Sequence[Cut]) -> Fresh:
+    """The items younger than every cut, and those of kept-out users where only a registration stands against it."""
+    taken = [item for item in items if all(_may_ask(item, cut) for cut in cuts)]
+    older = sum(any(item.time is None or item.time < cut.time for cut in cuts) for item in taken)
+    return Fresh(tuple(taken), len(items) - len(taken), older)
+
+
+def _may_ask(item: Item, cut: Cut) -> bool:
+    return (item.time is not None and item.time >= cut.time) or (item.kept_out and not cut.known)

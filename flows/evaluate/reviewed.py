@@ -1,0 +1,295 @@
+"""Candidate against champion on a random sample of requests, from blind reviews of where their answers differ.
+
+    difference   estimate, interval and tests, from reviews of a random prefix of the disagreements
+    bounds       what is certain before anybody has reviewed anything
+    needed       how many reviews decide
+    levels       how much of a level each look at the reviews may use
+    youden       how far reviewers' own mistakes shrink a difference
+
+Equal answers are equally right, so only disagreements are looked at. References and judges guess what a review would
+say; a guess is a control variate: it narrows the interval and cannot move it. Pure numpy and scipy, each formula with
+its source; docs/gate.md says what is assumed. Go on to `disagreements.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+from scipy.special import bdtr, bdtrc, ndtri, stdtr, stdtrit
+
+from flows.statistics import POWER, Codes, Floats
+
+Bools = npt.NDArray[np.bool_]
+MOST_LEVERAGE = 3.0
+"""HC3's factor is cut here: with a handful of reviews one of them may be nearly all that fixes a regression."""
+FEW = 30
+"""With fewer reviews the exact sign test must agree whatever is guessed: a t test of so few is not to be trusted."""
+LEAST_J = 0.2
+"""Reviewers who agree no better than this on a second look tell nothing; the estimate is not blown up beyond it."""
+ONE_RIGHT = 0.75
+"""Share of disagreements in which exactly one side is right, before any was reviewed: .55 to .85 were seen."""
+
+
+class Evidence(Struct, frozen=True):
+    """What is known of a sample of requests; one entry a request in every array."""
+
+    differs: Bools
+    """Whether the two models' answers say something different."""
+    said: Floats
+    """Right(candidate) - right(champion) by a blind reviewer, -1 to 1; NaN where nobody reviewed."""
+    guess: Floats
+    """The same as references and judges guess it; 0 where they say nothing."""
+    groups: tuple[Codes, ...]
+    """Codings that items go together by (user; text): the one with the larger standard error counts."""
+    missing: Bools
+    """Requests that a model gave no answer to, or a reviewer could not judge: tested at their worst case."""
+
+    def of(self, mask: Bools) -> Evidence:
+        """The evidence of some of the requests."""
+        return Evidence(
+            self.differs[mask],
+            self.said[mask],
+            self.guess[mask],
+            tuple(codes[mask] for codes in self.groups),
+            self.missing[mask],
+        )
+
+    def mirrored(self) -> Evidence:
+        """The same with the models exchanged."""
+        return Evidence(self.differs, -self.said, -self.guess, self.groups, self.missing)
+
+
+class Reviewed(Struct, frozen=True):
+    """The difference in the chance that a random request is answered rightly, candidate - champion."""
+
+    mean: float | None
+    """None before two disagreements were reviewed."""
+    low: float
+    high: float
+    p_superior: float
+    """One-sided p of H0: the candidate is right no more often."""
+    p_harm: float
+    """One-sided p of H0: the candidate is right no less often."""
+    p_non_inferior: float
+    """One-sided p of H0: the candidate is worse by the margin or more."""
+    se: float
+    requests: int
+    differ: int
+    reviewed: int
+    wins: int
+    losses: int
+    one_right: float
+    """Mean square of the reviewed differences: how often exactly one side was right."""
+    explained: float
+    """Share of the variance of reviews that the guesses explain."""
+    trust: float
+    """How much of the guesses is used (lambda of PPI++): 0 none, 1 all."""
+
+
+class _Fit(Struct, frozen=True):
+    """The regression of what reviewers said on the guesses, over the reviewed disagreements."""
+
+    known: Bools
+    trust: float
+    rest: Floats
+    """What was said beyond the guess, of the reviewed."""
+    leverage: Floats
+    explained: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.rest.mean())
+
+
+def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[float, float] = (1.0, 0.0)) -> Reviewed:
+    """Estimate, interval at 1 - 2 level, and tests.
+
+    The reviewed are a simple random sample S, m of the D disagreements among N requests; z is what was said, f the
+    guess. With lambda = Cov_S(z, f) / Var_S(f) in [0, 1] (PPI++, Angelopoulos, Duchi & Zrnic 2023, arXiv:2311.01453)
+    and r = mean_S(z - lambda f), as in two-phase sampling (Neyman 1938, JASA 33:101):
+
+        estimate   (lambda sum_D f + |D| r) / N
+        influence  1_D (lambda f + r) + 1_S (|D|/m) (z - lambda f - r) h - estimate,   h the HC3 leverage
+        se         the largest over codings of sqrt(G/(G-1) sum_g (sum of g's influences)^2) / N; t with G - 1
+
+    Requests that agree have no say in the sign: better and worse are tested with D in place of N, as in McNemar 1947.
+    Where no guess is used, or with FEW reviews, the exact sign test of the reviews must agree. Each missing request
+    counts 1 against what is to be shown: a loss for better and not worse, a win for harm; the interval is wider by
+    their share. `shrink` is Youden's J of the reviewers and its standard error: it stretches estimate and interval, and
+    changes neither better nor worse.
+    """
+    n, many = len(evidence.differs), int(evidence.differs.sum())
+    missing = int(evidence.missing.sum())
+    known = evidence.differs & np.isfinite(evidence.said)
+    m = int(known.sum())
+    if m < 2:
+        low, high = bounds(evidence, level)
+        p = surely_within(evidence, margin)
+        return Reviewed(None, low, high, 1.0, 1.0, p, 0.0, n, many, m, 0, 0, 0.0, 0.0, 0.0)
+    fit = _fit(evidence, known, many)
+    said = evidence.said[known]
+    wins, losses = int((said > 0).sum()), int((said < 0).sum())
+    superior = _sign(evidence, fit, missing, (wins, losses))
+    harm = _sign(evidence.mirrored(), _flipped(fit), missing, (losses, wins))
+    mean, se, freedom = _estimate(evidence, fit, n)
+    j, j_se = shrink
+    mean, se = mean / j, sqrt(se**2 + (mean / j * j_se) ** 2) / j
+    shift = missing / n
+    reach = float(stdtrit(freedom, 1 - level)) * se
+    return Reviewed(
+        mean=mean,
+        low=mean - reach - shift,
+        high=mean + reach + shift,
+        p_superior=superior,
+        p_harm=harm,
+        p_non_inferior=_t_above(mean - shift + margin, se, freedom),
+        se=se,
+        requests=n,
+        differ=many,
+        reviewed=m,
+        wins=wins,
+        losses=losses,
+        one_right=float((said**2).mean()),
+        explained=fit.explained,
+        trust=fit.trust,
+    )
+
+
+def bounds(evidence: Evidence, level: float) -> tuple[float, float]:
+    """What the difference lies between whatever the reviews would say (Manski 1990), with one-sided bounds at level.
+
+    Each disagreement counts -1 at the one end and 1 at the other.
+    """
+    worth = (evidence.differs | evidence.missing).astype(float)
+    share = float(worth.mean()) if len(worth) else 0.0
+    reach = 0.0
+    for codes in evidence.groups:
+        sums = np.bincount(np.unique(codes, return_inverse=True)[1], weights=worth - share)
+        reach = max(reach, float(-ndtri(level)) * sqrt(float(sums @ sums)) / max(len(worth), 1))
+    most = min(1.0, share + reach)
+    return -most, most
+
+
+def surely_within(evidence: Evidence, margin: float) -> float:
+    """P of H0: the answers differ in `margin` or more of all requests; the difference is never larger than that share.
+
+    Exact binomial, by groups that differ anywhere: the larger p of the codings.
+    """
+    differs = evidence.differs | evidence.missing
+    worst = 0.0
+    for codes in evidence.groups:
+        groups = np.unique(codes, return_inverse=True)[1]
+        touched = np.bincount(groups, weights=differs.astype(float)) > 0
+        worst = max(worst, float(bdtr(int(touched.sum()), len(touched), margin)))
+    return worst if len(differs) else 1.0
+
+
+def needed(
+    share: float,
+    effect: float,
+    level: float,
+    one_right: float = ONE_RIGHT,
+    explained: float = 0.0,
+    power: float = POWER,
+) -> int | None:
+    """Reviews that find a gain of `effect` where the answers differ in `share` of the requests; None where none do.
+
+    m = (z_level + z_power)^2 [one_right (1 - explained) - mu^2] / mu^2 with mu = effect / share: the variance of the
+    mean over m reviewed disagreements, solved for m. `one_right` is the share of them in which one side alone is right.
+    """
+    if effect <= 0 or share <= 0:
+        return None
+    mu = min(effect / share, 1.0)
+    spread = max(one_right * (1 - explained) - mu**2, 0.02)
+    return ceil(((float(ndtri(power)) - float(ndtri(level))) / mu) ** 2 * spread)
+
+
+def levels(level: float, looks: Sequence[int]) -> list[float]:
+    """The one-sided level of each look, after so many reviews: shares of `level` that sum to it.
+
+    Increments of level (m / last)^2 (Kim & DeMets 1987, Biometrika 74:149), added up as by Bonferroni, so that they
+    hold under any dependence between looks.
+    """
+    spent = level * (np.asarray(looks, float) / looks[-1]) ** 2
+    return [float(step) for step in np.diff(spent, prepend=0.0)]
+
+
+def level_at(level: float, looks: Sequence[int], reviewed: int, differ: int) -> float:
+    """The level that may be used now: that of the newest look reached, or, with all reviewed, what looks left over."""
+    shares = levels(level, looks)
+    reached = sum(look <= reviewed for look in looks)
+    if reviewed >= differ:
+        return sum(shares[sum(look < differ for look in looks) :]) or shares[-1]
+    return shares[reached - 1] if reached else 0.0
+
+
+def youden(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[float, float]:
+    """Youden's J (1950) of one reviewer and its standard error, from answers that two of them judged.
+
+    Two who err alike and independently agree with q = s^2 + (1 - s)^2, so that J = 2 s - 1 = sqrt(2 q - 1); the
+    standard error by the delta method. Reviewers' errors shrink every difference by J. (1, 0) where nothing was judged
+    twice: nothing is known of their errors then, and nothing is corrected.
+    """
+    same = np.asarray(first) == np.asarray(second)
+    if not len(same):
+        return 1.0, 0.0
+    q = (float(same.sum()) + 0.5) / (len(same) + 1)
+    j = sqrt(max(2 * q - 1, LEAST_J**2))
+    return j, sqrt(q * (1 - q) / len(same)) / j
+
+
+def _fit(evidence: Evidence, known: Bools, many: int) -> _Fit:
+    said, guess = evidence.said[known], evidence.guess[known]
+    m = len(said)
+    spread = guess - guess.mean()
+    squares = float(spread @ spread)
+    trust = float(np.clip(spread @ said / squares, 0, 1)) if squares > 0 and m < many else 0.0
+    rest = said - trust * guess
+    hat = 1 / m + (spread**2 / squares if trust else 0.0)
+    leverage = np.clip(1 / np.maximum(1 - hat, 1 / MOST_LEVERAGE), 1, MOST_LEVERAGE)
+    variance = float(said.var())
+    explained = max(0.0, 1 - float(rest.var()) / variance) if variance > 0 else 0.0
+    return _Fit(known, trust, rest, leverage, explained)
+
+
+def _flipped(fit: _Fit) -> _Fit:
+    return _Fit(fit.known, fit.trust, -fit.rest, fit.leverage, fit.explained)
+
+
+def _estimate(evidence: Evidence, fit: _Fit, total: int, missing: int = 0) -> tuple[float, float, float]:
+    """Mean over `total` requests (all, or those that differ), standard error, degrees of freedom.
+
+    Each of `missing` counts as a loss.
+    """
+    inside = evidence.differs
+    many = int(inside.sum())
+    guess = np.where(inside, evidence.guess, 0.0)
+    mean = (fit.trust * float(guess.sum()) + many * fit.mean - missing) / total
+    counted = inside if total == many else np.ones(len(inside), bool)
+    influence = np.where(inside, fit.trust * guess + fit.mean, 0.0) - np.where(counted, mean, 0.0)
+    influence[fit.known] += many / len(fit.rest) * (fit.rest - fit.mean) * fit.leverage
+    worst = (0.0, 1.0)
+    for codes in evidence.groups:
+        groups = np.unique(codes, return_inverse=True)[1]
+        sums = np.bincount(groups, weights=influence)
+        voices = len(np.unique(groups[fit.known]))
+        se = sqrt(voices / max(voices - 1, 1) * float(sums @ sums)) / total
+        worst = max(worst, (se, float(max(voices - 1, 1))))
+    return mean, *worst
+
+
+def _sign(evidence: Evidence, fit: _Fit, missing: int, counts: tuple[int, int]) -> float:
+    """One-sided p of H0: the balance of the disagreements is 0 or less; what is missing was lost."""
+    mean, se, freedom = _estimate(evidence, fit, int(evidence.differs.sum()), missing)
+    p = _t_above(mean, se, freedom) if se > 0 else 0.0
+    wins, losses = counts[0], counts[1] + missing
+    exact = float(bdtrc(wins - 1, wins + losses, 0.5)) if wins else 1.0
+    return max(p, exact) if fit.trust == 0 or se == 0 or len(fit.rest) < FEW else p
+
+
+def _t_above(value: float, se: float, freedom: float) -> float:
+    return float(stdtr(freedom, -value / se)) if se > 0 else float(value <= 0)

@@ -1,0 +1,193 @@
+"""A comparison that people's blind reviews decide: candidate - champion over a sample of requests, and by slice.
+
+The estimator is `reviewed.py`; which reviews count, `disagreements.py`. Pure. p values are given as shares of the whole
+level: a look that may use a quarter of it shows four times its p, so that the gate compares all of them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from flows.evaluate.compare import guards_of, item_lists, missing_notes
+from flows.evaluate.disagreements import (
+    Asked,
+    Opinions,
+    Standing,
+    asked_of,
+    in_order,
+    opinion_of,
+    reference_from,
+    standing,
+)
+from flows.evaluate.reviewed import Bools, Evidence, Reviewed, difference, level_at, needed
+from flows.statistics import kappa, minimum_detectable_z
+from schemas.events import Candidate
+from schemas.records import Comparison, Difference, Item, Sampled, Score
+from schemas.settings import GateSettings
+
+NO_CLUSTER = "no cluster"
+"""The slice of requests that resemble no failure so far."""
+UNREVIEWED = 1 / 16
+"""Share of the level of `as_good` for the test that needs no review: answers differ in less than the margin."""
+
+
+class Asking(Struct, frozen=True):
+    """Who was asked what, and what people said of the answers."""
+
+    candidate: Candidate
+    champion: Candidate
+    items: Sequence[Item]
+    opinions: Opinions
+    left_out: int = 0
+    kept_out: int = 0
+
+
+class View(Struct, frozen=True):
+    """A sample as arrays, made once for all slices."""
+
+    stood: Standing
+    tie: Evidence
+    """With what reviewers could not tell as a tie, as a loss and as a win."""
+    loss: Evidence
+    win: Evidence
+    slices: tuple[str, ...]
+    origins: tuple[str, ...]
+
+    def exchanged(self, which: Bools) -> View:
+        """The same with the two models' answers exchanged in some requests: an A/A comparison on these reviews."""
+        sign = np.where(which, -1.0, 1.0)
+        tie, loss, win = (
+            Evidence(one.differs, one.said * sign, one.guess * sign, one.groups, one.missing)
+            for one in (self.tie, self.loss, self.win)
+        )
+        return View(self.stood, tie, loss, win, self.slices, self.origins)
+
+
+def view_of(stood: Standing, champion: Candidate) -> View:
+    """The arrays of a sample, as far as its reviews have come."""
+    return View(
+        stood,
+        stood.evidence(),
+        stood.evidence(-1.0),
+        stood.evidence(1.0),
+        tuple(one.item.slice or NO_CLUSTER for one in stood.asked),
+        tuple(reference_from(one.item, champion) for one in stood.asked),
+    )
+
+
+def compare_reviewed(
+    scores: Sequence[Score], asking: Asking, dataset_version: str, evaluation_id: str, gate: GateSettings
+) -> Comparison:
+    """Compare two models on requests by what reviewers said of their disagreements; scores only guess."""
+    asked = asked_of(asking.items, scores)
+    stood = standing(asked, asking.opinions, gate.reviews)
+    overall, slices, sampled = reviewed_differences(view_of(stood, asking.champion), gate)
+    fixed, still, regressed, flaky = item_lists(scores, gate.pass_score)
+    return Comparison(
+        evaluation_id=evaluation_id,
+        candidate=asking.candidate,
+        champion=asking.champion,
+        dataset_version=dataset_version,
+        overall=overall,
+        slices=slices,
+        fixed=fixed,
+        still_failing=still,
+        regressed=regressed,
+        flaky=flaky,
+        guards=guards_of(scores, gate.alpha),
+        sampled=msgspec.structs.replace(sampled, left_out=asking.left_out, kept_out=asking.kept_out),
+        notes=(*missing_notes(scores), *_agreement_note(asked, asking.opinions)),
+    )
+
+
+def reviewed_differences(view: View, gate: GateSettings) -> tuple[Difference, tuple[Difference, ...], Sampled]:
+    """The difference overall and in every slice, and what it stands on."""
+    stood = view.stood
+    everything = np.ones(len(stood.asked), bool)
+    overall, found = _difference(view, everything, "", gate, gate.margin, gate.level)
+
+    def by(names: tuple[str, ...], margin: float, level: float) -> tuple[Difference, ...]:
+        codes = np.array(names)
+        return tuple(_difference(view, codes == name, name, gate, margin, level)[0] for name in sorted(set(names)))
+
+    sampled = Sampled(
+        requests=len(stood.asked),
+        differ=found.differ,
+        reviewed=stood.reviewed,
+        look=stood.look,
+        skipped=int(stood.skipped.sum()),
+        next_look=stood.next_look,
+        needed=_needed(found, gate),
+        youden=stood.youden[0],
+        trust=found.trust,
+        origins=by(view.origins, gate.margin, gate.level),
+    )
+    return overall, by(view.slices, gate.slice_margin, gate.alpha), sampled
+
+
+def _difference(
+    view: View, mask: Bools, name: str, gate: GateSettings, margin: float, level: float
+) -> tuple[Difference, Reviewed]:
+    """The difference over some of the requests, tested with what the reviewers could not tell at its worst."""
+    stood, evidence = view.stood, view.tie.of(mask)
+    found = difference(evidence, level, margin, stood.youden)
+    if stood.skipped[mask].any():
+        low, high = (difference(case.of(mask), level, margin, stood.youden) for case in (view.loss, view.win))
+        found = msgspec.structs.replace(
+            found,
+            low=low.low,
+            high=high.high,
+            p_superior=low.p_superior,
+            p_non_inferior=low.p_non_inferior,
+            p_harm=high.p_harm,
+        )
+    share, unreviewed = _share_of_level(stood, gate), found.mean is None
+    missing = int(evidence.missing.sum())
+    return Difference(
+        slice=name,
+        items=found.requests - missing,
+        units=len(np.unique(evidence.groups[0])),
+        champion=None,
+        candidate=None,
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        p_non_inferior=min(1.0, found.p_non_inferior / (UNREVIEWED if unreviewed else share * (1 - UNREVIEWED))),
+        p_superior=1.0 if unreviewed else min(1.0, found.p_superior / share),
+        p_harm=1.0 if unreviewed else min(1.0, found.p_harm / share),
+        wins=found.wins,
+        losses=found.losses,
+        ties=found.reviewed - found.wins - found.losses,
+        unscored=missing,
+        minimum_detectable=minimum_detectable_z(found.se, gate.level * share) if found.se else None,
+        differ=found.differ,
+        reviewed=found.reviewed,
+    ), found
+
+
+def _share_of_level(stood: Standing, gate: GateSettings) -> float:
+    """What share of the level this look may use; the smallest positive number where none may."""
+    differ = sum(one.differs for one in stood.asked)
+    return max(level_at(1.0, gate.reviews, stood.look, differ), 1e-12)
+
+
+def _needed(found: Reviewed, gate: GateSettings) -> int | None:
+    """Reviews that would find the difference seen so far, at the level that the last look may use."""
+    if found.mean is None or not found.differ:
+        return None
+    level = level_at(gate.level, gate.reviews, max(gate.reviews), max(gate.reviews) + 1)
+    effect = found.mean + (gate.margin if gate.policy == "as_good" else 0.0)
+    return needed(found.differ / found.requests, effect, level, found.one_right, found.explained)
+
+
+def _agreement_note(asked: Sequence[Asked], opinions: Opinions) -> tuple[str, ...]:
+    """How far scores agree with reviewers on who was better: a guess that agrees with nobody narrows nothing."""
+    pairs = [(one.guess > 0, told > 0) for one in in_order(asked) if one.guess and (told := opinion_of(one, opinions))]
+    agreement = kappa([guess for guess, _ in pairs], [told for _, told in pairs])
+    if agreement is None:
+        return ()
+    return (f"scores agree with reviewers on who was better: kappa {agreement:.2f} over {len(pairs)} disagreements",)
