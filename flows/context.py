@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from flows import signin
 from schemas.errors import SettingsError
 from schemas.loading import load
-from schemas.secrets import passed_on, revealed
+from schemas.secrets import Secret, SecretUrl, passed_on, revealed
 from schemas.settings import SECTIONS, Settings
 from streams.keyring import own_secret
 from streams.lake import Lake
@@ -113,6 +113,16 @@ def child_environment(settings: Settings, **more: str) -> dict[str, str]:
     `more` is added last. Whatever file or option a setting came from, the child need not find it again.
     """
     return {**os.environ, **_variables(settings), **more}
+
+
+def without_keys(settings: Settings) -> Settings:
+    """The settings without the keys of endpoints that only the flows call: for the processes that call none."""
+    return replace(
+        settings,
+        cluster=replace(settings.cluster, embedder_key=Secret(), namer_key=Secret()),
+        evaluate=replace(settings.evaluate, api_keys={}),
+        gate=replace(settings.gate, mlflow_uri=SecretUrl()),
+    )
 
 
 def prefect_url(settings: Settings) -> str:

@@ -34,6 +34,7 @@ from flows.context import (
     prefect_auth,
     prefect_environment,
     prefect_url,
+    without_keys,
 )
 from flows.prefect_api import Orchestrator
 from schemas.errors import PortTaken
@@ -177,7 +178,7 @@ class Stack:
 
     def _children(self, folder: Path) -> list[Child]:
         """What is kept running, in the order of its start."""
-        environment = child_environment(self.settings, PYTHONUNBUFFERED="1")
+        environment = child_environment(without_keys(self.settings), PYTHONUNBUFFERED="1")
         triage = f"{self.addresses.triage}/ready"
         children = [
             Child(name="archiver", argv=_python("streams", "archive"), folder=folder, env=environment),
@@ -188,7 +189,8 @@ class Stack:
         ]  # fmt: skip
         if not self._prefect:
             return children
-        environment |= prefect_environment(self.settings)
+        prefect = prefect_environment(self.settings)
+        environment |= prefect
         place = ("--host", LOOPBACK, "--port", str(self.settings.prefect_port))
         if self._starts_prefect:
             children.append(
@@ -202,7 +204,8 @@ class Stack:
         served = self.settings.home_path / SERVED_MARK
         served.unlink(missing_ok=True)
         flows = Child(
-            name="flows", argv=_python("flows.serve"), folder=folder, env=environment, stop_timeout_s=5,
+            name="flows", argv=_python("flows.serve"), folder=folder, stop_timeout_s=5,
+            env=child_environment(self.settings, PYTHONUNBUFFERED="1", **prefect),
             ready=served.exists, ready_timeout_s=PREFECT_TIMEOUT_S,
         )  # fmt: skip
         return [*children, flows]

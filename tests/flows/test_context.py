@@ -17,6 +17,7 @@ from flows.context import (
     lake_of,
     settings_from_environment,
     with_addresses,
+    without_keys,
 )
 from schemas.errors import SettingsError
 from schemas.loading import load
@@ -148,3 +149,22 @@ def test_what_a_command_writes_is_its_owners_alone(tmp_path: Path) -> None:
     written = list((tmp_path / "home").rglob("*"))
     assert [path for path in written if path.suffix == ".parquet"]
     assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
+def test_who_calls_no_endpoint_gets_no_key_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archiver, triage and Prefect's server know how to reach Kafka and the lake, and no key that only flows use."""
+    monkeypatch.setenv("FLYWHEEL_CLUSTER_NAMER_KEY", "namer-key")
+    given = {
+        "cluster": {"namer_key": "namer-key", "embedder_key": "embedder-key"},
+        "evaluate": {"api_keys": {"http://x/v1": "judge-key"}},
+        "gate": {"mlflow_uri": "http://me:mlflow-key@x"},
+        "storage_options": {"aws_secret_access_key": "store-key"},
+        "kafka": {"client": {"sasl.password": "kafka-key"}},
+    }
+
+    environment = child_environment(without_keys(load(given, {})))
+
+    text = "\n".join(environment.values())
+    assert [key for key in ("namer", "embedder", "judge", "mlflow", "store", "kafka") if f"{key}-key" in text] == [
+        "store", "kafka",
+    ]  # fmt: skip
