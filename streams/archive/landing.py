@@ -144,7 +144,7 @@ class Landing:
             mark = writer.mark(mark_id(topic.name, topic_id, partition))
             if mine and mark is not None and mark > mine[0]["kafka_offset"]:
                 there = dead_offsets(writer.handle, topic.name, topic_id, partition, mine[0]["kafka_offset"])
-                mine = [letter for letter in mine if letter["kafka_offset"] not in there]
+                mine = [rest for letter in mine if (rest := _rest(letter, there))]
             if mine:
                 letters += mine
                 spans[mark_id(topic.name, topic_id, partition)] = Span(mark, max(after, mark or 0))
@@ -168,3 +168,10 @@ class Landing:
     def _reopen(self, table: str) -> Writer:
         self._writers.pop(table, None)
         return self._writer(table)
+
+
+def _rest(letter: dict[str, Any], there: frozenset[int]) -> dict[str, Any] | None:
+    """What of a dead letter is not known yet: a gap may have grown since a kill between the two commits."""
+    first, after = letter["kafka_offset"], letter["kafka_offset"] + letter["offsets"]
+    begin = next((offset for offset in range(first, after) if offset not in there), after)
+    return None if begin == after else {**letter, "kafka_offset": begin, "offsets": after - begin}

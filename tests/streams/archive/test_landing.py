@@ -21,7 +21,7 @@ from schemas.codec import encode
 from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.settings import ArchiveSettings
 from schemas.topics import INTERACTIONS, Topic
-from streams.archive.batch import Batch, make_batch
+from streams.archive.batch import Batch, absent, make_batch
 from streams.archive.landing import Landing, Start
 from streams.lake import Lake
 from streams.lake.append import Writer, mark_id
@@ -353,3 +353,23 @@ def test_a_table_of_another_version_is_an_error_at_once(lake: Lake, log: Log) ->
         with pytest.raises(SchemaMismatch, match="id: stored"):
             future.result(20)
     landing.close(5)
+
+
+@pytest.mark.parametrize(("first", "second"), [((4, 8), (4, 9)), ((4, 8), (4, 8)), ((0, 1), (0, 3)), ((4, 9), (4, 8))])
+def test_a_gap_that_grew_since_a_kill_is_accounted_for_once(
+    lake: Lake, first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    """Killed between its two commits, then more markers of transactions: no offset is left out or told twice."""
+
+    def gap(start: int, after: int) -> Batch:
+        return absent(INTERACTIONS, "t", {0: start}, {0: after}, NOW)
+
+    landing = Landing(lake, check=lambda *_: None)
+    landing._land_dead(INTERACTIONS, "t", gap(*first))  # and killed
+
+    landing.submit(INTERACTIONS, "t", gap(*second), {0: None}).result()
+
+    letters = read(lake, "dead_letters").to_pylist()
+    told = [offset for row in letters for offset in range(row["kafka_offset"], row["kafka_offset"] + row["offsets"])]
+    assert sorted(told) == list(range(first[0], max(first[1], second[1])))
+    assert landing.close(10)
