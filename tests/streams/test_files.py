@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from flows.curate.guards import of_files
 from schemas.errors import FlywheelError, InputFileError
-from streams.files import rows_of, split
+from streams.files import objects_of, rows_of, split
 from streams.replay import Replayed, replay
 
 Q, R = {"question": "line one\u2028line two"}, {"question": "réponse\x0b\x85\x1c?"}
@@ -146,6 +148,64 @@ def test_a_line_ends_where_it_ends() -> None:
     assert split("a\u2028b\x0bc\x85d\r\ne".encode()) == ["a\u2028b\x0bc\x85d".encode(), b"e"]
     assert split(b"\xef\xbb\xbfa\rb") == [b"a", b"b"]
     assert split(b"a\rb\n") == [b"a\rb", b""]
+
+
+class Filled(msgspec.Struct, frozen=True):
+    """A line that a person fills in."""
+
+    id: str
+    chat: list[dict[str, Any]]
+    reply: str
+    score: float | None = None
+    skip: bool = False
+
+
+FILLED = Filled("1", [{"role": "user", "content": "Hi"}], "one\u2028two; three", 0.5)
+BLANK = Filled("2", [], "x")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "bom.jsonl", "crlf.jsonl", "a.csv", "narrow.csv", "a.parquet"])
+def test_what_people_fill_in_comes_back_from_any_tool(tmp_path: Path, name: str) -> None:
+    """JSON lines as editors save them, a spreadsheet's CSV with all columns or those that matter, Parquet."""
+    path, rows = tmp_path / name, [msgspec.to_builtins(one) for one in (FILLED, BLANK)]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".csv":
+        columns = ["id", "reply", "score"] if name == "narrow.csv" else list(rows[0])
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", delimiter=";")
+            writer.writeheader()
+            writer.writerows([{**row, "chat": json.dumps(row["chat"])} for row in rows])
+    else:
+        end = "\r\n" if name.startswith("crlf") else "\n"
+        text = end.join(json.dumps(row, ensure_ascii=False) for row in rows) + end
+        path.write_text(text, encoding="utf-8-sig" if name.startswith("bom") else "utf-8", newline="")
+
+    found = [one for _, one in objects_of(path, Filled, {"chat": []})]
+
+    wanted = [FILLED, BLANK]
+    if name == "narrow.csv":
+        wanted = [msgspec.structs.replace(one, chat=[]) for one in wanted]
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.jsonl", b"\xff\xfe{", "UTF-16"),
+        ("a.jsonl", b"\n{\n", "line 2"),
+        ("a.jsonl", b"[" * 100_000, "nested too deep"),
+        ("a.csv", b"id,reply,score\nx,r,good\n", "line 2"),
+        ("a.csv", b"who,what\n1,2\n", "none of the columns"),
+    ],
+)
+def test_what_was_filled_in_wrongly_is_one_sentence(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    """File, line and cause."""
+    path = tmp_path / name
+    path.write_bytes(data)
+
+    with pytest.raises(InputFileError, match=said):
+        list(objects_of(path, Filled, {"chat": []}))
 
 
 class Producer:
