@@ -61,7 +61,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 
 def scoring(reference: str, **options: object) -> EvaluateSettings:
-    return EvaluateSettings(scorer=reference, scorer_options=options)
+    return EvaluateSettings(scorer=reference, scorer_options=options, eval_set="all")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class OwnScorer:
             raise ExtensionError(f"{reference} is named {scorer.name!r}: a scorer's name is short and in small letters")
         self.asks = bool(scorer.asks)
         self.name = f"judge:{scorer.name}" if self.asks else scorer.name
-        """What another model says is an opinion: its name says so, and people's labels must measure it."""
+        """What another model says is an opinion, and its name says so: people's reviews decide."""
 
     async def score(self, cases: Sequence[Case], ask: Ask) -> list[Mark]:
         """One mark for each case. Raises ExtensionError where there are more or fewer, or one is none."""
