@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.curate.flow import curate_flow
@@ -30,9 +31,13 @@ def test_a_flow_run_leaves_its_cards_as_artifacts(world: World, monkeypatch: pyt
         again = curate_flow(as_of="2026-02-01T00:00:00+00:00")
         card = Artifact.get("dataset-training")
         items = Artifact.get("dataset-eval")
+        with get_client(sync_client=True) as client:
+            names = {run.name for run in client.read_flow_runs()}
 
     assert summary == again
     assert summary["training"]["sft_rows"] + summary["eval"]["eval_rows"] == 40
     assert card.description == summary["training"]["path"]
     assert f"Version `{summary['training']['version']}`" in card.data
+    assert names == {"curate 2026-02-01 00:00"}  # not `fine-boar`
+    assert "other rows are another version" in card.data  # a paragraph a line
     assert f"| eval/test | {summary['eval']['eval_rows']} |" in items.data
