@@ -78,6 +78,7 @@ def terminal(columns: int) -> Iterator[tuple[Screen, Screen]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(columns))
         patch.setenv("TERM", "xterm-256color")
+        patch.setattr(sys, "stdin", io.StringIO("q\n"))
         sys.stdout, sys.stderr = screens
         try:
             yield screens
@@ -90,7 +91,8 @@ class House:
 
     def __init__(self, folder: Path, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.file = folder / "labels.jsonl"
+        self.file = folder / "reviews.jsonl"
+        self.file.write_text(json.dumps({"comment": HOSTILE}) + "\n")
         self.world = World(folder / "home")
         config = {
             "cluster": {"namer_url": endpoint.url, "namer_model": "namer", "min_size": 4},
@@ -199,8 +201,9 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "promote": (lambda _: [], True),
     "gate": (lambda house: ["--candidate", house.candidate], True),
     "gate selftest": (lambda _: ["--repeats", "2"], False),
-    "label export": (lambda house: [house.evaluation, str(house.file)], False),
-    "label import": (lambda house: [str(house.file), "--by", HOSTILE], False),
+    "review next": (lambda _: [], False),
+    "review answer": (lambda _: ["--count", "1"], False),
+    "review import": (lambda house: [str(house.file), "--by", HOSTILE], False),
     "variant compare": (lambda _: ["--control", "", "--treatment", HOSTILE], True),
     "dead-letter list": (lambda _: [], False),
     "dead-letter show": (lambda _: ["llm.interactions:0:1"], True),
