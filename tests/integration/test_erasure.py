@@ -56,7 +56,7 @@ def house(tmp_path: Path) -> Iterator[tuple[Settings, Lake]]:
             home=str(home),
             kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers, partitions=2),
             archive=ArchiveSettings(batch_seconds=0.3),
-            curate=CurateSettings(paraphrase=1),
+            curate=CurateSettings(paraphrase=1, hold_back=0),
         )
         lake = Lake(settings.lake_root)
         archiver = Archiver(settings, lake)

@@ -32,7 +32,7 @@ from flows.stack import Stack
 from flows.testing.events import START, feedback, happened, interaction
 from schemas.events import Event
 from schemas.records import make_candidate
-from schemas.settings import GateSettings, KafkaSettings, Settings, TriageSettings
+from schemas.settings import EvaluateSettings, GateSettings, KafkaSettings, Settings, TriageSettings
 from tests.support.promotion import APP, BETTER, NEW, NOW, OLD, eval_set, evaluated
 from tests.support.waiting import eventually
 
@@ -49,6 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         kafka=KafkaSettings(partitions=2),
         triage=TriageSettings(web_port=0),
         gate=GateSettings(approval=True),
+        evaluate=EvaluateSettings(eval_set="all"),
     )
     with Stack(settings) as found, found.orchestrator.held(TURN):
         fill(found)

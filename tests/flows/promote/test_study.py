@@ -55,3 +55,22 @@ def test_the_gate_errs_as_seldom_and_finds_as_much_as_it_says(study: Any) -> Non
     assert 1 - figures["judge_coverage"] <= bound(0.05, draws["judge_coverage"], 10)
     assert figures["slice_blocked"] >= binom.ppf(0.001 / 2, draws["slice_blocked"], 0.8) / draws["slice_blocked"]
     assert figures["rollback_delay_median"] <= 2 * 1719
+
+
+@pytest.mark.integration
+def test_reviews_measure_the_truth_where_references_do_not() -> None:
+    """Twelve worlds, 60 samples a cell: unbiased, and false promotions within their level over all 720 comparisons."""
+    command = [sys.executable, str(STUDY.with_name("validity.py")), "--reps", "60"]
+    environment = {**os.environ, "PYTHONPATH": str(STUDY.parents[1])}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=280)
+    figures = json.loads(done.stdout.splitlines()[-1])
+
+    assert figures["bias_present"] >= 0.1
+    assert figures["bias_now"] <= 0.016
+    assert figures["coverage"] >= 0.93
+    assert figures["false_promotion_present"] >= 0.5
+    assert figures["false_promotion"] <= binom.isf(0.001 / 12, 60, 0.025) / 60
+    assert figures["false_promotion_mean"] <= binom.isf(0.001, 720, 0.025) / 720
+    assert figures["false_promotion_of_worse"] <= 1 / 60
+    assert figures["power_200_labels_where_3_in_10_differ"] >= 0.75
+    assert figures["false_hold_of_better"] <= 0.1
