@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml sdk/pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable ./sdk --editable .
 	touch $(STAMP)
 
-demo: install  ## three turns of the wheel on the utterances that ship with the demo
+demo: install  ## four turns of the wheel on the utterances that ship with the demo
 	$(BIN)/flywheel demo
 
 test: install  ## everything that must hold; real Kafka and real Prefect included

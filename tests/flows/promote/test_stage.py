@@ -11,10 +11,11 @@ import pytest
 from flows import ledger
 from flows.announce import announce_pending
 from flows.promote.rollback import roll_back
-from flows.promote.stage import Approval, approval_of, promote
+from flows.promote.stage import Approval, after, approval_of, gather, promote, slack
+from flows.testing.events import event_id
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
-from schemas.records import make_candidate
+from schemas.records import Comparison, Difference, make_candidate
 from schemas.settings import GateSettings
 from streams.lake import Lake
 from streams.lake.append import append, to_rows
@@ -191,3 +192,44 @@ def test_a_rolled_back_candidate_does_not_return_on_old_evidence(ready: Lake) ->
 
     assert promote(ready, SETTINGS, NOW, name, Told()).champion == OLD
     assert ledger.fold(ready, APP).champion == OLD
+
+
+def test_a_later_candidate_on_the_same_items_pays_for_it(lake: Lake) -> None:
+    """The first is decided at alpha, a second one on items of the first at a third of it; the ledger says so."""
+    ledger.bootstrap(lake, APP, OLD, "the first", time=NOW)
+    other = make_candidate("other", "http://127.0.0.1:3/v1")
+    for candidate in (NEW, other):
+        ledger.register(lake, APP, candidate, time=NOW)
+    eval_set(lake, "set-1")
+    promote(lake, SETTINGS, NOW, evaluated(lake, "e1", LEVEL), Told())
+    just = [(0, 1)] * 15 + [(1, 0)] * 5 + [(1, 1)] * 80
+    second = evaluated(lake, "e2", just, candidate=other)
+
+    assert gather(lake, SETTINGS, "e1").used == 0
+    assert gather(lake, SETTINGS, second).used == 1
+    assert after(1, SETTINGS.gate).alpha == pytest.approx(SETTINGS.gate.alpha / 3)
+    assert promote(lake, SETTINGS, NOW, second, Told()).verdict == "inconclusive"
+    assert ledger.rows(lake, APP)[-1].evidence["used"] == "1"
+
+
+def test_small_losses_of_candidates_as_good_do_not_add_up(lake: Lake) -> None:
+    """Each may lose a little; together they may lose the margin, not more, until one has certainly won."""
+    chain = [make_candidate(f"m{n}", "http://127.0.0.1:3/v1") for n in range(4)]
+    registry = ledger.Registry(APP)
+    comparisons = {}
+    decisions = []
+    for n, (low, action) in enumerate([(-0.02, "promoted"), (-0.005, "promoted"), (0.01, "promoted")]):
+        decisions.append(Decision(id=event_id(n), time=NOW, application=APP, action=action, candidate=chain[n],
+                                  evidence={"evaluation_id": f"e{n}"}))  # fmt: skip
+        overall = Difference(slice="", low=low)
+        comparisons[f"e{n}"] = Comparison(
+            evaluation_id=f"e{n}", candidate=chain[n], champion=OLD, dataset_version="set-1", overall=overall
+        )
+
+    def left(count: int, *more: Decision) -> float:
+        known = msgspec.structs.replace(registry, decisions=(*decisions[:count], *more))
+        return slack(known, comparisons, 0.03)
+
+    rollback = Decision(id=event_id(9), time=NOW, application=APP, action="rolled_back", candidate=chain[0])
+    assert [left(n) for n in range(4)] == pytest.approx([0.03, 0.01, 0.005, 0.015])
+    assert left(1, rollback) == pytest.approx(0.03)
