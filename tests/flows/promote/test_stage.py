@@ -215,7 +215,7 @@ def test_a_later_candidate_on_the_same_items_pays_for_it(lake: Lake) -> None:
 def test_small_losses_of_candidates_as_good_do_not_add_up(lake: Lake) -> None:
     """Each may lose a little; together they may lose the margin, not more, until one has certainly won."""
     chain = [make_candidate(f"m{n}", "http://127.0.0.1:3/v1") for n in range(4)]
-    registry = ledger.Registry(APP)
+    registry = ledger.Registry(application=APP)
     comparisons = {}
     decisions = []
     for n, (low, action) in enumerate([(-0.02, "promoted"), (-0.005, "promoted"), (0.01, "promoted")]):
