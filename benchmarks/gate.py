@@ -21,6 +21,7 @@ from flows.evaluate import reviewed
 from flows.evaluate.compare import Paired, differences, p_above
 from flows.evaluate.selftest import swapped
 from flows.promote.gate import decide
+from flows.promote.stage import after
 from flows.statistics import Estimate, Floats, cluster_mean, minimum_detectable
 from schemas.records import Comparison, Verdict, make_candidate
 from schemas.settings import GateSettings
@@ -253,6 +254,42 @@ def aa_flip(rng: Rng, repeats: int) -> Figures:
     return {"aa_flip": worst}
 
 
+def twenty_candidates(rng: Rng, repeats: int) -> Figures:
+    """Twenty equal candidates, one after another on the same items: how often any is promoted, with and without paying.
+
+    Each is decided at a third of the level of the one before (`flows.promote.stage.after`).
+    """
+    gate, paid, unpaid = GateSettings(policy="better"), 0, 0
+    for _ in range(repeats):
+        scores = [binary(rng, 400, 0.0) for _ in range(20)]
+        paid += any(verdict(one, after(k, gate)).verdict == "promote" for k, one in enumerate(scores))
+        unpaid += any(verdict(one, gate).verdict == "promote" for one in scores)
+    print(f"\nTwenty equal candidates on one set: any promoted {paid / repeats:.3f}, unpaid {unpaid / repeats:.3f}")
+    return {"twenty_candidates": paid / repeats}
+
+
+def ratchet_ten_turns(rng: Rng, repeats: int, margin: float = 0.03, drop: float = 0.015) -> Figures:
+    """Ten candidates in a row, each 1.5 points worse than the one before it, under `as_good` with a margin of 3 points.
+
+    What 19 of 20 chains have lost in the end at most, where the margin is spent once (`flows.promote.stage.slack`).
+    """
+    gate, lost, unspent = GateSettings(policy="as_good", margin=margin), [], []
+    for _ in range(repeats):
+        left, true_loss, without = margin, 0.0, 0.0
+        for _ in range(10):
+            scores = binary(rng, 2000, -drop)
+            low = differences(scores, gate)[0].low or 0.0
+            promoted = verdict(scores, gate).verdict == "promote"
+            without += drop * promoted
+            if promoted and low >= -left:
+                left, true_loss = min(margin, left + low), true_loss + drop
+        lost.append(true_loss)
+        unspent.append(without)
+    most, before = (float(np.quantile(losses, 0.95)) for losses in (lost, unspent))
+    print(f"\nTen turns of as_good, each -{drop}: lost at most {most:.3f} (95 %), without the account {before:.3f}")
+    return {"ratchet_ten_turns": most}
+
+
 def canary(rng: Rng, repeats: int) -> Figures:
     """False rollbacks over long streams of equal arms, and users until a drop of 5 points is found."""
     print("\nCanary (failure rates; both arms get half of the users)\n")
@@ -337,6 +374,8 @@ SECTIONS: dict[str, tuple[Callable[[Rng, int], Figures], int, int]] = {
     "aa_flip": (aa_flip, 4000, 1000),
     "canary": (canary, 200, 650),
     "judge_coverage": (judge_coverage, 1000, 1000),
+    "twenty_candidates": (twenty_candidates, 1000, 100),
+    "ratchet_ten_turns": (ratchet_ten_turns, 500, 50),
 }
 """Each part, its repetitions in full and in a quick run: fewer, cheaper settings, with draws enough in each to see an
 error twice as frequent as it may be. Each has dice of its own: alone it gives the same figures."""

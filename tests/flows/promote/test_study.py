@@ -49,6 +49,11 @@ def test_the_gate_errs_as_seldom_and_finds_as_much_as_it_says(study: Any) -> Non
 
     assert figures["false_promotion_better"] <= bound(0.025, draws["false_promotion"], cells)
     assert figures["false_promotion_as_good"] <= bound(0.05, draws["false_promotion"], cells)
+    assert (
+        figures["twenty_candidates"]
+        <= binom.isf(0.001, draws["twenty_candidates"], 0.0375) / draws["twenty_candidates"]
+    )
+    assert figures["ratchet_ten_turns"] <= 0.03 + 1e-9
     assert figures["family_wise"] <= bound(0.05, draws["family_wise"], 2)
     assert figures["aa_flip"] <= bound(0.05, draws["aa_flip"], 6)
     assert figures["false_rollback"] <= bound(0.05, draws["canary"], 2)
