@@ -121,15 +121,15 @@ def examples_of(lake: Lake, run: Run, count: int) -> dict[str, list[str]]:
 
 
 def _dots(lake: Lake, application: str, clusters: list[Cluster]) -> list[Dot]:
-    """Where each cluster is drawn: the two main directions in which the clusters' middles differ."""
+    """Where each cluster is drawn: the two main directions in which the clusters' centroids differ."""
     table = query(
         lake, sql(Path(__file__).with_name("report.sql")), lake.versions(TABLES), {"application": application}
     )
     by_id = {cluster.cluster_id: cluster for cluster in clusters}
-    ids, middles = _middles(table, by_id.keys())
+    ids, centroids = _centroids(table, by_id.keys())
     if not ids:
         return []
-    centred = middles - middles.mean(axis=0)
+    centred = centroids - centroids.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T if len(axes) > 1 else np.zeros((len(ids), 2))
     reach = np.maximum(np.ptp(flat, axis=0), 1e-9)
@@ -150,7 +150,7 @@ def _dots(lake: Lake, application: str, clusters: list[Cluster]) -> list[Dot]:
     ]
 
 
-def _middles(table: pa.Table, wanted: Collection[str]) -> tuple[list[str], Any]:
+def _centroids(table: pa.Table, wanted: Collection[str]) -> tuple[list[str], Any]:
     """Clusters and their mean vectors, in the space of the embedder that most rows have."""
     if not len(table):
         return [], np.zeros((0, 0))

@@ -31,8 +31,8 @@ def themes(
     seen = [id_ for id_, rows in where.items() if rows]
     if not seen:
         return {}
-    middles = on_grid(np.stack([vectors[where[id_]].mean(axis=0) for id_ in seen]))
-    labels = communities(middles, NEAR) if len(seen) >= FEW else np.zeros(len(seen), dtype=np.int64)
+    centroids = on_grid(np.stack([vectors[where[id_]].mean(axis=0) for id_ in seen]))
+    labels = communities(centroids, NEAR) if len(seen) >= FEW else np.zeros(len(seen), dtype=np.int64)
     groups = [[seen[i] for i in np.flatnonzero(labels == label)] for label in range(int(labels.max()) + 1)]
     groups.sort(key=lambda group: (-sum(sizes.get(id_, 0) for id_ in group), group))
     taken: set[str] = set()

@@ -76,15 +76,15 @@ def proposals(vectors: Vectors, fresh: Ints, homes: Ints) -> list[Proposal]:
     if not len(large):
         return []
     shares = table[large] / table[large].sum(axis=1, keepdims=True)
-    middles = _unit(np.stack([vectors[homes == cluster].mean(axis=0) for cluster in large]))
-    return _splits(vectors, fresh, homes, large, table, _usual_distance(middles)) + _merges(large, shares)
+    centroids = _unit(np.stack([vectors[homes == cluster].mean(axis=0) for cluster in large]))
+    return _splits(vectors, fresh, homes, large, table, _usual_distance(centroids)) + _merges(large, shares)
 
 
-def _usual_distance(middles: NDArray[np.float64]) -> float:
+def _usual_distance(centroids: NDArray[np.float64]) -> float:
     """How similar a living cluster typically is to the one most like it."""
-    similar = middles @ middles.T
+    similar = centroids @ centroids.T
     np.fill_diagonal(similar, -1.0)
-    return float(np.median(similar.max(axis=1))) if len(middles) > 1 else 1.0
+    return float(np.median(similar.max(axis=1))) if len(centroids) > 1 else 1.0
 
 
 def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints, usual: float) -> list[Proposal]:
@@ -96,8 +96,8 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
         pieces = np.flatnonzero(table[cluster] >= max(MIN_PIECE, PIECE * table[cluster].sum()))
         if len(pieces) < 2:
             continue
-        middles = _unit(np.stack([vectors[(homes == cluster) & (fresh == piece)].mean(axis=0) for piece in pieces]))
-        _, part = connected_components(middles @ middles.T > usual, directed=False)
+        centroids = _unit(np.stack([vectors[(homes == cluster) & (fresh == piece)].mean(axis=0) for piece in pieces]))
+        _, part = connected_components(centroids @ centroids.T > usual, directed=False)
         share = np.bincount(part, weights=table[cluster, pieces]) / table[cluster].sum()
         large_parts = [int(p) for p in np.argsort(-share, kind="stable") if share[p] >= PART]
         if len(large_parts) > 1:
