@@ -205,9 +205,9 @@ def verify(lake: Lake, application: str) -> int:
     registry = Registry(application=application)
     for row in stored:
         registry = _checked(registry, row)
-    mark = lake.mark("ledger", app_id(application))
-    if mark != (len(stored) - 1 if stored else None):
-        raise LedgerBroken(f"{application}: the ledger has {len(stored)} rows, but row {mark} was the last committed")
+    last = lake.committed("ledger", app_id(application))
+    if last != (len(stored) - 1 if stored else None):
+        raise LedgerBroken(f"{application}: the ledger has {len(stored)} rows, but row {last} was the last committed")
     ours = {decision.id: decision.hash for decision in registry.decisions}
     for announced in query.rows(lake, "decisions", application=application):
         if ours.get(announced["id"]) != announced["hash"]:
@@ -238,7 +238,7 @@ def decision_id(*parts: str) -> str:
 
 
 def app_id(application: str) -> str:
-    """The name of an application's mark in the table's Delta log."""
+    """The `txn` id under which the table's Delta log keeps an application's last sequence number."""
     return f"ledger:{hashlib.sha256(application.encode()).hexdigest()}"
 
 

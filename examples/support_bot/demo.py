@@ -30,8 +30,8 @@ from schemas.settings import Settings
 from streams.processes.supervise import sigterm_interrupts
 from streams.producer import EventProducer
 
+from .client import Client
 from .customers import Traffic
-from .house import House
 from .model import Row, pair_of, plant_regression, save, train
 from .reviewer import Reviewer
 from .service import Service
@@ -120,8 +120,8 @@ def run(settings: Settings, options: Options, console: Terminal) -> Report:
         stack.enter_context(sigterm_interrupts())
         running = stack.enter_context(Stack(settings, say=console.say))
         service = stack.enter_context(Service(settings.home_path / "models", settings.home_path / "run" / "bot"))
-        house = House(running.settings, running.lake, running.orchestrator)
-        demo = stack.enter_context(Demo(house, service, world, options, console))
+        client = Client(running.settings, running.lake, running.orchestrator)
+        demo = stack.enter_context(Demo(client, service, world, options, console))
         with running.orchestrator.held(TURN):  # by itself it would turn as of now, and the demo's days lie before
             report = demo.play()
         _show(console, report, settings, running.prefect_page)
@@ -158,27 +158,27 @@ class World:
 
 
 class Demo:
-    """The turns, played in a running house."""
+    """The turns, played on a running flywheel."""
 
-    def __init__(self, house: House, service: Service, world: World, options: Options, console: Terminal) -> None:
-        self.house, self.service, self.world, self.options, self.console = house, service, world, options, console
-        self.application = house.settings.application
-        self.gateway = Gateway(house.settings.kafka.bootstrap_servers, self.application)
-        self.producer = EventProducer(house.settings.kafka, source="examples/support_bot")
+    def __init__(self, client: Client, service: Service, world: World, options: Options, console: Terminal) -> None:
+        self.client, self.service, self.world, self.options, self.console = client, service, world, options, console
+        self.application = client.settings.application
+        self.gateway = Gateway(client.settings.kafka.bootstrap_servers, self.application)
+        self.producer = EventProducer(client.settings.kafka, source="examples/support_bot")
         self.report = Report()
         self._champion_rows: list[Row] = world.seed_rows
 
     def play(self) -> Report:
         """All turns, then the counts."""
         first = self._serve_model("bot-0", self.world.seed_rows)
-        self.house.first_champion(first, self.world.day(1) - timedelta(hours=1))
+        self.client.first_champion(first, self.world.day(1) - timedelta(hours=1))
         self.gateway.wait_for(first.id)
         self.report.accuracy_before = self._accuracy()
         for turn in range(1, self.options.turns + 1):
             self.report.turns.append(self.turn(turn))
         with self._step("the last events come to rest"):
-            self.house.wait_archived()
-        self.report.events_in_lake, self.report.dead_letters = self.house.counts()
+            self.client.wait_archived()
+        self.report.events_in_lake, self.report.dead_letters = self.client.counts()
         return self.report
 
     def turn(self, turn: int) -> Turn:
@@ -188,9 +188,9 @@ class Demo:
         self.console.rule(f"Turn {turn}: {champion.model} serves")
         self._serve_traffic(turn, champion)
         with self._step("events come to rest in the lake"):
-            self.house.wait_archived()
+            self.client.wait_archived()
         with self._step("failures are clustered, datasets are built"):
-            summary = self.house.turn(as_of)
+            summary = self.client.turn(as_of)
         dataset = _dataset_facts(summary)
         rows = [*self.world.seed_rows, *training_rows(Path(dataset.path))]
         decided = self._judge(f"bot-{turn}", rows, dataset, as_of)
@@ -198,7 +198,7 @@ class Demo:
         return Turn(
             turn=turn,
             champion=champion.model,
-            failure_rate_live=round(self.house.failure_rate(self.world.day(turn)), 4),
+            failure_rate_live=round(self.client.failure_rate(self.world.day(turn)), 4),
             accuracy_untouched=self._accuracy(),
             clusters=summary["cluster"]["clusters"],
             dataset=dataset,
@@ -224,7 +224,7 @@ class Demo:
         """Train a candidate and let the gate decide; traffic moves if it is promoted."""
         with self._step(f"{name} is trained on {len(rows)} rows and judged"):
             candidate = self._serve_model(name, rows, dataset.sha256)
-            judged = self.house.judge(candidate, as_of, self.world.reviewer)
+            judged = self.client.judge(candidate, as_of, self.world.reviewer)
             decision = judged.decision
             self.report.events_produced += judged.events
             if decision.action == "promoted":

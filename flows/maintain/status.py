@@ -1,6 +1,6 @@
 """How the way into the lake is doing: lag per partition, rows, bytes, last commits, dead letters by reason.
 
-Lag is what Kafka holds beyond the table's own mark; consumer group offsets are not asked.
+Lag is what Kafka holds beyond the table's own committed offset; consumer group offsets are not asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.tables import TABLES
 from schemas.topics import ARCHIVED
 from streams.admin import Admin
 from streams.lake import Lake
-from streams.lake.append import mark_id
+from streams.lake.append import committed_id
 from streams.lake.maintain import files
 from streams.lake.query import query
 
@@ -30,7 +30,7 @@ class PartitionLag(msgspec.Struct, frozen=True):
     topic: str
     partition: int
     archived: int | None
-    """The table's mark; None: nothing archived yet."""
+    """The table's committed offset; None: nothing archived yet."""
     latest: int
     lag: int
     lost: int
@@ -76,11 +76,13 @@ def _lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
         handle = lake.open(topic.table) if lake.exists(topic.table) else None
         for (name, number), kafka in sorted(held.items()):
             if name == topic.name:
-                mark = handle.transaction_version(mark_id(name, ids.get(name, ""), number)) if handle else None
-                at = kafka.earliest if mark is None else mark
+                committed = (
+                    handle.transaction_version(committed_id(name, ids.get(name, ""), number)) if handle else None
+                )
+                at = kafka.earliest if committed is None else committed
                 lost = max(0, kafka.earliest - at)
                 lag = max(0, kafka.stable - at - lost)  # an open transaction's events cannot be read yet
-                found.append(PartitionLag(name, number, mark, kafka.latest, lag, lost))
+                found.append(PartitionLag(name, number, committed, kafka.latest, lag, lost))
     return found
 
 

@@ -1,8 +1,8 @@
 """Kafka to lake, exactly once: the hot path.
 
-    consume ──▶ decode ──▶ buffer per topic ──▶ landing thread: files, dead letters, rows + marks
+    consume ──▶ decode ──▶ buffer per topic ──▶ landing thread: files, dead letters, rows + committed offsets
        ▲                                                     │
-       └────── seek to the table's marks ◀── another was first
+       └────── seek to the committed offsets ◀── another was first
 
 Where to go on is what the table says, never what Kafka remembers; Kafka's committed offsets are a lag gauge. A kill at
 any moment costs the work since the last commit, nothing else. Several archivers share the partitions by consumer
@@ -50,8 +50,8 @@ STOP_S = 4.0
 class Partition(msgspec.Struct):
     """Where the archiver stands in one partition that is assigned to it."""
 
-    mark: int | None
-    """What the table's mark will be when all submitted batches have landed."""
+    committed: int | None
+    """What the table's committed offset will be when all submitted batches have landed."""
     position: int
     """The next offset to decode."""
     refused: frozenset[int] = frozenset()
@@ -234,10 +234,10 @@ class Archiver:
         if any(self._partitions.get((topic.name, number)) is not at for number, at in mine.items()):
             self._seek(topic)  # rebalanced or overtaken while the last batch landed
             return
-        marks = {number: at.mark for number, at in mine.items()}
-        future = self._landing.submit(topic, self._ids[topic.name], batch, marks)
+        committed = {number: at.committed for number, at in mine.items()}
+        future = self._landing.submit(topic, self._ids[topic.name], batch, committed)
         for number, after in batch.next.items():
-            mine[number].mark = after
+            mine[number].committed = after
             mine[number].refused = frozenset(offset for offset in mine[number].refused if offset >= after)
         self._under_way = (topic, future, batch.rows.num_rows)
         metrics.batched(topic.table, batch, buffer.bytes)
@@ -256,7 +256,7 @@ class Archiver:
             future.result()
         except CommitConflict as conflict:
             metrics.CONFLICTS.labels(topic.table).inc()
-            _log.warning("%s; going on from the table's marks", conflict)
+            _log.warning("%s; going on from the committed offsets", conflict)
             self._seek(topic)
         else:
             _log.info("landed %d rows in %s", rows, topic.table)
@@ -272,7 +272,11 @@ class Archiver:
 
     def _tell_kafka(self, topic: Topic) -> None:
         """Group offsets, for lag monitors only: they may fail, and nothing reads them back."""
-        at = [TopicPartition(n, p, s.mark) for (n, p), s in self._partitions.items() if n == topic.name and s.mark]
+        at = [
+            TopicPartition(n, p, s.committed)
+            for (n, p), s in self._partitions.items()
+            if n == topic.name and s.committed
+        ]
         with contextlib.suppress(KafkaException):
             if at:
                 self._consumer.commit(offsets=at, asynchronous=True)
@@ -302,7 +306,7 @@ class Archiver:
         consumer.incremental_unassign(revoked)
 
     def _seek(self, topic: Topic) -> None:
-        """Drop what is buffered of a topic and go on from the table's marks."""
+        """Drop what is buffered of a topic and go on from the table's committed offsets."""
         self._buffers[topic.name] = Buffer()
         if self._stop.is_set():
             return
@@ -316,20 +320,20 @@ class Archiver:
         self._consumer.incremental_assign(self._at(mine))
 
     def _start(self, topic: Topic, numbers: list[int]) -> None:
-        """Read the marks of newly assigned partitions, and compare them with what Kafka still has."""
+        """Read the committed offsets of newly assigned partitions, and compare them with what Kafka still has."""
         self._ids[topic.name], held = self._look_up(topic)
         found = self._landing.starts(topic, self._ids[topic.name], numbers)
         while not wait([found], ASK_AGAIN_S).done:
             if self._stop.is_set():
-                raise LakeError(f"stopped before the marks of {topic.table} could be read")
+                raise LakeError(f"stopped before the committed offsets of {topic.table} could be read")
         starts = found.result()
         for number in numbers:
             start, kafka = starts[number], held.get((topic.name, number))
             if kafka is None:  # deleted a moment ago: the check before the next commit leads here again
                 self._partitions[topic.name, number] = Partition(None, 0)
                 continue
-            first = kafka.earliest if start.mark is None else start.mark
-            state = Partition(start.mark, first, start.refused)
+            first = kafka.earliest if start.committed is None else start.committed
+            state = Partition(start.committed, first, start.refused)
             if first < kafka.earliest:
                 self._lost(topic, number, state, kafka.earliest)
             elif first > kafka.latest:

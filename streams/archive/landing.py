@@ -20,7 +20,7 @@ from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.topics import Topic
 from streams.archive.batch import Batch, dead_table
 from streams.lake import Lake
-from streams.lake.append import Span, Writer, dead_offsets, mark_id, start_id
+from streams.lake.append import Span, Writer, committed_id, dead_offsets, start_id
 
 _log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
@@ -30,10 +30,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 class Start(msgspec.Struct, frozen=True):
     """Where one partition begins or goes on."""
 
-    mark: int | None
+    committed: int | None
     """The next offset to archive, as the table says; None: nothing was ever archived."""
     refused: frozenset[int] = frozenset()
-    """Offsets from the mark on that already are dead letters: a kill fell between the two commits."""
+    """Offsets from the committed one on that already are dead letters: a kill fell between the two commits."""
 
 
 class Landing:
@@ -51,7 +51,7 @@ class Landing:
         self._thread.start()
 
     def submit(self, topic: Topic, topic_id: str, batch: Batch, start: Mapping[int, int | None]) -> Future[None]:
-        """Land a batch; `start` is each partition's mark that it builds on.
+        """Land a batch; `start` is each partition's committed offset that it builds on.
 
         The future raises CommitConflict where another archiver was first, SchemaMismatch where the table is another
         version's. Anything else is retried until it works or `close` is called.
@@ -86,30 +86,32 @@ class Landing:
         pause = FIRST_PAUSE_S
         while True:
             try:
-                return self._marks(topic, topic_id, partitions)
+                return self._read_starts(topic, topic_id, partitions)
             except SchemaMismatch:
                 raise
             except Exception as error:
-                _log.warning("the marks of %s cannot be read, trying again: %s", topic.table, error)
+                _log.warning("the committed offsets of %s cannot be read, trying again: %s", topic.table, error)
                 if self._stop.wait(pause):
-                    raise LakeError(f"stopped before the marks of {topic.table} could be read: {error}") from error
+                    raise LakeError(
+                        f"stopped before the committed offsets of {topic.table} could be read: {error}"
+                    ) from error
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    def _marks(self, topic: Topic, topic_id: str, partitions: list[int]) -> dict[int, Start]:
+    def _read_starts(self, topic: Topic, topic_id: str, partitions: list[int]) -> dict[int, Start]:
         main, letters = self._reopen(topic.table), self._reopen("dead_letters")
         starts = {}
         for partition in partitions:
-            app = mark_id(topic.name, topic_id, partition)
-            mark, dead_mark = main.mark(app), letters.mark(app)
+            app = committed_id(topic.name, topic_id, partition)
+            committed, dead = main.committed(app), letters.committed(app)
             refused: frozenset[int] = frozenset()
-            if dead_mark is not None and dead_mark > (mark or 0):
-                refused = dead_offsets(letters.handle, topic.name, topic_id, partition, mark or 0)
-            starts[partition] = Start(mark, refused)
+            if dead is not None and dead > (committed or 0):
+                refused = dead_offsets(letters.handle, topic.name, topic_id, partition, committed or 0)
+            starts[partition] = Start(committed, refused)
         return starts
 
     def _land(self, topic: Topic, topic_id: str, batch: Batch, start: Mapping[int, int | None]) -> None:
         spans = {
-            mark_id(topic.name, topic_id, partition): Span(start[partition], after)
+            committed_id(topic.name, topic_id, partition): Span(start[partition], after)
             for partition, after in batch.next.items()
             if start[partition] != after
         }
@@ -141,13 +143,13 @@ class Landing:
         letters, spans = [], {}
         for partition, after in batch.next.items():
             mine = [letter for letter in batch.dead if letter["kafka_partition"] == partition]
-            mark = writer.mark(mark_id(topic.name, topic_id, partition))
-            if mine and mark is not None and mark > mine[0]["kafka_offset"]:
+            committed = writer.committed(committed_id(topic.name, topic_id, partition))
+            if mine and committed is not None and committed > mine[0]["kafka_offset"]:
                 there = dead_offsets(writer.handle, topic.name, topic_id, partition, mine[0]["kafka_offset"])
                 mine = [rest for letter in mine if (rest := _rest(letter, there))]
             if mine:
                 letters += mine
-                spans[mark_id(topic.name, topic_id, partition)] = Span(mark, max(after, mark or 0))
+                spans[committed_id(topic.name, topic_id, partition)] = Span(committed, max(after, committed or 0))
         if spans:
             writer.land(dead_table(letters), spans)
 
@@ -158,7 +160,7 @@ class Landing:
         except Exception as error:
             _log.warning("table %s cannot be read: %s", table, error)
             return False
-        return all(writer.mark(app) == span.next for app, span in spans.items())
+        return all(writer.committed(app) == span.next for app, span in spans.items())
 
     def _writer(self, table: str) -> Writer:
         if table not in self._writers:

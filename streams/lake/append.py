@@ -1,7 +1,7 @@
-"""Rows into a table: one Delta commit, all or nothing, with the marks that make it exactly once.
+"""Rows into a table: one Delta commit, all or nothing, with the `txn` versions that make it exactly once.
 
-`Writer` is the archiver's: its marks are Kafka offsets. `publish` is the flows': its mark is the run. Go on to
-`maintain.py`.
+`Writer` is the archiver's: its versions are committed Kafka offsets. `publish` is the flows': its `txn` names the run.
+Go on to `maintain.py`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from streams.lake.files import FRESH, indexed, write
 from streams.lake.layout import Lake
 
 PUBLISH_TRIES = 10
-"""Concurrent publishers of one table are few; each retry reloads the table and looks for its own mark first."""
+"""Concurrent publishers of one table are few; each retry reloads the table and looks for its own run first."""
 NUMBER = "number"
-"""The mark of a table whose commits are counted."""
+"""The `app_id` under which a table counts its commits."""
 NUMBER_TRIES = 50
 """As many as a ledger's: a lost race is a run that somebody else has finished in the same milliseconds."""
 CREATE_PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
 """Before each try to have a table that several processes make at once."""
 REBASE_TRIES = 30
-"""Tries of one commit beside writers of other marks; each costs one listing of the log, not a new file."""
+"""Tries of one commit beside writers of other partitions; each costs one listing of the log, not a new file."""
 PROPERTIES = {
     # A reader replays at most 50 commits; a checkpoint of a healthy table takes 10 ms.
     "delta.checkpointInterval": "50",
@@ -49,13 +49,13 @@ class Span(msgspec.Struct, frozen=True):
     """What a commit says of one Kafka partition."""
 
     expected: int | None
-    """The mark that the table must show before: the first offset covered; None before the first commit."""
+    """The committed offset that the table must show before: the first one covered; None before the first commit."""
     next: int
-    """The mark that it shows after: one beyond the last offset covered."""
+    """The committed offset that it shows after: one beyond the last one covered."""
 
 
-def mark_id(topic: str, topic_id: str, partition: int) -> str:
-    """The name under which a table keeps the mark of one Kafka partition: the next offset to archive."""
+def committed_id(topic: str, topic_id: str, partition: int) -> str:
+    """The name under which a table keeps the committed offset of one Kafka partition: the next one to archive."""
     return f"archive:{topic}:{topic_id}:{partition}"
 
 
@@ -93,50 +93,50 @@ def _found_or_made(lake: Lake, name: str, schema: pa.Schema) -> DeltaTable:
         )
 
 
-def append(lake: Lake, name: str, rows: pa.Table, marks: Mapping[str, int], handle: DeltaTable | None = None) -> None:
-    """Commit rows and marks (`app_id` → version) in one transaction; the table is made or grown where it has to be.
+def append(lake: Lake, name: str, rows: pa.Table, txns: Mapping[str, int], handle: DeltaTable | None = None) -> None:
+    """Commit rows and `txns` (`app_id` → version) in one transaction; the table is made or grown where it has to be.
 
-    `handle` must be the very handle at which the caller checked that its marks are still what it expects: a second
-    writer of the same `app_id` is then refused. Raises CommitConflict; reload the handle and look at its marks.
+    `handle` must be the very handle at which the caller checked that its versions are still what it expects: a second
+    writer of the same `app_id` is then refused. Raises CommitConflict; reload the handle and look at its versions.
     """
     handle = create(lake, name) if handle is None else handle
-    _commit(handle, name, write(lake, name, rows, {a: str(m) for a, m in marks.items()}), marks)
+    _commit(handle, name, write(lake, name, rows, {app: str(version) for app, version in txns.items()}), txns)
 
 
 class Writer:
     """The archiver's way into one table: each batch, and the offsets that it covers, in one transaction.
 
-    It asks the table once for its marks, as of the handle, and then knows them from its own commits: delta-rs reads the
-    log anew for each, 1 to 3 ms a Kafka partition.
+    It asks the table once for its committed offsets, as of the handle, and then knows them from its own commits:
+    delta-rs reads the log anew for each, 1 to 3 ms a Kafka partition.
     """
 
     def __init__(self, lake: Lake, name: str) -> None:
         """Make or grow the table where it has to be. Raises what `create` raises."""
         self.handle = create(lake, name)
         self._lake, self._name = lake, name
-        self._marks: dict[str, int | None] = {}
+        self._committed: dict[str, int | None] = {}
 
-    def mark(self, app: str) -> int | None:
-        """What the handle shows of a mark; None before its first commit."""
-        if app not in self._marks:
-            self._marks[app] = self.handle.transaction_version(app)
-        return self._marks[app]
+    def committed(self, app: str) -> int | None:
+        """The offset that the handle shows as committed; None before its first commit."""
+        if app not in self._committed:
+            self._committed[app] = self.handle.transaction_version(app)
+        return self._committed[app]
 
     def land(self, rows: pa.Table, spans: Mapping[str, Span]) -> None:
         """Commit a batch.
 
-        1. The handle's marks are compared with what the batch expects.
+        1. The handle's committed offsets are compared with what the batch expects.
         2. Files are written; a kill from here on leaves orphans for vacuum, nothing else.
-        3. Files and marks are committed on that same handle: delta-rs refuses if anybody moved one of the marks since.
+        3. Files and offsets are committed on that same handle: delta-rs refuses if anybody moved one of them since.
 
-        Rows may be empty: a batch of nothing but bad events still moves the marks. Raises CommitConflict where the
-        marks are not the expected ones; any other error leaves the outcome open: make a new writer and compare the
-        marks.
+        Rows may be empty: a batch of nothing but bad events still moves the offsets. Raises CommitConflict where the
+        committed ones are not the expected ones; any other error leaves the outcome open: make a new writer and
+        compare them.
         """
         for app, span in spans.items():
-            if (found := self.mark(app)) != span.expected:
+            if (committed := self.committed(app)) != span.expected:
                 raise CommitConflict(
-                    f"{self._name}: {app} is at {found}, not at {span.expected}: another archiver wrote it"
+                    f"{self._name}: {app} is at {committed}, not at {span.expected}: another archiver wrote it"
                 )
         note = {app: f"{span.expected or 0}-{span.next}" for app, span in spans.items()}
         actions = write(self._lake, self._name, rows, note, FRESH)
@@ -144,8 +144,8 @@ class Writer:
         before = self.handle.version()
         _commit(self.handle, self._name, actions, moved)
         self.handle.update_incremental()
-        # One version further it is our own commit, and its marks are known; else others may have moved theirs, or ours.
-        self._marks = {**self._marks, **moved} if self.handle.version() == before + 1 else {}
+        # One version further it is our own commit, its offsets are known; else others may have moved theirs, or ours.
+        self._committed = {**self._committed, **moved} if self.handle.version() == before + 1 else {}
 
 
 def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
@@ -153,7 +153,7 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
 
     Safe to repeat after a kill at any moment, and beside other runs that publish to the same table.
     """
-    mark = {f"run:{run_id}": 1}
+    txn = {f"run:{run_id}": 1}
     actions: list[AddAction] | None = None
     for last in (*([False] * (PUBLISH_TRIES - 1)), True):
         handle = create(lake, name)
@@ -162,7 +162,7 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
         if actions is None:
             actions = write(lake, name, rows.select(TABLES[name].schema.names), {"run": run_id})
         try:
-            _commit(handle, name, actions, mark)
+            _commit(handle, name, actions, txn)
         except CommitConflict:
             if last:
                 raise
@@ -174,18 +174,18 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
 def publish_next(lake: Lake, name: str, rows: Callable[[int], pa.Table], run_id: str) -> bool:
     """Commit a run's rows once, as `publish` does, numbered: `rows` is given 1 more than the last one was.
 
-    1. Where the table shows the run's mark, it was there before.
-    2. The number is the table's own mark, read from the handle that the commit is made on.
+    1. Where the table shows the run's transaction, it was there before.
+    2. The number is a `txn` version of the table, read from the handle that the commit is made on.
     3. Of two at one moment, one is refused and takes the next number.
     """
-    mark = f"run:{run_id}"
+    txn = f"run:{run_id}"
     for _ in range(NUMBER_TRIES):
         handle = create(lake, name)
-        if handle.transaction_version(mark) is not None:
+        if handle.transaction_version(txn) is not None:
             return False
         number = (handle.transaction_version(NUMBER) or 0) + 1
         try:
-            append(lake, name, rows(number), {mark: 1, NUMBER: number}, handle)
+            append(lake, name, rows(number), {txn: 1, NUMBER: number}, handle)
         except CommitConflict:
             continue
         return True
@@ -211,8 +211,8 @@ def to_rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TABLES[name].schema)
 
 
-def _commit(handle: DeltaTable, name: str, actions: list[AddAction], marks: Mapping[str, int]) -> None:
-    transactions = [Transaction(app_id=app, version=version) for app, version in sorted(marks.items())]
+def _commit(handle: DeltaTable, name: str, actions: list[AddAction], txns: Mapping[str, int]) -> None:
+    transactions = [Transaction(app_id=app, version=version) for app, version in sorted(txns.items())]
     try:
         handle.create_write_transaction(
             list(actions),
@@ -222,7 +222,7 @@ def _commit(handle: DeltaTable, name: str, actions: list[AddAction], marks: Mapp
             commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=REBASE_TRIES),
         )
     except CommitFailedError as error:
-        raise CommitConflict(f"{name}: another writer committed the same marks first ({error})") from error
+        raise CommitConflict(f"{name}: another writer committed the same `txn` first ({error})") from error
     except DeltaError as error:
         raise LakeError(f"{name}: the commit failed: {error}") from error
 

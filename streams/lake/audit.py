@@ -16,7 +16,7 @@ import pyarrow as pa
 from schemas.errors import FileDamaged
 from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, Topic
-from streams.lake.append import Handle, mark_id, start_id
+from streams.lake.append import Handle, committed_id, start_id
 from streams.lake.files import verify
 from streams.lake.layout import Lake
 from streams.lake.maintain import files
@@ -54,7 +54,7 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 def audit(lake: Lake, *, hashes: bool = True) -> Audit:
-    """Compare offsets with marks for every archived topic and, with `hashes`, every file with its name."""
+    """Compare offsets with the committed ones for every archived topic and, with `hashes`, every file with its name."""
     incidents: list[Incident] = []
     rows: dict[str, int] = {}
     letters = lake.open("dead_letters") if lake.exists("dead_letters") else None
@@ -110,20 +110,20 @@ def _offsets(topic: Topic, handle: Handle, letters: Handle | None) -> list[Incid
             "SELECT DISTINCT kafka_topic_id, kafka_partition FROM stored_letters WHERE kafka_topic = $topic",
             params={"topic": topic.name},
         ).fetchall()
-        marks = [(t, p, handle.transaction_version(mark_id(topic.name, t or "", p))) for t, p in places]
+        committed = [(t, p, handle.transaction_version(committed_id(topic.name, t or "", p))) for t, p in places]
         starts = [(t, p, handle.transaction_version(start_id(topic.name, t or "", p))) for t, p in places]
-        connection.register("marks", _table(marks, "mark"))
+        connection.register("committed", _table(committed, "after"))
         connection.register("starts", _table(starts, "first"))
-        found = connection.sql(SQL.read_text(), params={"topic": topic.name}).fetchall()
-    after_mark = {(t, p): mark for t, p, mark in marks}
+        breaks = connection.sql(SQL.read_text(), params={"topic": topic.name}).fetchall()
+    end = {(t, p): after for t, p, after in committed}
     return [
         Incident(
-            "beyond_mark" if after_mark.get((t, p)) is not None and first >= after_mark[t, p] else what,
+            "beyond_mark" if end.get((t, p)) is not None and first >= end[t, p] else what,
             topic.table,
             f"{topic.name}[{p}] of topic id {t}: offsets {first} to {after - 1}",
             p, first, after,
         )
-        for t, p, what, first, after in found
+        for t, p, what, first, after in breaks
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
--- Every offset between the first and the mark of a Kafka partition is a row or a dead letter, once.
+-- Every offset between the first and the committed one of a Kafka partition is a row or a dead letter, once.
 -- One row per place where that is not so: `gap` where offsets are missing, `twice` where they overlap.
 WITH places AS (
     SELECT kafka_topic_id AS topic_id, kafka_partition AS number, kafka_offset AS first, kafka_offset + 1 AS after
@@ -10,7 +10,7 @@ WITH places AS (
     UNION ALL
     SELECT topic_id, number, first, first FROM starts
     UNION ALL
-    SELECT topic_id, number, mark, mark FROM marks
+    SELECT topic_id, number, after, after FROM committed
 ),
 neighbours AS (
     SELECT topic_id, number, first, after,

@@ -62,12 +62,12 @@ class Lake:
         """The newest version of each table: what a run reads, and records that it read."""
         return {name: self.version(name) for name in names}
 
-    def mark(self, name: str, app_id: str) -> int | None:
+    def committed(self, name: str, app_id: str) -> int | None:
         """The `txn` version that `app_id` last committed to a table, or None."""
         if not self.exists(name):
             return None
-        found: Any = self.open(name).transaction_version(app_id)
-        return None if found is None else int(found)
+        version: Any = self.open(name).transaction_version(app_id)
+        return None if version is None else int(version)
 
 
 def dataset_of(handle: DeltaTable) -> ds.Dataset:

@@ -98,13 +98,13 @@ def test_a_stop_is_heard_while_the_lake_does_not_answer(ingest: Ingest, monkeypa
         asked.set()
         raise OSError("away")
 
-    monkeypatch.setattr(Landing, "_marks", away)
+    monkeypatch.setattr(Landing, "_read_starts", away)
     archiver = Archiver(ingest.settings, ingest.lake)
     with ThreadPoolExecutor() as pool:
         run = pool.submit(archiver.run)
         assert asked.wait(30)
         archiver.stop()
-        with pytest.raises(LakeError, match="stopped before the marks"):
+        with pytest.raises(LakeError, match="stopped before the committed offsets"):
             run.result(5)
 
 

@@ -12,7 +12,7 @@ from streams.lake.maintain import compact, delete_rows
 from streams.lake.query import read
 from tests.support import store
 from tests.support.kafka import Ingest, running, send
-from tests.support.lake import MARK, rows
+from tests.support.lake import COMMITTED, rows
 from tests.support.s3 import S3
 from tests.support.waiting import eventually
 
@@ -44,7 +44,7 @@ def test_what_is_erased_leaves_the_store_though_the_answer_is_lost(s3: S3) -> No
     """The commit was made, nobody said so: the old file is deleted all the same."""
     bucket = s3.bucket()
     calm = s3.lake(bucket)
-    Writer(calm, "interactions").land(rows([0, 1], user="ann"), {MARK: Span(None, 2)})
+    Writer(calm, "interactions").land(rows([0, 1], user="ann"), {COMMITTED: Span(None, 2)})
     before = calm.open("interactions").file_uris()
     with store.hurtful(s3.url, "unanswered") as url:
         lake = s3.lake(bucket, AWS_ENDPOINT_URL=url, timeout=f"{store.PATIENCE_S}s")

@@ -11,7 +11,7 @@ import pytest
 from schemas.errors import CommitConflict
 from schemas.topics import INTERACTIONS
 from streams.lake import Lake
-from streams.lake.append import Span, Writer, create, mark_id
+from streams.lake.append import Span, Writer, committed_id, create
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, vacuum
 from streams.lake.query import query, read
@@ -19,16 +19,16 @@ from tests.support.lake import rows
 from tests.support.s3 import S3
 
 pytestmark = pytest.mark.integration
-MARK = mark_id(INTERACTIONS.name, "t", 0)
+COMMITTED = committed_id(INTERACTIONS.name, "t", 0)
 
 
 def test_a_lake_in_a_bucket_keeps_its_promises(store: Lake) -> None:
-    """Commits with marks, a refused zombie, compaction, vacuum, queries and the audit, all against S3."""
+    """Commits with offsets, a refused zombie, compaction, vacuum, queries and the audit, all against S3."""
     writer, zombie = Writer(store, "interactions"), Writer(store, "interactions")
     for n in range(4):
-        writer.land(rows([2 * n, 2 * n + 1]), {MARK: Span(2 * n or None, 2 * n + 2)})
+        writer.land(rows([2 * n, 2 * n + 1]), {COMMITTED: Span(2 * n or None, 2 * n + 2)})
     with pytest.raises(CommitConflict):
-        zombie.land(rows([0]), {MARK: Span(None, 1)})
+        zombie.land(rows([0]), {COMMITTED: Span(None, 1)})
 
     assert compact(store, "interactions", 2**20) == 3
     vacuum(store, "interactions", 0, [])
@@ -48,7 +48,7 @@ def test_two_writers_on_a_bucket_are_one_after_the_other(store: Lake) -> None:
         writer = Writer(store, "interactions")
         barrier.wait()
         try:
-            writer.land(rows([n]), {MARK: Span(n or None, n + 1)})
+            writer.land(rows([n]), {COMMITTED: Span(n or None, n + 1)})
         except CommitConflict:
             outcomes.append("refused")
         else:
@@ -73,7 +73,7 @@ def test_a_store_that_hangs_for_a_while_loses_nothing(store: Lake, s3: S3) -> No
         s3.process.send_signal(signal.SIGSTOP)
         # Woken by another process: delta-rs holds Python's lock while it uploads, and no thread of this one could.
         waker = subprocess.Popen(["sh", "-c", f"sleep 1.5; kill -CONT {s3.process.pid}"])
-        writer.land(rows([n]), {MARK: Span(n or None, n + 1)})
+        writer.land(rows([n]), {COMMITTED: Span(n or None, n + 1)})
         waker.wait()
 
     assert sorted(read(store, "interactions")["kafka_offset"].to_pylist()) == list(range(3))

@@ -92,7 +92,7 @@ def test_a_metrics_port_that_is_taken_is_named() -> None:
 
 
 def test_status_tells_how_far_behind_each_partition_is(ingest: Ingest) -> None:
-    """Lag is what Kafka holds beyond the table's marks, whatever the consumer group says."""
+    """Lag is what Kafka holds beyond the table's committed offsets, whatever the consumer group says."""
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": ingest.settings.kafka.bootstrap_servers,
         "FLYWHEEL_HOME": ingest.settings.home,

@@ -16,11 +16,11 @@ from deltalake import DeltaTable, write_deltalake
 from schemas.errors import CommitConflict, FileDamaged, LakeError, SchemaMismatch, TableMissing
 from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import Span, Writer, append, create, mark_id, publish, start_id, to_rows
+from streams.lake.append import Span, Writer, append, committed_id, create, publish, start_id, to_rows
 from streams.lake.audit import audit, check_files
 from streams.lake.maintain import compact, delete_rows, drop_days, files, vacuum
 from streams.lake.query import query, read
-from tests.support.lake import MARK, NOW, land_range, rows
+from tests.support.lake import COMMITTED, NOW, land_range, rows
 
 
 def offsets(lake: Lake) -> list[int]:
@@ -34,11 +34,11 @@ def codecs(lake: Lake) -> set[str]:
 
 
 def test_a_commit_brings_rows_and_marks_together(lake: Lake) -> None:
-    """After a commit the rows are there and the mark stands behind them."""
+    """After a commit the rows are there and the committed offset stands behind them."""
     land_range(lake, 0, 3)
 
     assert offsets(lake) == [0, 1, 2]
-    assert lake.mark("interactions", MARK) == 3
+    assert lake.committed("interactions", COMMITTED) == 3
 
 
 def test_a_second_writer_of_the_same_offsets_is_refused(lake: Lake) -> None:
@@ -47,21 +47,21 @@ def test_a_second_writer_of_the_same_offsets_is_refused(lake: Lake) -> None:
     land_range(lake, 0, 3)
 
     with pytest.raises(CommitConflict):
-        zombie.land(rows([0, 1]), {MARK: Span(None, 2)})
+        zombie.land(rows([0, 1]), {COMMITTED: Span(None, 2)})
     assert offsets(lake) == [0, 1, 2]
 
 
 def test_what_a_writer_knows_ends_where_others_commit(lake: Lake) -> None:
     """Another took over one of its partitions while it landed the other: it notices at the next batch of the first."""
-    first, other = Writer(lake, "interactions"), mark_id("llm.interactions", "t", 1)
-    first.land(rows([0, 1, 2]), {MARK: Span(None, 3)})
+    first, other = Writer(lake, "interactions"), committed_id("llm.interactions", "t", 1)
+    first.land(rows([0, 1, 2]), {COMMITTED: Span(None, 3)})
     land_range(lake, 3, 5)
 
     with pytest.raises(CommitConflict):
-        first.land(rows([3]), {MARK: Span(3, 4)})
+        first.land(rows([3]), {COMMITTED: Span(3, 4)})
     first.land(rows([7]), {other: Span(None, 8)})
     with pytest.raises(CommitConflict, match="is at 5"):
-        first.land(rows([3]), {MARK: Span(3, 4)})
+        first.land(rows([3]), {COMMITTED: Span(3, 4)})
     assert offsets(lake) == [0, 1, 2, 3, 4, 7]
 
 
@@ -71,34 +71,34 @@ def test_marks_are_asked_once_and_again_when_others_have_committed(lake: Lake, m
     ask = DeltaTable.transaction_version
     monkeypatch.setattr(DeltaTable, "transaction_version", lambda *of: asked.append(of[1]) or ask(*of))
     mine, theirs = Writer(lake, "interactions"), Writer(lake, "interactions")
-    other = mark_id("llm.interactions", "t", 1)
+    other = committed_id("llm.interactions", "t", 1)
     for n in range(3):
-        mine.land(rows([n]), {MARK: Span(n or None, n + 1)})
-    assert asked == [MARK]
+        mine.land(rows([n]), {COMMITTED: Span(n or None, n + 1)})
+    assert asked == [COMMITTED]
 
     theirs.land(rows([7]), {other: Span(None, 8)})
-    mine.land(rows([3]), {MARK: Span(3, 4)})
-    assert asked == [MARK, other]
-    mine.land(rows([4]), {MARK: Span(4, 5), other: Span(8, 9)})
-    assert asked == [MARK, other, MARK, other]
+    mine.land(rows([3]), {COMMITTED: Span(3, 4)})
+    assert asked == [COMMITTED, other]
+    mine.land(rows([4]), {COMMITTED: Span(4, 5), other: Span(8, 9)})
+    assert asked == [COMMITTED, other, COMMITTED, other]
 
 
 def test_a_writer_that_expects_another_mark_is_refused(lake: Lake) -> None:
-    """A fresh handle does not help: the mark must be the one that the batch builds on."""
+    """A fresh handle does not help: the committed offset must be the one that the batch builds on."""
     land_range(lake, 0, 3)
 
     for expected in (None, 2, 4):
         with pytest.raises(CommitConflict, match="is at 3"):
-            Writer(lake, "interactions").land(rows([2, 3]), {MARK: Span(expected, 4)})
+            Writer(lake, "interactions").land(rows([2, 3]), {COMMITTED: Span(expected, 4)})
 
 
 def test_writers_of_other_partitions_do_not_disturb(lake: Lake) -> None:
     """Many archivers commit to one table at once, each to its partitions, and all succeed."""
 
     def work(partition: int) -> None:
-        writer, mark = Writer(lake, "interactions"), mark_id("llm.interactions", "t", partition)
+        writer, app = Writer(lake, "interactions"), committed_id("llm.interactions", "t", partition)
         for n in range(5):
-            writer.land(rows([n], ids=[f"{partition}-{n}"]), {mark: Span(n or None, n + 1)})
+            writer.land(rows([n], ids=[f"{partition}-{n}"]), {app: Span(n or None, n + 1)})
 
     create(lake, "interactions")
     with ThreadPoolExecutor(4) as pool:
@@ -107,11 +107,11 @@ def test_writers_of_other_partitions_do_not_disturb(lake: Lake) -> None:
     assert read(lake, "interactions").num_rows == 20
 
 
-def test_a_batch_without_rows_moves_the_mark(lake: Lake) -> None:
+def test_a_batch_without_rows_moves_the_committed_offset(lake: Lake) -> None:
     """A batch of nothing but bad events is progress too."""
-    Writer(lake, "interactions").land(rows([]), {MARK: Span(None, 7)})
+    Writer(lake, "interactions").land(rows([]), {COMMITTED: Span(None, 7)})
 
-    assert lake.mark("interactions", MARK) == 7
+    assert lake.committed("interactions", COMMITTED) == 7
     assert offsets(lake) == []
 
 
@@ -172,20 +172,20 @@ def test_the_audit_finds_gaps_and_doubles(lake: Lake, ranges: list[tuple[int, in
     """Whatever a bug or a hand did to the table, the audit names the offsets."""
     start = {start_id("llm.interactions", "t", 0): 0}
     for first, after in ranges:
-        append(lake, "interactions", rows(range(first, after)), {MARK: after, **start})
+        append(lake, "interactions", rows(range(first, after)), {COMMITTED: after, **start})
 
     assert [(i.what, i.first, i.after) for i in audit(lake).incidents] == found
 
 
 def test_rows_behind_the_mark_are_missed(lake: Lake) -> None:
-    """A mark that ran ahead of the rows is a gap at the end."""
-    append(lake, "interactions", rows([0, 1]), {MARK: 5})
+    """A committed offset that ran ahead of the rows is a gap at the end."""
+    append(lake, "interactions", rows([0, 1]), {COMMITTED: 5})
 
     assert [(i.what, i.first, i.after) for i in audit(lake).incidents] == [("gap", 2, 5)]
 
 
 def test_compaction_changes_files_and_nothing_else(lake: Lake) -> None:
-    """Few large files instead of many small ones: same rows, same marks, and old versions still readable."""
+    """Few large files instead of many small ones: same rows, same offsets, and old versions still readable."""
     for n in range(12):
         land_range(lake, n * 10, n * 10 + 10, day=n // 6)
     before, version = read(lake, "interactions").sort_by("kafka_offset"), lake.version("interactions")
@@ -195,7 +195,7 @@ def test_compaction_changes_files_and_nothing_else(lake: Lake) -> None:
 
     assert read(lake, "interactions").sort_by("kafka_offset").equals(before)
     assert read(lake, "interactions", version).num_rows == 120
-    assert lake.mark("interactions", MARK) == 120
+    assert lake.committed("interactions", COMMITTED) == 120
     assert audit(lake).incidents == ()
 
 

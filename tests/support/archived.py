@@ -43,9 +43,9 @@ class Record:
 def arrive(lake: Lake, topic: Topic, events: Sequence[Event | bytes], at: datetime = START) -> None:
     """Events come and are archived, after those that came before."""
     landing = Landing(lake, check=lambda *_: None)
-    mark = landing.starts(topic, "t", [0]).result()[0].mark
+    committed = landing.starts(topic, "t", [0]).result()[0].committed
     values = [event if isinstance(event, bytes) else encode(event) for event in events]
-    records = [Record((mark or 0) + n, value) for n, value in enumerate(values)]
-    batch = make_batch(topic, "t", records, {0: mark or 0}, at, ArchiveSettings())
-    landing.submit(topic, "t", batch, {0: mark}).result()
+    records = [Record((committed or 0) + n, value) for n, value in enumerate(values)]
+    batch = make_batch(topic, "t", records, {0: committed or 0}, at, ArchiveSettings())
+    landing.submit(topic, "t", batch, {0: committed}).result()
     landing.close(5)

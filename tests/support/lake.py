@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streams.lake import Lake
-from streams.lake.append import Span, Writer, mark_id, start_id, to_rows
+from streams.lake.append import Span, Writer, committed_id, start_id, to_rows
 from streams.lake.query import read
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
-MARK = mark_id("llm.interactions", "t", 0)
+COMMITTED = committed_id("llm.interactions", "t", 0)
 
 
 def rows(offsets: Sequence[int], *, day: int = 0, ids: Sequence[str] | None = None, user: str = "u") -> pa.Table:
@@ -35,7 +35,7 @@ def rows(offsets: Sequence[int], *, day: int = 0, ids: Sequence[str] | None = No
 def land_range(lake: Lake, first: int, after: int, **more: Any) -> None:
     """Land one batch of consecutive offsets, as the archiver does."""
     writer = Writer(lake, "interactions")
-    spans = {MARK: Span(writer.mark(MARK), after)}
+    spans = {COMMITTED: Span(writer.committed(COMMITTED), after)}
     if first == 0:
         spans[start_id("llm.interactions", "t", 0)] = Span(None, 0)
     writer.land(rows(range(first, after), **more), spans)

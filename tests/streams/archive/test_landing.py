@@ -24,7 +24,7 @@ from schemas.topics import INTERACTIONS, Topic
 from streams.archive.batch import Batch, absent, make_batch
 from streams.archive.landing import Landing, Start
 from streams.lake import Lake
-from streams.lake.append import Writer, mark_id
+from streams.lake.append import Writer, committed_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact
 from streams.lake.query import read
@@ -69,15 +69,15 @@ class Worker:
         self.seek()
 
     def seek(self) -> None:
-        """Go to the table's marks."""
+        """Go to the table's committed offsets."""
         starts = self.landing.starts(INTERACTIONS, "t", list(PARTITIONS)).result()
-        self.marks = {number: start.mark for number, start in starts.items()}
+        self.committed = {number: start.committed for number, start in starts.items()}
         self.refused = frozenset((number, offset) for number, start in starts.items() for offset in start.refused)
         self.batch: Batch | None = None
 
     def read(self, log: Log, count: int) -> None:
         """Take up to `count` records of each partition into a batch."""
-        start = {number: self.marks[number] or 0 for number in PARTITIONS}
+        start = {number: self.committed[number] or 0 for number in PARTITIONS}
         records = [record for n in PARTITIONS for record in log[n][start[n] : start[n] + count]]
         self.batch = make_batch(INTERACTIONS, "t", records, start, NOW, ArchiveSettings(), self.refused)
 
@@ -90,7 +90,7 @@ class Worker:
     def submit(self) -> Future[None]:
         """Hand the batch over."""
         assert self.batch is not None
-        return self.landing.submit(INTERACTIONS, "t", self.batch, self.marks)
+        return self.landing.submit(INTERACTIONS, "t", self.batch, self.committed)
 
     def die(self) -> None:
         """Leave nothing running."""
@@ -141,7 +141,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             self.number += 1
 
     def commit(self, which: int) -> None:
-        """A worker lands what it read, however long ago that was, at the marks that it knew then."""
+        """A worker lands what it read, however long ago that was, at the offsets that it knew then."""
         if self.workers[which].batch:
             event("commits a batch")
             self.workers[which].land()
@@ -160,25 +160,27 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.crash(which)
 
     def rebalance(self, which: int) -> None:
-        """A worker drops what it holds and goes to the marks."""
+        """A worker drops what it holds and goes to the committed offsets."""
         self.workers[which].seek()
 
     @invariant()
     def nothing_is_lost_or_doubled(self) -> None:
-        """What the marks cover is there once; what they do not cover is not there."""
+        """What the committed offsets cover is there once; what they do not cover is not there."""
         if not self.workers or not self.lake.exists("interactions"):
             return
-        marks = {n: self.lake.mark("interactions", mark_id(INTERACTIONS.name, "t", n)) or 0 for n in PARTITIONS}
+        committed = {
+            n: self.lake.committed("interactions", committed_id(INTERACTIONS.name, "t", n)) or 0 for n in PARTITIONS
+        }
         stored = sorted(_places(read(self.lake, "interactions")))
-        letters = sorted(place for place in _places(read(self.lake, "dead_letters")) if place[1] < marks[place[0]])
-        expected = [(n, o) for n in PARTITIONS for o in range(marks[n])]
+        letters = sorted(place for place in _places(read(self.lake, "dead_letters")) if place[1] < committed[place[0]])
+        expected = [(n, o) for n in PARTITIONS for o in range(committed[n])]
         assert sorted([*stored, *letters]) == expected
         assert all((self.log[n][o].value() == b"{") == ((n, o) in letters) for n, o in expected)
 
     def teardown(self) -> None:
         for worker in self.workers:
             worker.seek()
-            while any(len(self.log[n]) > (worker.marks[n] or 0) for n in PARTITIONS):
+            while any(len(self.log[n]) > (worker.committed[n] or 0) for n in PARTITIONS):
                 worker.read(self.log, 5)
                 worker.land()
         if self.workers:
@@ -189,8 +191,10 @@ class ExactlyOnce(RuleBasedStateMachine):
         self._folder.cleanup()
 
     def _is_current(self, worker: Worker) -> bool:
-        marks = {n: self.lake.mark("interactions", mark_id(INTERACTIONS.name, "t", n)) for n in PARTITIONS}
-        return worker.marks == marks
+        committed = {
+            n: self.lake.committed("interactions", committed_id(INTERACTIONS.name, "t", n)) for n in PARTITIONS
+        }
+        return worker.committed == committed
 
 
 def _places(table: Any) -> list[tuple[int, int]]:
@@ -245,7 +249,7 @@ def test_stopping_gives_up_on_a_store_that_stays_away(lake: Lake, log: Log) -> N
 
 
 def test_a_topic_made_anew_is_not_mixed_with_the_old(lake: Lake, log: Log) -> None:
-    """Nothing is committed once the topic has another id; the new topic begins with marks of its own."""
+    """Nothing is committed once the topic has another id; the new topic begins with offsets of its own."""
 
     def gone(topic: Topic, topic_id: str) -> None:
         raise CommitConflict("made anew")
@@ -254,7 +258,7 @@ def test_a_topic_made_anew_is_not_mixed_with_the_old(lake: Lake, log: Log) -> No
     batch = make_batch(INTERACTIONS, "t", log[0], {0: 0}, NOW, ArchiveSettings())
     with pytest.raises(CommitConflict):
         landing.submit(INTERACTIONS, "t", batch, {0: None}).result()
-    assert landing.starts(INTERACTIONS, "another", [0]).result()[0].mark is None
+    assert landing.starts(INTERACTIONS, "another", [0]).result()[0].committed is None
     assert read(lake, "dead_letters").num_rows == 0
     landing.close(5)
 
@@ -306,7 +310,7 @@ def test_a_commit_that_failed_is_not_believed(lake: Lake, log: Log) -> None:
 
     assert store.asked == 2
     assert read(lake, "interactions").num_rows == 9
-    assert lake.mark("interactions", mark_id(INTERACTIONS.name, "t", 0)) == 10
+    assert lake.committed("interactions", committed_id(INTERACTIONS.name, "t", 0)) == 10
     landing.close(5)
 
 
@@ -341,7 +345,7 @@ def test_dead_letters_come_to_rest_before_the_rows(lake: Lake, log: Log) -> None
 
 
 def test_a_table_of_another_version_is_an_error_at_once(lake: Lake, log: Log) -> None:
-    """No trying again changes a column's type: whoever waits for the marks or for a batch is told."""
+    """No trying again changes a column's type: whoever waits for the committed offsets or for a batch is told."""
     write_deltalake(lake.uri("interactions"), pa.table({"id": pa.array([7], pa.int64())}))
     landing = Landing(lake, check=lambda *_: None)
     batch = make_batch(INTERACTIONS, "t", log[0][:3], {0: 0}, NOW, ArchiveSettings())

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import CommitConflict
 from schemas.tables import TABLES
 from streams.lake import Lake
-from streams.lake.append import Span, Writer, append, create, dead_offsets, mark_id, start_id, to_rows
+from streams.lake.append import Span, Writer, append, committed_id, create, dead_offsets, start_id, to_rows
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
@@ -59,16 +59,16 @@ def test_a_mark_is_that_of_one_partition_of_one_topic() -> None:
     """A topic that was deleted and made anew counts from nought; where it began is not where it stands."""
     places = [(topic, id_, n) for topic in ("a", "b") for id_ in ("1", "2") for n in (0, 1)]
 
-    assert len({name(*place) for place in places for name in (mark_id, start_id)}) == 16
+    assert len({name(*place) for place in places for name in (committed_id, start_id)}) == 16
 
 
 def test_two_writers_at_one_handle_cannot_both_commit(lake: Lake) -> None:
-    """Both compared the mark and found it right; who commits second is told so, as a conflict."""
-    mark = mark_id("llm.erasures", "t", 0)
+    """Both compared the committed offset and found it right; who commits second is told so, as a conflict."""
+    partition = committed_id("llm.erasures", "t", 0)
     first, second = Writer(lake, "erasures"), Writer(lake, "erasures")
     nothing = to_rows("erasures", [])
-    first.land(nothing, {mark: Span(None, 3)})
+    first.land(nothing, {partition: Span(None, 3)})
 
     with pytest.raises(CommitConflict):
-        second.land(nothing, {mark: Span(None, 4)})
-    assert lake.mark("erasures", mark) == 3
+        second.land(nothing, {partition: Span(None, 4)})
+    assert lake.committed("erasures", partition) == 3

@@ -25,7 +25,7 @@ from schemas.settings import Settings
 from schemas.topics import ARCHIVED
 from streams.admin import Admin
 from streams.lake import Lake
-from streams.lake.append import mark_id
+from streams.lake.append import committed_id
 from streams.lake.query import query
 
 from .reviewer import NAME, Reviewer
@@ -56,7 +56,7 @@ class Judged(msgspec.Struct, frozen=True):
     """Feedback events that this made."""
 
 
-class House:
+class Client:
     """The flywheel's processes under one set of settings, in the state of a program that uses them."""
 
     def __init__(self, settings: Settings, lake: Lake, prefect: Orchestrator) -> None:
@@ -144,8 +144,8 @@ class House:
         for topic in ARCHIVED:
             held = {partition: found.latest for (name, partition), found in offsets.items() if name == topic.name}
             for partition, end in held.items():
-                mark = self.lake.mark(topic.table, mark_id(topic.name, ids[topic.name], partition))
-                behind += end - (mark or 0)
+                committed = self.lake.committed(topic.table, committed_id(topic.name, ids[topic.name], partition))
+                behind += end - (committed or 0)
         return behind
 
     def _finish(self, run: FlowRun | None, what: str) -> None:
