@@ -24,7 +24,7 @@ from schemas.signing import Trust
 from schemas.tables import DEAD_LETTERS, TABLES, TIME
 from schemas.topics import Topic
 from streams.archive.columns import Column, column
-from streams.archive.letters import DeadLetters
+from streams.archive.dead_letters import DeadLetters
 from streams.archive.record import Metadata, Record, metadata, noted
 
 _log = logging.getLogger(__name__)
