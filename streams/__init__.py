@@ -6,6 +6,6 @@
     processes    supervision of child processes
     lake         the Delta tables, and the only door to them
 
-Beside them what several use: producer, admin, replay, dead_letters, purge. Every event that Kafka acknowledged is in
-the lake or among the dead letters exactly once. Imports `schemas`; never `flows`.
+Beside them what several use: producer, admin, keyring, files, replay, dead_letters, purge. Every event that Kafka
+acknowledged is in the lake or among the dead letters exactly once. Imports `schemas`; never `flows`.
 """

@@ -146,6 +146,22 @@ def test_our_own_modules_are_imported_at_the_top(path: Path) -> None:
     assert not [m for m, inside in imports(path) if inside and ours(m)]
 
 
+PACKAGES = sorted(
+    path.parent for path in FILES if path.name == "__init__.py" and path.parent.parts[-2:] != ("flows", "commands")
+)
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.relative_to(ROOT).as_posix())
+def test_a_folder_lists_its_rooms(folder: Path) -> None:
+    """The docstring of a package is its charter: it names each module and folder in it, and says what it is for."""
+    charter = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    rooms = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+
+    assert [
+        room for room in sorted(rooms - {"__init__", "__main__", "flow"}) if room not in re.findall(r"\w+", charter)
+    ] == []
+
+
 def test_there_is_no_import_cycle() -> None:
     """The modules can be put in one order, from words to work."""
     graph = {name_of(p): {m for m, _ in imports(p) if ours(m)} for p in FILES}

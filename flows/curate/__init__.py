@@ -2,6 +2,8 @@
 
 stage       the stage itself: read, think, publish (`flow.py` puts it under Prefect)
 examples    lake rows → examples, or the named reason why not
+turns       earlier turns that failed: they are not taught along
+sample      the requests that decide: held back from training until they are judged
 redact      personal data and secrets → placeholders
 split       whose examples are eval, whose are train
 dedup       which texts are one text (wording: and not merely alike)

@@ -5,6 +5,9 @@ items         the eval set → items
 plan          who is compared with whom, on which eval set
 addresses     which endpoints may be called
 endpoint      one request to an OpenAI-compatible server, with its limits
+sse           the bytes of an event stream as events
+calls         tool calls from the deltas of a stream
+failures      errors of endpoints, by name
 answers       what came back, or the named reason why nothing did
 runner        all items through all models, with budget, retries and limits
 journal       what was paid for, kept across kills

@@ -2,6 +2,7 @@
 
 stage       the stage itself: read, think, publish (`flow.py` puts it under Prefect)
 gate        four questions, the worst answer wins: the verdict
+rollback    who served before serves again
 report      the verdict for people
 variants    live variants compared, where the application splits its users
 mirror      the champion's alias in MLflow, kept in step with the ledger

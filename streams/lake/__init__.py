@@ -4,9 +4,18 @@
         ingest_date=2026-01-31/…parquet  raw tables are partitioned by ingest date
         _delta_log/…
 
-`append.py` commits rows, `query.py` reads them as of a version, `rows.py` makes them from records and back, `layout.py`
-says where they lie, `maintain.py` keeps them healthy. The only door to `deltalake` and `duckdb`;
-`arrow.py` keeps pandas out.
+layout      where tables lie
+files       rows → Parquet files, and their hashes
+append      a commit: files and the offsets behind them, at once
+rows        records → rows of their table, and back
+query       questions as of a version; views that say each notion once
+maintain    compaction, vacuum, removal of files
+retire      rows that are removed for good, their places kept
+forget      a person out of the raw tables
+audit       is every archived offset there, once and undamaged
+arrow       Arrow without pandas
+
+The only door to `deltalake` and `duckdb`.
 """
 
 from streams.lake import arrow
