@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from flows.evaluate.compare import compare
 from schemas.events import Candidate, Decision
-from schemas.records import Evaluation, Score, make_candidate
+from schemas.records import Evaluation, Sampled, Score, make_candidate
 from schemas.settings import EvaluateSettings, Settings
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
@@ -58,6 +60,7 @@ def evaluated(
     champion: Candidate = OLD,
     dataset: str = "set-1",
     finished: bool = True,
+    sampled: Sampled | None = None,
 ) -> str:
     """An evaluation, as evaluate publishes it."""
     scores = [
@@ -66,6 +69,7 @@ def evaluated(
         for role, score in zip(("champion", "candidate"), pair, strict=True)
     ]
     comparison = compare(scores, candidate, champion, dataset, name, SETTINGS.gate)
+    comparison = msgspec.structs.replace(comparison, sampled=sampled)
     publish(lake, "scores", to_table("scores", scores, evaluation_id=name), name)
     evaluation = Evaluation(
         evaluation_id=name,

@@ -15,7 +15,7 @@ from flows.promote.stage import Approval, after, approval_of, gather, promote, s
 from flows.testing.events import event_id
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
-from schemas.records import Comparison, Difference, make_candidate
+from schemas.records import Comparison, Difference, Sampled, make_candidate
 from schemas.settings import GateSettings
 from streams.lake import Lake
 from streams.lake.append import append, to_rows
@@ -55,6 +55,25 @@ def test_a_verdict_becomes_a_ledger_row_and_an_announcement(
     assert all(row.evidence[name] for name in ("comparison", "scores", "dataset_version", "policy", "code"))
     assert [decision.action for decision in told] == ["promoted", "registered", action]
     assert ledger.verify(ready, APP) == 3
+
+
+@pytest.mark.parametrize(
+    ("requests", "next_look", "action"),
+    [(200, 100, "awaiting_reviews"), (5, 100, "awaiting_traffic"), (200, None, "held")],
+)
+def test_what_reviews_or_traffic_would_decide_waits(
+    ready: Lake, requests: int, next_look: int | None, action: str
+) -> None:
+    """Nothing is recorded or told while more would decide it; after the last look it is held."""
+    told = Told()
+    some = Sampled(requests=requests, differ=40, reviewed=50, look=50, next_look=next_look)
+
+    summary = promote(ready, SETTINGS, NOW, evaluated(ready, "e1", LEVEL, sampled=some), told)
+
+    rows = ledger.fold(ready, APP).decisions
+    assert (summary.verdict, summary.action) == ("inconclusive", action)
+    assert [row.action for row in rows] == ["promoted", "registered", "held"][: 3 if action == "held" else 2]
+    assert bool(told) == (action == "held")
 
 
 def test_the_same_evaluation_is_decided_once(ready: Lake) -> None:
