@@ -141,15 +141,15 @@ class Admin:
             time.sleep(PAUSE_S)
 
     def _topic_ids(self, names: list[str]) -> dict[str, str]:
-        found = {}
+        ids = {}
         orders = self._client.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
         for name, order in orders.items():
             try:
-                found[name] = str(order.result(TIMEOUT_S).topic_id or "")
+                ids[name] = str(order.result(TIMEOUT_S).topic_id or "")
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
-        return found
+        return ids
 
     def _offsets(self, names: list[str]) -> dict[tuple[str, int], Offsets]:
         places = [TopicPartition(name, n) for name, count in self.partitions(names).items() for n in range(count)]

@@ -71,7 +71,7 @@ def resend(lake: Lake, producer: EventProducer, letters: list[dict[str, Any]]) -
 
     Letters are never deleted, and sending twice is harmless: an event whose id is in the lake is not sent again.
     """
-    known = _ids(lake)
+    ids = _ids(lake)
     result = Resent()
     for row in letters:
         if problem := _problem(row):
@@ -84,7 +84,7 @@ def resend(lake: Lake, producer: EventProducer, letters: list[dict[str, Any]]) -
         except EventError as error:
             result.kept[error.reason] += 1
             continue
-        if event.id in known:
+        if event.id in ids:
             result.there += 1
             continue
         producer.send_bytes(topic, row["key"], row["value"], headers)

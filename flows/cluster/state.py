@@ -106,14 +106,14 @@ def events_of(lake: Lake, run_id: str) -> list[ClusterEvent]:
 
 
 def _resolved(events: Iterable[ClusterEvent]) -> dict[str, datetime]:
-    found: dict[str, datetime] = {}
+    resolved: dict[str, datetime] = {}
     for event in events:
         if event.event == "resolved" and isinstance(event.details.window_start, str):
             start = datetime.fromisoformat(event.details.window_start)
-            found[event.cluster_id] = max(start, found.get(event.cluster_id, start))
+            resolved[event.cluster_id] = max(start, resolved.get(event.cluster_id, start))
         elif event.event in LINEAGE and not event.details.proposed:
-            found = resolved_after(found, event.event, event.cluster_id, event.other_ids)
-    return found
+            resolved = resolved_after(resolved, event.event, event.cluster_id, event.other_ids)
+    return resolved
 
 
 def resolved_after(
@@ -129,16 +129,16 @@ def resolved_after(
 
 def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ...]:
     """What is proposed and not overtaken: a split or merge that was carried out ends all proposals for its clusters."""
-    found: tuple[Proposed, ...] = ()
+    proposals: tuple[Proposed, ...] = ()
     for run_id, event in events:
         if event.event not in {"split", "merged"}:
             continue
         clusters, details = (event.cluster_id, *event.other_ids), event.details
         if not details.proposed:
-            found = untouched(found, clusters)
+            proposals = untouched(proposals, clusters)
         elif details.parts or event.event == "merged":  # older versions proposed splits without saying into what
-            found = (
-                *found,
+            proposals = (
+                *proposals,
                 Proposed(
                     event=event.event,
                     clusters=clusters,
@@ -147,7 +147,7 @@ def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ..
                     parts=details.parts or (),
                 ),
             )
-    return found
+    return proposals
 
 
 def untouched(proposals: Iterable[Proposed], clusters: Sequence[str]) -> tuple[Proposed, ...]:

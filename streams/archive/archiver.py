@@ -321,14 +321,14 @@ class Archiver:
 
     def _start(self, topic: Topic, numbers: list[int]) -> None:
         """Read the committed offsets of newly assigned partitions, and compare them with what Kafka still has."""
-        self._ids[topic.name], held = self._look_up(topic)
-        found = self._landing.starts(topic, self._ids[topic.name], numbers)
-        while not wait([found], ASK_AGAIN_S).done:
+        self._ids[topic.name], offsets = self._look_up(topic)
+        future = self._landing.starts(topic, self._ids[topic.name], numbers)
+        while not wait([future], ASK_AGAIN_S).done:
             if self._stop.is_set():
                 raise LakeError(f"stopped before the committed offsets of {topic.table} could be read")
-        starts = found.result()
+        starts = future.result()
         for number in numbers:
-            start, kafka = starts[number], held.get((topic.name, number))
+            start, kafka = starts[number], offsets.get((topic.name, number))
             if kafka is None:  # deleted a moment ago: the check before the next commit leads here again
                 self._partitions[topic.name, number] = Partition(None, 0)
                 continue

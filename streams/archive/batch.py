@@ -244,18 +244,18 @@ def _look_again(
 ) -> tuple[list[Record], Metadata, Columns, list[_Letter]]:
     """The records that are rows, with what came beside them and as columns, and the records that are none."""
     sound = zip(*columns, strict=True)
-    kept: list[int] = []
-    found: list[Row] = []
+    places: list[int] = []
+    rows: list[Row] = []
     bad: list[_Letter] = []
     for place, record in enumerate(records):
         headers = beside.headers[place]
         try:
-            found.append(_slow(topic, record, headers, rules) if place in unsure else next(sound))
+            rows.append(_slow(topic, record, headers, rules) if place in unsure else next(sound))
         except EventError as error:
             bad.append((record, error, headers, beside.times[place], beside.notes.get(place, {})))
         else:
-            kept.append(place)
-    return [records[place] for place in kept], beside.kept(kept), list(zip(*found, strict=True)), bad
+            places.append(place)
+    return [records[place] for place in places], beside.kept(places), list(zip(*rows, strict=True)), bad
 
 
 def _slow(topic: Topic, record: Record, headers: Headers | None, rules: _Rules) -> Row:

@@ -91,17 +91,17 @@ def noted(extra: str | None, note: dict[str, Any]) -> str:
 
 def _headers_of(records: Sequence[Record]) -> tuple[list[Headers | None], dict[int, dict[str, Any]]]:
     """Each record is asked once: librdkafka frees headers that it could not read."""
-    found: list[Headers | None] = []
+    headers: list[Headers | None] = []
     notes: dict[int, dict[str, Any]] = {}
     each = map(_headers, records)
     while True:
         try:
-            found.extend(each)
+            headers.extend(each)
             break
         except (UnicodeDecodeError, SystemError) as error:  # what came before it is in the list
-            notes[len(found)] = {"headers": f"not read: {error}"[:200]}
-            found.append(None)
-    return found, notes
+            notes[len(headers)] = {"headers": f"not read: {error}"[:200]}
+            headers.append(None)
+    return headers, notes
 
 
 def _text(value: Any) -> str | None:

@@ -200,9 +200,9 @@ def dead_offsets(handle: Handle, topic: str, topic_id: str, partition: int, firs
         & (pc.field("kafka_partition") == partition)
         & (pc.field("kafka_offset") >= first)
     )
-    found = handle.to_pyarrow_dataset().to_table(columns=["kafka_offset", "offsets"], filter=place).to_pylist()
+    letters = handle.to_pyarrow_dataset().to_table(columns=["kafka_offset", "offsets"], filter=place).to_pylist()
     return frozenset(
-        offset for row in found for offset in range(row["kafka_offset"], row["kafka_offset"] + (row["offsets"] or 1))
+        offset for row in letters for offset in range(row["kafka_offset"], row["kafka_offset"] + (row["offsets"] or 1))
     )
 
 

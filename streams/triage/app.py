@@ -137,14 +137,14 @@ class Triage:
 
     async def act(self) -> None:
         """Have every champion taken back that was shown to be worse than the one before."""
-        for key, found in self.canaries.items():
-            if self.roll_back is None or found.champion is None or not canary.is_worse(found, self.settings):
+        for key, state in self.canaries.items():
+            if self.roll_back is None or state.champion is None or not canary.is_worse(state, self.settings):
                 continue
-            alert = canary.alert_of(key.decode(), found, datetime.now(UTC))
+            alert = canary.alert_of(key.decode(), state, datetime.now(UTC))
             try:
-                await asyncio.to_thread(self.roll_back, key.decode(), found.champion, alert)
+                await asyncio.to_thread(self.roll_back, key.decode(), state.champion, alert)
             except FlywheelError as error:
-                _log.warning("%s cannot be taken back yet: %s", found.champion.model, error)
+                _log.warning("%s cannot be taken back yet: %s", state.champion.model, error)
 
     def page(self, view: faust.web.View) -> faust.web.Response:
         """The rates as a small page for people."""

@@ -48,21 +48,21 @@ def report(
     }
 
 
-def page(found: Mapping[str, Any]) -> str:
+def page(rates: Mapping[str, Any]) -> str:
     """A report as HTML; every name that a producer wrote is escaped."""
-    return _PAGE.render(found, moment=lambda seconds: f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}")
+    return _PAGE.render(rates, moment=lambda seconds: f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}")
 
 
-def metrics(found: Mapping[str, Any]) -> str:
+def metrics(rates: Mapping[str, Any]) -> str:
     """A report in Prometheus' text format. Numbers only: no content of any event but its application and model."""
     registry = CollectorRegistry()
     events = Counter("flywheel_triage_events", "Events since the process started, by kind", ["kind"], registry=registry)
-    for kind, count in found["events"].items():
+    for kind, count in rates["events"].items():
         events.labels(kind).inc(count)
     labels = Group.__struct_fields__
     for name in ("interactions", "judged", "failed", "alarm"):
         gauge = Gauge(f"flywheel_triage_{name}", "Over all windows that are kept", labels, registry=registry)
-        for row in found["groups"]:
+        for row in rates["groups"]:
             gauge.labels(*(row[label] for label in labels)).set(row[name])
     return generate_latest(registry).decode()
 

@@ -40,10 +40,12 @@ def suspicions(cluster: Ints, fresh: NDArray[np.bool_]) -> list[Suspicion]:
     """
     from scipy.stats import binom  # noqa: PLC0415 lazy: 1 s of import
 
-    found, total = np.unique(cluster, return_counts=True)
-    strangers = np.array([int(fresh[cluster == c].sum()) for c in found])
+    clusters, total = np.unique(cluster, return_counts=True)
+    strangers = np.array([int(fresh[cluster == c].sum()) for c in clusters])
     others = total.sum() - total
     usual = (strangers.sum() - strangers + 1) / (others + 2)  # +1, +2: a share that was never 0 nor 1
     p = np.where(total >= MIN_VOICES, binom.sf(strangers - 1, total, usual), 1.0)
     called = discoveries(p, FALSE_DISCOVERIES) & (others >= MIN_VOICES) & (strangers > MIN_RATIO * usual * total)
-    return [Suspicion(int(found[i]), int(total[i]), int(strangers[i]), float(usual[i])) for i in np.flatnonzero(called)]
+    return [
+        Suspicion(int(clusters[i]), int(total[i]), int(strangers[i]), float(usual[i])) for i in np.flatnonzero(called)
+    ]

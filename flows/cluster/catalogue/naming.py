@@ -44,13 +44,13 @@ class Label:
 
 def names(people: Population, state: State, placed: Placed, namer: Namer | None) -> dict[str, Label]:
     """Name, description, terms and typical example of every cluster."""
-    found = {id_: _kept(cluster) for id_, cluster in state.clusters.items()} | _by_words(people, placed)
-    for id_, label in found.items():
+    labels = {id_: _kept(cluster) for id_, cluster in state.clusters.items()} | _by_words(people, placed)
+    for id_, label in labels.items():
         if namer is None or label.description is not None or not people.members.get(id_):
             continue
         if (named := namer.name(label.terms, _examples(people, id_, label))) is not None:
-            found[id_] = replace(label, name=named.name, description=named.description)
-    return found
+            labels[id_] = replace(label, name=named.name, description=named.description)
+    return labels
 
 
 def terms(texts: Sequence[Sequence[str]], count: int = TERMS) -> list[tuple[str, ...]]:

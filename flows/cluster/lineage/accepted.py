@@ -208,21 +208,23 @@ def _merge(proposal: Proposed, state: State, placed: Placed) -> tuple[State, Pla
     """The larger cluster keeps its id, and the other one's becomes another name of it."""
     homes = state.homes | placed.homes
     sizes = Counter(homes.values())
-    kept, gone = sorted(proposal.clusters, key=lambda id_: (-sizes[id_], id_))
+    survivor, absorbed = sorted(proposal.clusters, key=lambda id_: (-sizes[id_], id_))
     hashes = state.text_hashes | {member.interaction_id: member.text_hash for member in placed.members}
-    moved = [_moved(state, id_, kept, "merged", hashes[id_], 1.0) for id_ in sorted(homes) if homes[id_] == gone]
+    moved = [
+        _moved(state, id_, survivor, "merged", hashes[id_], 1.0) for id_ in sorted(homes) if homes[id_] == absorbed
+    ]
     clusters = {
-        id_: msgspec.structs.replace(cluster, alias_of=kept) if gone in {id_, cluster.alias_of} else cluster
+        id_: msgspec.structs.replace(cluster, alias_of=survivor) if absorbed in {id_, cluster.alias_of} else cluster
         for id_, cluster in state.clusters.items()
     }
-    if clusters[gone].status != "resolved" and clusters[kept].status == "resolved":
-        clusters[kept] = msgspec.structs.replace(clusters[kept], status="steady")
-    sample_homes = tuple(kept if home == gone else home for home in placed.sample_homes)
+    if clusters[absorbed].status != "resolved" and clusters[survivor].status == "resolved":
+        clusters[survivor] = msgspec.structs.replace(clusters[survivor], status="steady")
+    sample_homes = tuple(survivor if home == absorbed else home for home in placed.sample_homes)
     return (
         replace(state, clusters=clusters),
         replace(placed, members=placed.members + moved, sample_homes=sample_homes),
-        kept,
-        [gone],
+        survivor,
+        [absorbed],
     )
 
 

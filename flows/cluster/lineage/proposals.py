@@ -91,7 +91,7 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
     """Clusters whose members lie in parts that are no more alike than two clusters usually are."""
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 lazy: as in graph.py
 
-    found = []
+    splits = []
     for cluster in large:
         pieces = np.flatnonzero(table[cluster] >= max(MIN_PIECE, PIECE * table[cluster].sum()))
         if len(pieces) < 2:
@@ -104,16 +104,16 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
             rows = [np.flatnonzero((homes == cluster) & np.isin(fresh, pieces[part == p])) for p in large_parts]
             shares = tuple(round(float(share[p]), 3) for p in large_parts)
             parts = tuple(tuple(r.tolist()) for r in rows)
-            found.append(Proposal(kind="split", clusters=(int(cluster),), shares=shares, parts=parts))
-    return found
+            splits.append(Proposal(kind="split", clusters=(int(cluster),), shares=shares, parts=parts))
+    return splits
 
 
 def _merges(large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
     """Pairs of clusters of which at least half lies in the same fresh groups, in like proportions."""
-    found = []
+    merges = []
     for i, one in enumerate(large):
         overlap = np.minimum(shares[i], shares[i + 1 :]).sum(axis=1)
-        found += [
+        merges += [
             Proposal(
                 kind="merged",
                 clusters=(int(one), int(large[i + 1 + j])),
@@ -121,7 +121,7 @@ def _merges(large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
             )
             for j in np.flatnonzero(overlap >= OVERLAP)
         ]
-    return found
+    return merges
 
 
 def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:

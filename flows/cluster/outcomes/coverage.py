@@ -52,19 +52,19 @@ class Coverage:
 
 def coverage(rows: pa.Table, texts: Sequence[str], judged: Mask, failed: Mask) -> Coverage:
     """Report on all interactions; `failed` counts only where `judged`."""
-    n, known = len(judged), int(judged.sum())
+    n, judgements = len(judged), int(judged.sum())
     bad = int((failed & judged).sum())
     weights = inverse_propensity(rows, texts, judged)
     weighted = None
     if weights is not None:
         weighted = float((weights * failed[judged]).sum() / weights.sum())
     return Coverage(
-        judged=known,
+        judged=judgements,
         interactions=n,
-        raw=bad / known if known else None,
+        raw=bad / judgements if judgements else None,
         weighted=weighted,
         low=bad / n if n else None,
-        high=(bad + n - known) / n if n else None,
+        high=(bad + n - judgements) / n if n else None,
         effective=float(weights.sum() ** 2 / (weights**2).sum()) if weights is not None else 0.0,
         segments={name: _segment(rows[name], judged) for name in SEGMENTS},
     )

@@ -61,12 +61,12 @@ def _outcomes(rows: Sequence[Asked], heard: Voices, fitted: Reliability, setting
     ]
 
 
-def _outcome(id_: str, said: list[tuple[int, str]], good: float, settings: ClusterSettings) -> Outcome:
-    if not said:
+def _outcome(id_: str, verdicts: list[tuple[int, str]], good: float, settings: ClusterSettings) -> Outcome:
+    if not verdicts:
         return Outcome(id_, "unknown", None)
     failed, ok = good < settings.failed_below, good >= settings.ok_from
-    against = {reason for says, reason in said if says == BAD}
-    pro = {reason for says, reason in said if says != BAD}
+    against = {reason for says, reason in verdicts if says == BAD}
+    pro = {reason for says, reason in verdicts if says != BAD}
     reasons = against if failed else pro if ok else against | pro
     name = "failed" if failed else "ok" if ok else "unknown"
-    return Outcome(id_, name, round(good, 6), tuple(sorted(reasons)), len(said))  # type: ignore[arg-type] # one of 3
+    return Outcome(id_, name, round(good, 6), tuple(sorted(reasons)), len(verdicts))  # type: ignore[arg-type] # one of 3

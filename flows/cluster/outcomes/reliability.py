@@ -68,13 +68,13 @@ def estimate(voices: Voices, items: int, weights: Mapping[str, float]) -> Reliab
         before, bad = bad, _sigmoid(_log_odds(prior) + _evidence(voices, items, rates, one_sided, fair))
         if len(bad) == 0 or np.abs(bad - before).max() < TOLERANCE:
             break
-    told = np.bincount(voices.source, minlength=len(kinds))
+    counts = np.bincount(voices.source, minlength=len(kinds))
     measured = np.where(one_sided[voices.source], once[voices.item], twice[voices.item])
     overlap = np.bincount(voices.source[measured], minlength=len(kinds))
     sources = tuple(
         Source(
             source=name,
-            voices=int(told[i]),
+            voices=int(counts[i]),
             overlap=int(overlap[i]),
             bad=float(rates[i, 0]),
             good=float(rates[i, 1]),

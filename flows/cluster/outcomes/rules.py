@@ -53,19 +53,19 @@ def findings(asked: Asked, answer: Conversation) -> list[str]:
         return [_error(asked.error_type)]
     text = last_text(answer.chat, "assistant")
     finish = {reason.lower() for reason in asked.finish_reasons or () if reason}
-    found = []
+    names = []
     if finish & FILTERED:
-        found.append("content_filter")
+        names.append("content_filter")
     if finish & CUT:
-        found.append("truncated")
+        names.append("truncated")
     if answer.refused or "refusal" in finish or REFUSAL.match(text[:200]):
-        found.append("refusal")
+        names.append("refusal")
     elif not text.strip():
         says = bool(answer.left_out) or any(message.get("tool_calls") for message in answer.chat)
-        found += [] if says else ["empty_answer"]
+        names += [] if says else ["empty_answer"]
     elif _wants_json(asked.request_parameters) and not _is_json(text):
-        found.append("invalid_json")
-    return sorted(found)
+        names.append("invalid_json")
+    return sorted(names)
 
 
 def _error(error_type: str) -> str:

@@ -103,27 +103,27 @@ def voices(
         named = KINDS[row["kind"]].voice == "verdict" and row["source"] != "user"
         source = f"{row['kind']}:{_short(row['source'])}" if named else row["kind"]
         rows.append((items[row["interaction_id"]], source, said, _reason(row, said)))
-    heard = [row for row in rows if row[1] not in off and kind_of(row[1]) not in off]
-    names = tuple(sorted({row[1] for row in heard}))
+    votes = [row for row in rows if row[1] not in off and kind_of(row[1]) not in off]
+    names = tuple(sorted({row[1] for row in votes}))
     index = {name: i for i, name in enumerate(names)}
     return Voices(
-        item=np.array([row[0] for row in heard], dtype=np.int64),
-        source=np.array([index[row[1]] for row in heard], dtype=np.int64),
-        says=np.array([row[2] for row in heard], dtype=np.int8),
+        item=np.array([row[0] for row in votes], dtype=np.int64),
+        source=np.array([index[row[1]] for row in votes], dtype=np.int64),
+        says=np.array([row[2] for row in votes], dtype=np.int8),
         sources=names,
-        reasons=tuple(row[3] for row in heard),
+        reasons=tuple(row[3] for row in votes),
     )
 
 
-def _reason(row: dict[str, str], said: int) -> str:
+def _reason(row: dict[str, str], vote: int) -> str:
     kind = row["kind"]
     if kind in {"thumb", "rating"}:
-        return f"{kind}_{'down' if said == BAD else 'up'}" if kind == "thumb" else f"{'low' if said else 'high'}_rating"
+        return f"{kind}_{'down' if vote == BAD else 'up'}" if kind == "thumb" else f"{'low' if vote else 'high'}_rating"
     if kind == "label":
         return f"label:{_short(row['label'])}"
     if KINDS[kind].voice == "verdict":
         who = row["label"] if kind == "guardrail" and row["label"] else row["source"].rpartition(":")[2]
-        return f"{kind}:{_short(who)}" + ("" if said == BAD else ":pass")
+        return f"{kind}:{_short(who)}" + ("" if vote == BAD else ":pass")
     return kind
 
 

@@ -32,8 +32,8 @@ def neighbours(rows: Vectors, reference: Vectors, k: int, *, skip_self: bool = F
     `skip_self`: rows are the reference, and no row is its own neighbour. k is cut to what there is.
     """
     k = min(k, len(reference) - int(skip_self))
-    found = np.empty((len(rows), max(k, 0)), dtype=np.int64)
-    cosines = np.empty(found.shape, dtype=np.float32)
+    nearest = np.empty((len(rows), max(k, 0)), dtype=np.int64)
+    cosines = np.empty(nearest.shape, dtype=np.float32)
     block = max(1, BLOCK_CELLS // max(len(reference), 1))
     for start in range(0, len(rows) if k > 0 else 0, block):
         similar = rows[start : start + block] @ reference.T
@@ -41,9 +41,9 @@ def neighbours(rows: Vectors, reference: Vectors, k: int, *, skip_self: bool = F
             own = np.arange(len(similar))
             similar[own, start + own] = -np.inf
         best = _top(similar, k)
-        found[start : start + block] = best
+        nearest[start : start + block] = best
         cosines[start : start + block] = np.take_along_axis(similar, best, axis=1)
-    return found, cosines
+    return nearest, cosines
 
 
 def _top(similar: Vectors, k: int) -> Ints:
@@ -62,7 +62,7 @@ def _top(similar: Vectors, k: int) -> Ints:
     return best
 
 
-def shared_neighbour_graph(found: Ints, cosines: Vectors) -> Any:
+def shared_neighbour_graph(nearest: Ints, cosines: Vectors) -> Any:
     """A symmetric scipy CSR matrix: an edge where one row is a neighbour of the other, weighed by what they share.
 
     Takes what `neighbours` gives; those below FLOOR are none.
@@ -72,10 +72,10 @@ def shared_neighbour_graph(found: Ints, cosines: Vectors) -> Any:
     """
     from scipy import sparse  # noqa: PLC0415 lazy: commands that only list clusters need no scipy
 
-    n, k = found.shape
+    n, k = nearest.shape
     rows = np.repeat(np.arange(n), k)
     close = (cosines >= FLOOR).ravel()
-    near = sparse.csr_matrix((np.ones(close.sum(), np.float32), (rows[close], found.ravel()[close])), shape=(n, n))
+    near = sparse.csr_matrix((np.ones(close.sum(), np.float32), (rows[close], nearest.ravel()[close])), shape=(n, n))
     near = near + sparse.identity(n, dtype=np.float32, format="csr")
     sizes = np.asarray(near.sum(axis=1)).ravel()
     pairs = sparse.triu(near.maximum(near.T), k=1).tocoo()

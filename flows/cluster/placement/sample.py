@@ -29,13 +29,13 @@ def find(vectors: Vectors) -> Ints:
         return communities(vectors)
     chosen = np.linspace(0, len(vectors) - 1, WHOLE).astype(np.int64)
     inside = communities(vectors[chosen])
-    kept = np.concatenate([chosen[inside == label][:PER_CLUSTER] for label in range(int(inside.max()) + 1)])
+    sampled = np.concatenate([chosen[inside == label][:PER_CLUSTER] for label in range(int(inside.max()) + 1)])
     owners = np.full(len(vectors), -1, dtype=np.int64)
     owners[chosen] = inside
     labels = owners.copy()
     rest = np.flatnonzero(labels < 0)
-    near, cosines = neighbours(vectors[rest], vectors[kept], k_for(WHOLE))
-    labels[rest] = majority(owners[kept][near])
+    near, cosines = neighbours(vectors[rest], vectors[sampled], k_for(WHOLE))
+    labels[rest] = majority(owners[sampled][near])
     return _second_round(vectors, labels, rest, cosines[:, 0], chosen)
 
 
