@@ -94,13 +94,17 @@ def with_addresses(settings: Settings) -> Settings:
     Where none runs there is no Prefect server either: one that answers on the usual port is another home's.
     """
     try:
-        found = msgspec.json.decode((settings.home_path / "run" / ADDRESSES).read_bytes(), type=Addresses)
+        addresses = msgspec.json.decode((settings.home_path / "run" / ADDRESSES).read_bytes(), type=Addresses)
     except (FileNotFoundError, msgspec.DecodeError):
         return replace(settings, prefect_port=0)
     kafka = (
-        settings.kafka if settings.kafka.bootstrap_servers else replace(settings.kafka, bootstrap_servers=found.kafka)
+        settings.kafka
+        if settings.kafka.bootstrap_servers
+        else replace(settings.kafka, bootstrap_servers=addresses.kafka)
     )
-    ports = {name: urlsplit(url).port or 0 for name, url in (("triage", found.triage), ("prefect", found.prefect))}
+    ports = {
+        name: urlsplit(url).port or 0 for name, url in (("triage", addresses.triage), ("prefect", addresses.prefect))
+    }
     return replace(
         settings, kafka=kafka, prefect_port=ports["prefect"],
         triage=replace(settings.triage, web_port=ports["triage"]),

@@ -71,13 +71,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "feedback": len({row["id"] for row in self.rows if row["name"] == "feedback"}),
             "datasets": [
                 {
-                    "application": held.version.application,
-                    "dataset": held.version.dataset,
-                    "kind": held.version.kind,
-                    "version": held.version.version,
-                    "rows": held.rows,
+                    "application": holding.version.application,
+                    "dataset": holding.version.dataset,
+                    "kind": holding.version.kind,
+                    "version": holding.version.version,
+                    "rows": holding.rows,
                 }
-                for held in self.held
+                for holding in self.held
             ],
             "decisions": list(self.decisions),
             "models": sorted({row["model"] for row in self.decisions if row["trained_on"]}),

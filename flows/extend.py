@@ -70,13 +70,13 @@ def load(setting: str, reference: str) -> Any:
 
 def maker(setting: str, reference: str, role: Role) -> Callable[..., Any]:
     """The function or class that a `module:name` names. Raises SettingsError where it is not marked as a `role`."""
-    found = load(setting, reference)
-    if getattr(found, _MARK, None) != role or not callable(found):
+    value = load(setting, reference)
+    if getattr(value, _MARK, None) != role or not callable(value):
         raise SettingsError(
             f"{setting} {reference!r} is not marked as a {role}, and nothing else is called: "
             f"write `@flows.extend.{role}` above it, if it is one (docs/extending.md)"
         )
-    made: Callable[..., Any] = found
+    made: Callable[..., Any] = value
     return made
 
 

@@ -137,15 +137,15 @@ def _table() -> _Table:
 @functools.cache
 def _powers() -> dict[int, str]:
     """Powers and fractions as they are typed: `x²` is `x^2`, `3½` is `3 1/2`."""
-    found = {}
+    powers = {}
     for code in range(0x80, 0x2200):
         form, _, parts = unicodedata.decomposition(chr(code)).partition(" ")
         letters = "".join(chr(int(part, 16)) for part in parts.split()) if parts else ""
         if form == "<super>" and letters.isdigit():
-            found[code] = f"^{letters}"
+            powers[code] = f"^{letters}"
         elif form == "<fraction>":
-            found[code] = f" {letters.replace('⁄', '/')}"
-    return found
+            powers[code] = f" {letters.replace('⁄', '/')}"
+    return powers
 
 
 @functools.cache

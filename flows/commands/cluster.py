@@ -118,23 +118,23 @@ def diff(
     history = runs(lake, "cluster", settings.application)
     old, new = (_run(history, wanted) for wanted in (run1, run2))
     before, after = (clusters_of(lake, run.run_id) for run in (old, new))
-    found = differences(before, after)
+    changes = differences(before, after)
     between = history[history.index(old) + 1 : history.index(new) + 1]
     events = [(run, event) for run in between for event in events_of(lake, run.run_id)]
     if as_json:
-        print_json({"clusters": found, "events": [_plain(run, event) for run, event in events]})
+        print_json({"clusters": changes, "events": [_plain(run, event) for run, event in events]})
         return
     terminal = Terminal()
     terminal.table(
         ("cluster", "name", "status", "rate before", "rate after"),
-        [(one.cluster_id, one.name, _styled(one.status), _rate(one.before), _rate(one.after)) for one in found],
+        [(one.cluster_id, one.name, _styled(one.status), _rate(one.before), _rate(one.after)) for one in changes],
         whole=("cluster",),
         title=f"{old.as_of:%Y-%m-%d %H:%M} to {new.as_of:%Y-%m-%d %H:%M} UTC",
     )
     names = {one.cluster_id: one.name for one in [*before, *after]}
     for _, event in events:
         _print_event(terminal, event, names)
-    if not found and not events:
+    if not changes and not events:
         terminal.say("Nothing came, went or changed between the two.")
 
 

@@ -102,15 +102,15 @@ def trace_row(
 ) -> None:
     """Follow a row back to the Kafka offsets that it came from."""
     settings = settings_of(context)
-    found = trace(lake_of(settings), settings, row)
+    origin = trace(lake_of(settings), settings, row)
     if as_json:
-        print_json(found)
+        print_json(origin)
         return
     terminal = Terminal()
-    for place in found["found_in"]:
+    for place in origin["found_in"]:
         terminal.say(f"in {place['dataset']}@{place['version']} ({place['config']}, {place['status']})")
     columns = ("event", "id", "topic", "partition", "offset", "time")
-    rows = [tuple(str(event[name]) for name in columns) for event in found["events"]]
+    rows = [tuple(str(event[name]) for name in columns) for event in origin["events"]]
     terminal.table(columns, rows, whole=("id", "topic", "offset"))
 
 

@@ -88,14 +88,14 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 def _reasons() -> dict[tuple[str, str], str]:
     """The sentence beneath each field, which Python itself forgets; empty where the name says it all."""
-    found: dict[tuple[str, str], str] = {}
+    reasons: dict[tuple[str, str], str] = {}
     for node in ast.parse(inspect.getsource(definitions)).body:
         if not isinstance(node, ast.ClassDef):
             continue
         for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                found[node.name, statement.target.id] = _docstring(following)
-    return found
+                reasons[node.name, statement.target.id] = _docstring(following)
+    return reasons
 
 
 def _docstring(node: ast.stmt | None) -> str:

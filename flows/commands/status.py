@@ -14,18 +14,18 @@ from flows.terminal import Terminal
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show lag per partition, rows, bytes and last commit per table, and dead letters by reason."""
     settings = settings_of(context)
-    found = condition(lake_of(settings), settings.kafka)
+    state = condition(lake_of(settings), settings.kafka)
     if as_json:
-        print_json(msgspec.to_builtins(found, builtin_types=()))
+        print_json(msgspec.to_builtins(state, builtin_types=()))
         return
     terminal = Terminal()
-    _tables(terminal, found)
-    if found.partitions:
-        _partitions(terminal, found)
+    _tables(terminal, state)
+    if state.partitions:
+        _partitions(terminal, state)
     else:
-        terminal.say(f"Kafka: {found.kafka}")
-    if found.dead_letters:
-        _letters(terminal, found)
+        terminal.say(f"Kafka: {state.kafka}")
+    if state.dead_letters:
+        _letters(terminal, state)
     else:
         terminal.say("No dead letters.")
 

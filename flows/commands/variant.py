@@ -30,16 +30,16 @@ def compare(
 ) -> None:
     """Whether live users of one variant fare better than those of another, by the newest cluster run's outcomes."""
     settings = settings_of(context)
-    found = variants.report(lake_of(settings), settings.application, control, treatment, settings.gate.alpha, share)
+    report = variants.report(lake_of(settings), settings.application, control, treatment, settings.gate.alpha, share)
     if as_json:
-        print_json(found)
+        print_json(report)
         return
-    difference, terminal = found.difference, Terminal()
+    difference, terminal = report.difference, Terminal()
     for name, rate in ((control, difference.champion), (treatment, difference.candidate)):
-        terminal.say(f"{one_line(name) or 'no variant'}: {rate:.3f} good, {found.users[name]} users")
+        terminal.say(f"{one_line(name) or 'no variant'}: {rate:.3f} good, {report.users[name]} users")
     terminal.say(
         f"difference {difference.difference:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}), "
         f"p better {difference.p_superior:.2g}, p worse {difference.p_harm:.2g}"
     )
-    if found.mismatch_p is not None and found.mismatch_p < variants.MISMATCH:
+    if report.mismatch_p is not None and report.mismatch_p < variants.MISMATCH:
         terminal.say((f"the arms' sizes do not fit a share of {share}", "bold red"), ": do not believe the difference")

@@ -181,14 +181,14 @@ def _wanted(example: Example, recipe: Recipe, as_of: datetime) -> bool:
 def _capped(examples: Sequence[Example], per_cluster: int | None, dropped: list[Dropped]) -> list[Example]:
     """The best `per_cluster` of each cluster; examples come best first."""
     seen: Counter[str] = Counter()
-    kept = []
+    chosen = []
     for example in examples:
         seen[example.cluster_id] += 1
         if per_cluster is None or seen[example.cluster_id] <= per_cluster:
-            kept.append(example)
+            chosen.append(example)
         else:
             dropped.append(Dropped(example.interaction_id, "cluster_full"))
-    return kept
+    return chosen
 
 
 def _in_order(examples: Iterable[Example]) -> tuple[Example, ...]:

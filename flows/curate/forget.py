@@ -59,13 +59,13 @@ def withdraw(
     settings: Settings,
     application: str,
     as_of: datetime,
-    found: Sequence[Version],
+    marked: Sequence[Version],
     summary: Mapping[str, Any],
     **inputs: str,
 ) -> Run:
     """Publish findings about versions as a run of their own, and remove what they say is gone."""
     run = begin(lake, "erase", application, as_of, ("interactions", "dataset_versions"), None, **inputs)
-    record(lake, run, found)
+    record(lake, run, marked)
     finish(lake, run, summary)
     clear(versions(lake), settings)
     return run

@@ -27,14 +27,14 @@ CHATS = ("messages", "conversations", "conversation", "prompt", "input")
 """And where it keeps a chat."""
 
 
-def binding(known: Sequence[Version], split: dict[str, Any], as_of: datetime) -> list[Version]:
+def binding(versions: Sequence[Version], split: dict[str, Any], as_of: datetime) -> list[Version]:
     """The eval versions that bind a build beyond its own split: every frozen one, and those dealt by another split.
 
     Only versions from before `as_of`, so that a build never depends on itself.
     """
     return [
         version
-        for version in known
+        for version in versions
         if version.created < as_of and version.status != "withdrawn" and _binds(version, split)
     ]
 

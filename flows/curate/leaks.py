@@ -76,7 +76,7 @@ class Near:
 
     def pairs(self, texts: Sequence[str], at_least: float) -> list[tuple[int, int, float]]:
         """(text, indexed text, similarity) of all pairs at or above `at_least`, in order."""
-        found = []
+        matches = []
         step = max(1, CELLS // max(1, len(self._sizes)))
         for start in range(0, len(texts), step):
             part = self._tokens(texts[start : start + step])
@@ -85,8 +85,8 @@ class Near:
             similar = shared.data / together
             near = similar >= at_least - ROUNDING
             rows, columns = (shared.row[near] + start).tolist(), shared.col[near].tolist()
-            found += sorted(zip(rows, columns, similar[near].tolist(), strict=True))
-        return found
+            matches += sorted(zip(rows, columns, similar[near].tolist(), strict=True))
+        return matches
 
     def _matrix(self, tokens: Grams) -> Any:
         """One row a text, one column a token of the index; tokens that no indexed text has are left out."""

@@ -28,7 +28,9 @@ def sample_of(
 
     With a good answer where somebody told one, else with an empty one and the origin `none`.
     """
-    told = {example.interaction_id: example for example in examples if example.answer and example.origin != "guardrail"}
+    examples_by_id = {
+        example.interaction_id: example for example in examples if example.answer and example.origin != "guardrail"
+    }
     requests = []
     for row in rows:
         asked = request_of(row, settings.salt)
@@ -36,7 +38,7 @@ def sample_of(
             continue
         kept_out = side_of(asked.unit, settings.salt, settings.eval_share) == "eval"
         asked = msgspec.structs.replace(asked, cluster_id=row["cluster_id"], origin=NO_REFERENCE, kept_out=kept_out)
-        if known := told.get(asked.interaction_id):
+        if known := examples_by_id.get(asked.interaction_id):
             asked = msgspec.structs.replace(
                 asked, answer=known.answer, origin=known.origin, score=known.score, other_id=known.other_id
             )

@@ -88,16 +88,18 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
     made, redacted = _think(found, newest, settings, recipe, as_of, guards)
     units = _forgotten(lake, run, settings)
     discard_unlisted(known, settings, settings.application, units)
-    gone = withdrawals(known, settings, units, (), as_of)
+    withdrawn = withdrawals(known, settings, units, (), as_of)
     if not made.taught and not made.eval:
-        if gone:  # there is nothing to build, but what is to be forgotten does not wait for it
-            withdraw(lake, settings, settings.application, as_of, gone, {"withdrawn": len(gone)}, build=run.run_id)
+        if withdrawn:  # there is nothing to build, but what is to be forgotten does not wait for it
+            withdraw(
+                lake, settings, settings.application, as_of, withdrawn, {"withdrawn": len(withdrawn)}, build=run.run_id
+            )
         left_out = made.reasons()
         hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
         reasons = ", ".join(f"{reason} {count}" for reason, count in left_out.items()) or "none was judged"
         raise NotEnoughData(f"no interaction gives an example yet; left out: {reasons}{hint}")
-    left = {version.version for version in gone}
-    marked = [*gone, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
+    left = {version.version for version in withdrawn}
+    marked = [*withdrawn, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
     held_back = {"cut": made.cut.isoformat() if made.cut else None, "sampled": len(made.sample)}
     facts = {**inputs, "redacted": redacted, "guards": len(guards), **held_back}
     summary = _publish(lake, settings, run, name, made, kinds, marked, facts)

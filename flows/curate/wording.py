@@ -46,10 +46,11 @@ def plain(text: str) -> str:
     return text if kept == text else kept.strip() or text
 
 
-def same_wording(a: str, b: str, found: Mapping[str, int]) -> bool:
+def same_wording(a: str, b: str, frequency: Mapping[str, int]) -> bool:
     """Whether two normalised texts say the same word for word, but for typos, endings and SMALL words.
 
-    `found`: in how many texts each word stands. What stands in one alone is more likely mistyped than what others say.
+    `frequency`: in how many texts each word stands. What stands in one alone is more likely mistyped than what others
+    say.
     """
     ours, theirs = Counter(a.split()), Counter(b.split())
     mine, other = list((ours - theirs).elements()), list((theirs - ours).elements())
@@ -58,7 +59,7 @@ def same_wording(a: str, b: str, found: Mapping[str, int]) -> bool:
     if _joined(mine, other):  # `don t` and `do not`
         return True
     for word in list(mine):
-        if (twin := next((known for known in other if alike(word, known, found)), None)) is not None:
+        if (twin := next((known for known in other if alike(word, known, frequency)), None)) is not None:
             mine.remove(word)
             other.remove(twin)
     if _joined(mine, other):  # `log in` and `login`, beside a typo
@@ -77,7 +78,7 @@ def _joined(mine: Sequence[str], other: Sequence[str]) -> bool:
     return OSA.distance(one, two, score_cutoff=wrong) <= wrong
 
 
-def alike(one: str, other: str, found: Mapping[str, int]) -> bool:
+def alike(one: str, other: str, frequency: Mapping[str, int]) -> bool:
     """Whether two words are one, mistyped or with another ending. Numbers are alike where they are equal."""
     short, long = sorted((one, other), key=len)
     if _DIGIT.search(long) or _DIGIT.search(short):
@@ -90,7 +91,7 @@ def alike(one: str, other: str, found: Mapping[str, int]) -> bool:
     if any(unicodedata.category(char)[0] == "M" for char in one + other):  # one vowel sign is another word
         wrong = len(long) // TYPO
         return OSA.distance(short, long, score_cutoff=wrong) <= wrong
-    known = sorted((found.get(one, 1), found.get(other, 1)))
+    known = sorted((frequency.get(one, 1), frequency.get(other, 1)))
     mistyped = known[0] == 1 < known[1] and one[:1] == other[:1]
     wrong = max(2, len(long) // 4) if mistyped else max(1, len(long) // TYPO)
     return len(long) > 2 and OSA.distance(short, long, score_cutoff=wrong) <= wrong

@@ -68,16 +68,16 @@ def check_address(host: str, address: str, declared: Iterable[str]) -> None:
         )
 
 
-def _is_public(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether it is a machine of the open internet. An IPv6 address that stands for an IPv4 one is judged as that."""
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour
-        if found in NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is None and found not in GLOBAL_UNICAST:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is None and address not in GLOBAL_UNICAST:
             return False
-        found = inner or found
-    return not any(found in network for network in SPECIAL if network.version == found.version)
+        address = inner or address
+    return not any(address in network for network in SPECIAL if network.version == address.version)
 
 
 class CheckedResolver(AbstractResolver):

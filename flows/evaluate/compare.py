@@ -88,12 +88,12 @@ def compare(
 
 def pair(scores: Iterable[Score]) -> Paired:
     """The scores as arrays, one entry an item, items by id: the order of the scores changes nothing."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"champion": [], "candidate": []})
+    scores_of: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"champion": [], "candidate": []})
     places: dict[str, tuple[str, str]] = {}
     for score in scores:
         places[score.item_id] = (score.unit or f"item:{score.item_id}", score.slice)
         if (value := valid(score)) is not None:
-            found[score.item_id][score.role].append(value)
+            scores_of[score.item_id][score.role].append(value)
     items = sorted(places)
     names = sorted({places[item][1] for item in items} - {""})
     index = {name: code for code, name in enumerate(names)}
@@ -103,8 +103,8 @@ def pair(scores: Iterable[Score]) -> Paired:
         units,
         np.array([index.get(places[item][1], -1) for item in items], np.intp),
         tuple(names),
-        np.array([_mean(found[item]["champion"]) for item in items]),
-        np.array([_mean(found[item]["candidate"]) for item in items]),
+        np.array([_mean(scores_of[item]["champion"]) for item in items]),
+        np.array([_mean(scores_of[item]["candidate"]) for item in items]),
     )
 
 

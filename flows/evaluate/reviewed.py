@@ -124,15 +124,15 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
     """
     n, many = len(evidence.differs), int(evidence.differs.sum())
     missing = int(evidence.missing.sum())
-    known = evidence.differs & np.isfinite(evidence.said)
-    m = int(known.sum())
+    reviewed = evidence.differs & np.isfinite(evidence.said)
+    m = int(reviewed.sum())
     if m < 2:
         low, high = bounds(evidence, level)
         p = surely_within(evidence, margin)
         return Reviewed(None, low, high, 1.0, 1.0, p, 0.0, n, many, m, 0, 0, 0.0, 0.0, 0.0)
-    fit = _fit(evidence, known, many)
-    said = evidence.said[known]
-    wins, losses = int((said > 0).sum()), int((said < 0).sum())
+    fit = _fit(evidence, reviewed, many)
+    verdicts = evidence.said[reviewed]
+    wins, losses = int((verdicts > 0).sum()), int((verdicts < 0).sum())
     superior = _sign(evidence, fit, missing, (wins, losses))
     harm = _sign(evidence.mirrored(), _flipped(fit), missing, (losses, wins))
     mean, se, freedom = _estimate(evidence, fit, n)
@@ -153,7 +153,7 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
         reviewed=m,
         wins=wins,
         losses=losses,
-        one_right=float((said**2).mean()),
+        one_right=float((verdicts**2).mean()),
         explained=fit.explained,
         trust=fit.trust,
     )
@@ -242,18 +242,18 @@ def youden(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[float, float]:
     return j, sqrt(q * (1 - q) / len(same)) / j
 
 
-def _fit(evidence: Evidence, known: Bools, many: int) -> _Fit:
-    said, guess = evidence.said[known], evidence.guess[known]
-    m = len(said)
+def _fit(evidence: Evidence, reviewed: Bools, many: int) -> _Fit:
+    verdicts, guess = evidence.said[reviewed], evidence.guess[reviewed]
+    m = len(verdicts)
     spread = guess - guess.mean()
     squares = float(spread @ spread)
-    trust = float(np.clip(spread @ said / squares, 0, 1)) if squares > 0 and m < many else 0.0
-    rest = said - trust * guess
+    trust = float(np.clip(spread @ verdicts / squares, 0, 1)) if squares > 0 and m < many else 0.0
+    rest = verdicts - trust * guess
     hat = 1 / m + (spread**2 / squares if trust else 0.0)
     leverage = np.clip(1 / np.maximum(1 - hat, 1 / MOST_LEVERAGE), 1, MOST_LEVERAGE)
-    variance = float(said.var())
+    variance = float(verdicts.var())
     explained = max(0.0, 1 - float(rest.var()) / variance) if variance > 0 else 0.0
-    return _Fit(known, trust, rest, leverage, explained)
+    return _Fit(reviewed, trust, rest, leverage, explained)
 
 
 def _flipped(fit: _Fit) -> _Fit:

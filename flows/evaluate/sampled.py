@@ -108,7 +108,7 @@ def reviewed_differences(view: View, gate: GateSettings) -> tuple[Difference, tu
     """The difference overall and in every slice, and what it stands on."""
     stood = view.stood
     everything = np.ones(len(stood.asked), bool)
-    overall, found = _difference(view, everything, "", gate, gate.margin, gate.level)
+    overall, estimate = _difference(view, everything, "", gate, gate.margin, gate.level)
 
     def by(names: tuple[str, ...], margin: float, level: float) -> tuple[Difference, ...]:
         codes = np.array(names)
@@ -116,14 +116,14 @@ def reviewed_differences(view: View, gate: GateSettings) -> tuple[Difference, tu
 
     sampled = Sampled(
         requests=len(stood.asked),
-        differ=found.differ,
+        differ=estimate.differ,
         reviewed=stood.reviewed,
         look=stood.look,
         skipped=int(stood.skipped.sum()),
         next_look=stood.next_look,
-        needed=_needed(found, gate),
+        needed=_needed(estimate, gate),
         youden=stood.youden[0],
-        trust=found.trust,
+        trust=estimate.trust,
         origins=by(view.origins, gate.margin, gate.level),
     )
     return overall, by(view.slices, gate.slice_margin, gate.alpha), sampled
@@ -134,39 +134,39 @@ def _difference(
 ) -> tuple[Difference, Reviewed]:
     """The difference over some of the requests, tested with what the reviewers could not tell at its worst."""
     stood, evidence = view.stood, view.tie.of(mask)
-    found = difference(evidence, level, margin, stood.youden)
+    estimate = difference(evidence, level, margin, stood.youden)
     if stood.skipped[mask].any():
         low, high = (difference(case.of(mask), level, margin, stood.youden) for case in (view.loss, view.win))
-        found = msgspec.structs.replace(
-            found,
+        estimate = msgspec.structs.replace(
+            estimate,
             low=low.low,
             high=high.high,
             p_superior=low.p_superior,
             p_non_inferior=low.p_non_inferior,
             p_harm=high.p_harm,
         )
-    share, unreviewed = _share_of_level(stood, gate), found.mean is None
+    share, unreviewed = _share_of_level(stood, gate), estimate.mean is None
     missing = int(evidence.missing.sum())
     return Difference(
         slice=name,
-        items=found.requests - missing,
+        items=estimate.requests - missing,
         units=len(np.unique(evidence.groups[0])),
         champion=None,
         candidate=None,
-        difference=found.mean,
-        low=found.low,
-        high=found.high,
-        p_non_inferior=min(1.0, found.p_non_inferior / (UNREVIEWED if unreviewed else share * (1 - UNREVIEWED))),
-        p_superior=1.0 if unreviewed else min(1.0, found.p_superior / share),
-        p_harm=1.0 if unreviewed else min(1.0, found.p_harm / share),
-        wins=found.wins,
-        losses=found.losses,
-        ties=found.reviewed - found.wins - found.losses,
+        difference=estimate.mean,
+        low=estimate.low,
+        high=estimate.high,
+        p_non_inferior=min(1.0, estimate.p_non_inferior / (UNREVIEWED if unreviewed else share * (1 - UNREVIEWED))),
+        p_superior=1.0 if unreviewed else min(1.0, estimate.p_superior / share),
+        p_harm=1.0 if unreviewed else min(1.0, estimate.p_harm / share),
+        wins=estimate.wins,
+        losses=estimate.losses,
+        ties=estimate.reviewed - estimate.wins - estimate.losses,
         unscored=missing,
-        minimum_detectable=minimum_detectable_z(found.se, gate.level * share) if found.se else None,
-        differ=found.differ,
-        reviewed=found.reviewed,
-    ), found
+        minimum_detectable=minimum_detectable_z(estimate.se, gate.level * share) if estimate.se else None,
+        differ=estimate.differ,
+        reviewed=estimate.reviewed,
+    ), estimate
 
 
 def _share_of_level(stood: Standing, gate: GateSettings) -> float:
@@ -175,13 +175,13 @@ def _share_of_level(stood: Standing, gate: GateSettings) -> float:
     return max(level_at(1.0, gate.reviews, stood.look, differ), 1e-12)
 
 
-def _needed(found: Reviewed, gate: GateSettings) -> int | None:
+def _needed(estimate: Reviewed, gate: GateSettings) -> int | None:
     """Reviews that would find the difference seen so far, at the level that the last look may use."""
-    if found.mean is None or not found.differ:
+    if estimate.mean is None or not estimate.differ:
         return None
     level = level_at(gate.level, gate.reviews, max(gate.reviews), max(gate.reviews) + 1)
-    effect = found.mean + (gate.margin if gate.policy == "as_good" else 0.0)
-    return needed(found.differ / found.requests, effect, level, found.one_right, found.explained)
+    effect = estimate.mean + (gate.margin if gate.policy == "as_good" else 0.0)
+    return needed(estimate.differ / estimate.requests, effect, level, estimate.one_right, estimate.explained)
 
 
 def _agreement_note(asked: Sequence[Asked], opinions: Opinions) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def evaluate(
     if earlier := _decided(lake, settings.application, candidate_id):
         return earlier
     plan = plan_for(lake, settings, candidate_id)
-    said = fingerprint(opinions(lake), (item.item_id for item in plan.items))
+    reviews = fingerprint(opinions(lake), (item.item_id for item in plan.items))
     how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
     run_of = begin(
         lake,
@@ -84,7 +84,7 @@ def evaluate(
         candidate=plan.candidate.id,
         champion=plan.champion.id,
         dataset_version=plan.eval_set.version,
-        reviews=said,
+        reviews=reviews,
         extensions=extensions(how),
     )
     if summary := finished(lake, run_of, Summary):

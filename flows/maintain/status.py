@@ -71,7 +71,7 @@ def condition(lake: Lake, kafka: KafkaSettings) -> Condition:
 
 def _lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
     names = [topic.name for topic in ARCHIVED]
-    ids, held, found = admin.topic_ids(names), admin.offsets(names), []
+    ids, held, lags = admin.topic_ids(names), admin.offsets(names), []
     for topic in ARCHIVED:
         handle = lake.open(topic.table) if lake.exists(topic.table) else None
         for (name, number), kafka in sorted(held.items()):
@@ -82,8 +82,8 @@ def _lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
                 at = kafka.earliest if committed is None else committed
                 lost = max(0, kafka.earliest - at)
                 lag = max(0, kafka.stable - at - lost)  # an open transaction's events cannot be read yet
-                found.append(PartitionLag(name, number, committed, kafka.latest, lag, lost))
-    return found
+                lags.append(PartitionLag(name, number, committed, kafka.latest, lag, lost))
+    return lags
 
 
 def _table(lake: Lake, name: str) -> TableState:

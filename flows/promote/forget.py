@@ -20,17 +20,17 @@ def resting_on(lake: Lake, versions: Collection[str]) -> list[dict[str, Any]]:
     Each row: `application`, `sequence`, `action`, `model`, `trained_on` (the version, or None).
     """
     measured = {row["evaluation_id"] for row in rows(lake, "evaluations", dataset_version=versions)}
-    found = []
+    decisions = []
     for row in sorted(rows(lake, "ledger"), key=lambda row: (row["application"], row["sequence"])):
         candidate = msgspec.json.decode(row["candidate"])
         evidence = set(msgspec.json.decode(row["evidence"] or "{}").values())
         trained = candidate.get("dataset") in versions
         if trained or evidence & measured.union(versions):
-            found.append({
+            decisions.append({
                 "application": row["application"],
                 "sequence": row["sequence"],
                 "action": row["action"],
                 "model": candidate["model"],
                 "trained_on": candidate["dataset"] if trained else None,
             })  # fmt: skip
-    return found
+    return decisions

@@ -196,14 +196,14 @@ def _part(part: Part) -> list[Piece]:
     if isinstance(kind, str):
         if kind in _RESULTS:
             id_, answer = _RESULTS[kind]
-            found = part.get(answer) if part.get(answer) is not None else part.get("result")
-            return _result(found, name_of(part.get(id_)), name_of(part.get("name")))
+            result = part.get(answer) if part.get(answer) is not None else part.get("result")
+            return _result(result, name_of(part.get(id_)), name_of(part.get("name")))
         if reader := _PARTS.get(kind):
             return reader(part)
         return [Other("hosted_tool")] if is_hosted(kind) else _unknown(part)
     for key, (id_, answer) in _KEYED_RESULTS.items():
-        if isinstance(found := part.get(key), Mapping):
-            return _result(found.get(answer), name_of(found.get(id_)), name_of(found.get("name")))
+        if isinstance(result := part.get(key), Mapping):
+            return _result(result.get(answer), name_of(result.get(id_)), name_of(result.get("name")))
     readers = (reader for key, reader in _KEYED.items() if part.get(key) is not None)
     return next(readers, _unknown)(part)
 

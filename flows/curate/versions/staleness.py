@@ -20,18 +20,20 @@ Basis = tuple[str, str | None]
 """What made an example one: its origin and its feedback event."""
 
 
-def stale(known: Sequence[Version], examples: Iterable[Example], settings: Settings, as_of: datetime) -> list[Version]:
+def stale(
+    versions: Sequence[Version], examples: Iterable[Example], settings: Settings, as_of: datetime
+) -> list[Version]:
     """The current versions of which a row would not be made today, marked stale with how many and the first of them."""
     today: dict[str, set[Basis]] = {}
     for example in examples:
         today.setdefault(example.interaction_id, set()).add((example.origin, example.feedback_id))
-    found = []
-    for version in known:
+    marked = []
+    for version in versions:
         changed = _changed(version.folder(settings), today) if _rests_on_feedback(version) else []
         if changed:
             reason = f"{len(changed)} rows rest on feedback that has changed, e.g. of interaction {changed[0]}"
-            found.append(msgspec.structs.replace(version, created=as_of, status="stale", status_reason=reason))
-    return found
+            marked.append(msgspec.structs.replace(version, created=as_of, status="stale", status_reason=reason))
+    return marked
 
 
 def _rests_on_feedback(version: Version) -> bool:

@@ -25,11 +25,11 @@ def trace(lake: Lake, settings: Settings, row_id: str) -> dict[str, Any]:
     Returns `{"row_id", "found_in": [{dataset, version, config, file, …}], "events": [{event, id, topic, partition,
     offset, time}]}`. Raises UsageError where no dataset has the row.
     """
-    found = [place for version in versions(lake, settings.application) for place in _places(version, settings, row_id)]
-    if not found:
+    places = [place for version in versions(lake, settings.application) for place in _places(version, settings, row_id)]
+    if not places:
         raise UsageError(f"no dataset of {settings.application!r} has a row {row_id!r}; rows carry it as `row_id`")
-    source = found[-1].pop("source")
-    for place in found:
+    source = places[-1].pop("source")
+    for place in places:
         place.pop("source", None)
     known = lake.versions(("interactions", "feedback"))
     ids = [source[name] or "" for name in ("interaction_id", "other_id", "feedback_id")]
@@ -38,7 +38,7 @@ def trace(lake: Lake, settings: Settings, row_id: str) -> dict[str, Any]:
     return {
         "row_id": row_id,
         **source,
-        "found_in": found,
+        "found_in": places,
         "events": [{**event, "topic": topics[event["event"]]} for event in events.to_pylist()],
     }
 

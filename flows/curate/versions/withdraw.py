@@ -41,7 +41,7 @@ class Holding(msgspec.Struct, frozen=True):
 
 def holding(known: Sequence[Version], settings: Settings, units: Units, interactions: Collection[str]) -> list[Holding]:
     """The versions with a row of one of the units or interactions; withdrawn ones have none left."""
-    found = []
+    holdings = []
     for version in known:
         if version.status == "withdrawn":
             continue
@@ -49,8 +49,8 @@ def holding(known: Sequence[Version], settings: Settings, units: Units, interact
         rows = sum(map(len, tables))
         if rows:
             ids = {i for table in tables if "item_id" in table.column_names for i in table["item_id"].to_pylist()}
-            found.append(Holding(version, rows, tuple(sorted(ids))))
-    return found
+            holdings.append(Holding(version, rows, tuple(sorted(ids))))
+    return holdings
 
 
 def withdrawals(
@@ -111,13 +111,13 @@ def without(
     )
 
 
-def clear(known: Sequence[Version], settings: Settings) -> int:
+def clear(versions: Sequence[Version], settings: Settings) -> int:
     """Remove the folders of withdrawn versions, but for those that another, living version shares; how many went.
 
     What killed builds left half written goes too.
     """
-    living = {version.path for version in known if version.status != "withdrawn"}
-    gone = {version.path for version in known if version.status == "withdrawn"} - living
+    living = {version.path for version in versions if version.status != "withdrawn"}
+    gone = {version.path for version in versions if version.status == "withdrawn"} - living
     folders = [settings.datasets_path / path for path in sorted(gone)]
     for folder in (present := [folder for folder in folders if folder.is_dir()]):
         doomed = folder.with_name(f"{HIDDEN}withdrawn-{folder.name}")  # invisible at once, whole or not at all
@@ -129,7 +129,7 @@ def clear(known: Sequence[Version], settings: Settings) -> int:
 
 
 def discard_unlisted(
-    known: Sequence[Version],
+    versions: Sequence[Version],
     settings: Settings,
     application: str,
     units: Units,
@@ -140,7 +140,7 @@ def discard_unlisted(
     A build that was killed after it revealed a folder and before it recorded the version leaves one. An `application`
     that is empty means all.
     """
-    named = {version.folder(settings) for version in known}
+    named = {version.folder(settings) for version in versions}
     root = settings.datasets_path
     places = [application_folder(root, application)] if application else root.glob("*/")
     folders = sorted({path.parent for place in places for path in place.glob("[!.]*/manifest.json")} - named)

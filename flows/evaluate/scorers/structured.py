@@ -43,15 +43,15 @@ def pattern(pattern: str, ignore_case: bool = False) -> Scorer:
         if slow == SLOW_MOST:
             return Mark(None, "pattern_too_slow")
         try:
-            found = search(answer.text, timeout=PATTERN_S)
+            match = search(answer.text, timeout=PATTERN_S)
         except TimeoutError:
             slow += 1
             return Mark(None, "pattern_too_slow")
-        if found is None or not found.re.groups:
-            return Mark(float(found is not None))
+        if match is None or not match.re.groups:
+            return Mark(float(match is not None))
         if item.reference is None:
             return NO_REFERENCE
-        return Mark(float(normalise(found.group(1) or "") == normalise(item.reference)))
+        return Mark(float(normalise(match.group(1) or "") == normalise(item.reference)))
 
     return Each("pattern", mark)
 

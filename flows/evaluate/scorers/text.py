@@ -90,7 +90,7 @@ class EmbeddingSimilarity:
         """One mark for each case; `no_vector` where a text has no word that the embedder knows."""
         ours = self._embedder.embed([case.answer.text for case in cases])
         theirs = self._embedder.embed([case.item.reference or "" for case in cases])
-        known = np.logical_and(ours.any(axis=1), theirs.any(axis=1))
+        has_words = np.logical_and(ours.any(axis=1), theirs.any(axis=1))
         cosines = np.clip((ours * theirs).sum(axis=1), 0.0, 1.0)
         return [
             NO_REFERENCE
@@ -98,7 +98,7 @@ class EmbeddingSimilarity:
             else Mark(self._judge(float(cosine)))
             if has
             else Mark(None, "no_vector")
-            for case, cosine, has in zip(cases, cosines, known, strict=True)
+            for case, cosine, has in zip(cases, cosines, has_words, strict=True)
         ]
 
     def _judge(self, cosine: float) -> float:
