@@ -91,18 +91,15 @@ def place_failures(
         )
     ids, rows = [id_ for id_, _ in waiting], distinct([text for _, text in waiting])
     vectors, fresh = vectors_of(lake, embedder, rows)
-    placement = place(vectors, rows.weights, reference, owners, min_size)
-    births = [_birth_id(ids, rows, placement.born, c) for c in range(int(placement.born.max(initial=-1)) + 1)]
-    home = [
-        births[b] if b >= 0 else names[k] if k >= 0 else ""
-        for b, k in zip(placement.born, placement.known, strict=True)
-    ]
+    found = place(vectors, rows.weights, reference, owners, min_size)
+    births = [_birth_id(ids, rows, found.born, c) for c in range(int(found.born.max(initial=-1)) + 1)]
+    home = [births[b] if b >= 0 else names[k] if k >= 0 else "" for b, k in zip(found.born, found.known, strict=True)]
     members = [
         Member(
             interaction_id=id_,
             cluster_id=home[row],
-            confidence=float(placement.confidence[row]),
-            assigned_by="birth" if placement.born[row] >= 0 else "vote",
+            confidence=float(found.confidence[row]),
+            assigned_by="birth" if found.born[row] >= 0 else "vote",
             text_hash=rows.hashes[row],
         )
         for id_, row in zip(ids, rows.row_of, strict=True)
@@ -113,7 +110,7 @@ def place_failures(
         name: np.stack([of_text[member.text_hash] for member in members if member.cluster_id == name])
         for name in births
     }
-    parents = [names[parent] if parent >= 0 else None for parent in placement.parents]
+    parents = [names[parent] if parent >= 0 else None for parent in found.parents]
     housed = [i for i, name in enumerate(home) if name]
     return Placed(
         members=members,
