@@ -33,9 +33,11 @@ from confluent_kafka.admin import AdminClient
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from flows.context import child_environment  # noqa: E402
 from schemas.codec import Headers, encode, headers  # noqa: E402 - found by the line above
 from schemas.errors import BrokerError, CommitConflict, FlywheelError  # noqa: E402
 from schemas.events import Interaction  # noqa: E402
+from schemas.loading import load  # noqa: E402
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings  # noqa: E402
 from schemas.topics import INTERACTIONS, TOPICS  # noqa: E402
 from streams.admin import Admin  # noqa: E402
@@ -54,9 +56,10 @@ BROKER_EVERY = 25
 """Kills of archivers for one of the broker, which takes some five seconds to come back."""
 
 
-def archiver(settings: Settings, idle_s: float | None) -> None:
-    """The process that gets hurt."""
+def archiver(environment: dict[str, str], idle_s: float | None = None) -> None:
+    """The process that gets hurt; settings come by the environment, since secrets are not pickled."""
     logging.disable(logging.WARNING)
+    settings = load({}, environment)
     Archiver(settings, Lake(settings.lake_root)).run(until_idle_s=idle_s)
 
 
@@ -183,7 +186,7 @@ def soak(
     sender.enough.set()
     sender.join()
     commits = lake.version("interactions")
-    archiver(settings, idle_s=3.0)
+    archiver(child_environment(settings), idle_s=3.0)
     hurt = {"broker_kills": broker_kills, "away_s": away_s if broker else 0}
     return {"kills": kills, **hurt, "commits_before_the_end": commits, **count(lake, sender)}
 
@@ -225,7 +228,7 @@ def _start(settings: Settings, group: str, chance: random.Random) -> Any:
     # Another group each: no waiting for the killed member's session, and two at once both own every partition.
     limits = msgspec.structs.replace(settings.archive, group_id=group, batch_rows=chance.choice([20, 100, 500]))
     process = SPAWN.Process(
-        target=archiver, args=(msgspec.structs.replace(settings, archive=limits), None), daemon=True
+        target=archiver, args=(child_environment(msgspec.structs.replace(settings, archive=limits)),), daemon=True
     )
     process.start()
     return process
