@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction
 from schemas.errors import CommitConflict, LakeError, SchemaMismatch
 from schemas.tables import TABLES
 from streams.lake.files import FRESH, indexed, write
-from streams.lake.layout import Lake
+from streams.lake.layout import Lake, files_of
 
 PUBLISH_TRIES = 10
 """Concurrent publishers of one table are few; each retry reloads the table and looks for its own run first."""
@@ -200,7 +200,7 @@ def dead_offsets(handle: Handle, topic: str, topic_id: str, partition: int, firs
         & (pc.field("kafka_partition") == partition)
         & (pc.field("kafka_offset") >= first)
     )
-    letters = handle.to_pyarrow_dataset().to_table(columns=["kafka_offset", "offsets"], filter=place).to_pylist()
+    letters = files_of(handle).to_table(columns=["kafka_offset", "offsets"], filter=place).to_pylist()
     return frozenset(
         offset for row in letters for offset in range(row["kafka_offset"], row["kafka_offset"] + (row["offsets"] or 1))
     )

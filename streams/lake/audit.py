@@ -18,7 +18,7 @@ from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, Topic
 from streams.lake.append import Handle, committed_id, start_id
 from streams.lake.files import verify
-from streams.lake.layout import Lake
+from streams.lake.layout import Lake, files_of
 from streams.lake.maintain import files
 from streams.lake.query import MEMORY
 
@@ -102,9 +102,9 @@ def _verified(lake: Lake, name: str, path: str) -> Incident | bool | None:
 
 def _offsets(topic: Topic, handle: Handle, letters: Handle | None) -> list[Incident]:
     with duckdb.connect(config={"memory_limit": MEMORY}) as connection:
-        connection.register("stored_rows", handle.to_pyarrow_dataset())
+        connection.register("stored_rows", files_of(handle))
         empty = TABLES["dead_letters"].schema.empty_table()
-        connection.register("stored_letters", empty if letters is None else letters.to_pyarrow_dataset())
+        connection.register("stored_letters", empty if letters is None else files_of(letters))
         places = connection.sql(
             "SELECT DISTINCT kafka_topic_id, kafka_partition FROM stored_rows UNION "
             "SELECT DISTINCT kafka_topic_id, kafka_partition FROM stored_letters WHERE kafka_topic = $topic",

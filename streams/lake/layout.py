@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from pyarrow import fs
 
 from schemas.errors import LakeError, TableMissing
 from schemas.tables import TABLES
@@ -70,13 +72,24 @@ class Lake:
         return None if version is None else int(version)
 
 
+def files_of(handle: DeltaTable) -> ds.Dataset:
+    """The table's files as delta-rs lists them; those of a folder are read by Arrow itself.
+
+    delta-rs' own file system is written in Python: Arrow's threads, which may still close a file when all is read, need
+    Python's lock for it, and a process that ended at that moment was aborted (one command in four).
+    """
+    root = urlsplit(handle.table_uri)
+    local = fs.SubTreeFileSystem(unquote(root.path), fs.LocalFileSystem()) if root.scheme == "file" else None
+    return handle.to_pyarrow_dataset(filesystem=local)
+
+
 def dataset_of(handle: DeltaTable) -> ds.Dataset:
     """The table's files without the bounds that Delta's log gives for whole files.
 
     Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
     a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
     """
-    full = handle.to_pyarrow_dataset()
+    full = files_of(handle)
     partitions = handle.metadata().partition_columns
     keys = ds.partitioning(pa.schema([full.schema.field(name) for name in partitions]), flavor="hive")
     fragments = [

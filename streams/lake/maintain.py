@@ -25,7 +25,7 @@ from schemas.errors import CommitConflict, FileDamaged
 from schemas.tables import TABLES
 from streams.lake.append import Handle, create
 from streams.lake.files import filesystem, verify, write
-from streams.lake.layout import Lake, dataset_of
+from streams.lake.layout import Lake, dataset_of, files_of
 
 TRIES = 30
 """A rewrite races with the archiver's commits, a few a second at most; each lost race costs some milliseconds."""
@@ -161,7 +161,7 @@ def read_files(
     columns: list[str] | None = None,
 ) -> pa.Table:
     """The rows of some files of a table, in the order of the files."""
-    dataset = create(lake, name).to_pyarrow_dataset()
+    dataset = files_of(create(lake, name))
     by_path = {fragment.path: fragment for fragment in dataset.get_fragments()}
     tables = [
         by_path[_path(by_path, file.path)].to_table(schema=dataset.schema, filter=filter_by, columns=columns)

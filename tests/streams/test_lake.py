@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -355,3 +357,13 @@ def test_a_table_can_be_made_by_many_at_once(tmp_path: Path) -> None:
             made = list(pool.map(lambda _, lake=lake: create(lake, "ledger"), range(6)))
             assert len(made) == 6
             assert read(lake, "ledger").num_rows == 0
+
+
+def test_a_process_may_end_right_after_a_read(lake: Lake) -> None:
+    """No thread of Arrow's is left that needs Python's lock while the interpreter goes: that aborted one in two."""
+    land_range(lake, 0, 200)
+    words = f"from streams.lake import Lake, query; query.read(Lake({lake.root!r}), 'interactions')"
+
+    codes = {subprocess.run([sys.executable, "-c", words], check=False, timeout=60).returncode for _ in range(6)}
+
+    assert codes == {0}
