@@ -54,7 +54,7 @@ def flywheel(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> F
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
     settings = tmp_path / "flywheel.toml"
-    settings.write_text('[curate.recipes.rates]\nclusters = ["c-rates"]\n[evaluate]\ntries = 1\n')
+    settings.write_text('[curate.recipes.rates]\nclusters = ["c-rates"]\n[evaluate]\ntries = 1\neval_set = "all"\n')
 
     def run(*words: str, **settings_of: str) -> Result:
         env = {"COLUMNS": "300", "FLYWHEEL_HOME": bench.settings.home, "FLYWHEEL_LAKE": bench.lake.root, **settings_of}
@@ -177,7 +177,7 @@ def test_a_candidate_with_a_set_that_cannot_be_had_is_not_registered(flywheel: F
     error = str(flywheel(*add).exception)
 
     assert error == (
-        "there is no eval set 'ratse': recipes are all, rates; frozen sets are none yet. "
+        "there is no eval set 'ratse': recipes are all, rates, sample; frozen sets are none yet. "
         "`flywheel eval-set freeze NAME` freezes one"
     )
     assert len(ledger.rows(bench.lake, bench.application)) == 2

@@ -18,7 +18,7 @@ from schemas.settings import ArchiveSettings, CurateSettings, Settings
 from schemas.topics import INTERACTIONS
 from streams.archive.batch import make_batch
 from streams.lake import Lake
-from streams.lake.append import append, create
+from streams.lake.append import append
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 Messages = list[dict[str, Any]]
@@ -111,14 +111,14 @@ def arrive(lake: Lake) -> dict[str, str]:
         records.append(Record(n, json.dumps(fields).encode()))
     batch = make_batch(INTERACTIONS, "t", records, {0: 0}, AS_OF, ArchiveSettings())
     assert batch.dead == []
-    append(create(lake, "interactions"), "interactions", batch.rows, {})
+    append(lake, "interactions", batch.rows, {})
     happened(lake, *(feedback(n, event, value=1.0) for n, event in enumerate(events)))
     return {name: event.id for (name, *_), event in zip(SENT, events, strict=True)}
 
 
 def test_a_turn_goes_through_all_that_real_traffic_sends(tmp_path: Path) -> None:
     """Nothing is refused, nothing is called empty, a dataset is built, and what is left out has its reason."""
-    settings = Settings(home=str(tmp_path), curate=CurateSettings(paraphrase=1, eval_share=0.0))
+    settings = Settings(home=str(tmp_path), curate=CurateSettings(paraphrase=1, eval_share=0.0, hold_back=0.0))
     lake = Lake(settings.lake_root)
     ids = arrive(lake)
 

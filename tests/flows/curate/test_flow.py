@@ -26,6 +26,7 @@ def test_a_flow_run_leaves_its_cards_as_artifacts(world: World, monkeypatch: pyt
     world.judged({event.id: "ok" for event in events})
     monkeypatch.setenv("FLYWHEEL_HOME", world.settings.home)
     monkeypatch.setenv("FLYWHEEL_CURATE_PARAPHRASE", "1")
+    monkeypatch.setenv("FLYWHEEL_CURATE_HOLD_BACK", "0")
     with prefect_test_harness(server_startup_timeout=240):
         summary = curate_flow(as_of="2026-02-01T00:00:00+00:00")
         again = curate_flow(as_of="2026-02-01T00:00:00+00:00")

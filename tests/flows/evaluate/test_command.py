@@ -82,6 +82,7 @@ def half_way(bench: Any, items: int, number: signal.Signals) -> Half:
     endpoint.delay_s = 0.01
     command = [sys.executable, "-m", "flows.cli", "--home", bench.settings.home, "evaluate", "--as-of", "2026-01-06"]
     environment = {**os.environ, "FLYWHEEL_LAKE": bench.lake.root, "FLYWHEEL_EVALUATE_CONNECTIONS": "8"}
+    environment["FLYWHEEL_EVALUATE_EVAL_SET"] = "all"
     child = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     while len(endpoint.seen) < items:
         assert child.poll() is None, "the run ended before it could be stopped"

@@ -18,6 +18,7 @@ def test_a_flow_run_leaves_its_tables_as_artifacts(bench: Any, monkeypatch: pyte
     _, new = bench.enlist()
     monkeypatch.setenv("FLYWHEEL_HOME", bench.settings.home)
     monkeypatch.setenv("FLYWHEEL_LAKE", bench.lake.root)
+    monkeypatch.setenv("FLYWHEEL_EVALUATE_EVAL_SET", "all")
     with prefect_test_harness(server_startup_timeout=240):
         summary = evaluate_flow(candidate_id=new.id, as_of="2026-01-06T00:00:00+00:00")
         again = evaluate_flow(candidate_id=new.id, as_of="2026-01-06T00:00:00+00:00")
