@@ -133,19 +133,20 @@ class Champion:
         if decided.sequence <= self.sequence:
             return
         self.sequence = decided.sequence
-        changed, self._current = decided.champion != self._current, decided.champion
-        self._keep()
+        changed = decided.champion != self._current
+        self._keep(decided.champion)  # first: whoever sees a champion finds it again at the next start
+        self._current = decided.champion
         if changed and self._on_change is not None:
             try:
                 self._on_change(decided.champion)
             except Exception as error:
                 log.warning("llm_flywheel: on_change failed: %r", error)
 
-    def _keep(self) -> None:
+    def _keep(self, champion: dict[str, Any]) -> None:
         try:
             private(self._file.parent)
             fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-            fresh.write_text(json.dumps(self._current))
+            fresh.write_text(json.dumps(champion))
             fresh.replace(self._file)
         except OSError as error:
             log.warning("llm_flywheel: the champion cannot be kept for the next start: %s", error)
