@@ -142,8 +142,10 @@ class Redactor:
         if not key or not value or len(value) > KEYED or len(key) > KEYED:
             return None
         before = key.replace("_", " ").replace("-", " ") + ": "
+        said = matching(before + value)[-1].text
+        has: dict[object, bool] = {}
         for pattern in self._patterns:
-            for span in pattern.find(matching(before + value)[-1].text) if _numbered(pattern) else ():
+            for span in pattern.find(said) if _numbered(pattern) and pattern.may_be_in(said, has) else ():
                 if span.start >= len(before):
                     shifted = Span(span.start - len(before), span.end - len(before), span.kind)
                     return self._cut(value, [shifted], names) if shifted.end <= len(value) else None
