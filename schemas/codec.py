@@ -13,9 +13,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from schemas import events
 from schemas.errors import EventError
 from schemas.events import EVENT_TYPES, Event, event_type
 from schemas.messages import read_messages, text_of
+from schemas.reasons import reasons
 
 MAX_DEPTH = 64
 """Nesting that no real message needs: deeper is an attack on the parser's stack."""
@@ -144,15 +146,24 @@ def check_depth(value: bytes) -> None:
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
-    """The language-neutral contract: a JSON Schema per event type."""
+    """The language-neutral contract: a JSON Schema per event type, each field with the sentence that explains it."""
     return {
         name: {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": name,
-            **msgspec.json.schema(cls),
+            **_described(msgspec.json.schema(cls)),
         }
         for name, cls in EVENT_TYPES.items()
     }
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    sentences = reasons(events)
+    for structure, definition in schema["$defs"].items():
+        for field, about in definition.get("properties", {}).items():
+            if sentence := sentences.get((structure, field)):
+                about["description"] = sentence
+    return schema
 
 
 def plain(event: Event) -> Mapping[str, Any]:

@@ -147,6 +147,10 @@ class EndpointError(FlywheelError):
     exit_code = 7
 
 
+class RefusedError(EndpointError):
+    """An endpoint says that it will never take this very request."""
+
+
 class ExtensionError(FlywheelError):
     """Code of your own that the settings name does not do what its protocol asks."""
 

@@ -31,6 +31,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 """A JSON-safe count: beyond 2^53 producers in other languages lose digits."""
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
+Score = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -128,6 +129,20 @@ class PlainMessage(Struct, frozen=True):
     refusal: str | None = None
 
 
+class RoledMessage(Struct, frozen=True):
+    """What most other messages are: under a role, in parts, or with calls in any form. See `schemas/rows.py`."""
+
+    role: Annotated[str, Meta(min_length=1, max_length=64)]
+    content: Text | bool | float | list[Any] | dict[str, Any] | None = None
+    parts: Any = None
+    name: Any = None
+    tool_calls: Any = None
+    tool_call_id: Any = None
+    refusal: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+
 class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """One request to an LLM application and its response."""
 
@@ -136,57 +151,87 @@ class Interaction(Headed, frozen=True, kw_only=True, omit_defaults=True):
     time: Instant
     """When the request began."""
     application: Name
+    """The name under which all that one application does and hears is counted."""
     conversation_id: Name
     """Interactions that belong together; the Kafka key."""
     user_id: Name | None = None
     """The person, pseudonymous if you can; the unit of train/eval splits and of erasure."""
     operation_name: str | None = "chat"
+    """What was asked for: `chat`, `text_completion`, `generate_content`, …"""
     provider_name: str | None = None
+    """Who serves the model: `openai`, `anthropic`, …"""
     request_model: Name
+    """The model that was asked for."""
     response_model: str | None = None
+    """The model that answered, where the provider says so."""
     response_id: str | None = None
+    """The id that the provider's response carries; the interaction's own id may be made of it."""
     prompt_version: str | None = None
+    """Which version of the prompt was in use, in words of your own."""
     variant: str | None = None
     """The arm of an A/B test or canary that served this request."""
     input_messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
+    """The conversation up to the request, oldest first, in any of the dialects."""
     output_messages: Annotated[list[Message], Meta(max_length=10_000)] | None = []
-    """Empty when the request failed."""
+    """What was answered, a message a choice. Empty when the request failed."""
     system_instructions: Text | list[Any] | None = None
-    """Text, or OpenTelemetry's parts: archived as their text, and as they came in `extra`."""
+    """The system prompt, where it is no message: text, or OpenTelemetry's parts, archived as their text, and as they
+    came in `extra`."""
     tool_definitions: list[dict[str, Any]] | None = None
+    """The tools that the model could call, best in OpenAI's form."""
     request_parameters: dict[str, Any] | None = None
     """temperature, top_p, max_tokens, seed, …"""
     finish_reasons: Annotated[list[str | None], Meta(max_length=100)] | None = []
+    """Why each choice ended: `stop`, `length`, `tool_calls`, …"""
     error_type: str | None = None
     """Set when the request failed: an HTTP status, an exception's name, `timeout`."""
     input_tokens: Count | None = None
+    """Tokens of the request, as the provider counts them."""
     output_tokens: Count | None = None
+    """Tokens of the response, as the provider counts them."""
     duration_ms: Amount | None = None
+    """Milliseconds from the request to the end of the response."""
     time_to_first_chunk_ms: Amount | None = None
+    """Milliseconds from the request to the first part of a streamed response."""
     cost_usd: Amount | None = None
+    """What the request cost, in US dollars."""
     training_consent: bool | None = None
     """False: never in a dataset. None: the setting `curate.consent` decides."""
+    trace_id: str | None = None
+    """The distributed trace that the request was part of: W3C's, 32 hexadecimal digits in lower case."""
+    span_id: str | None = None
+    """The request's own span in that trace: 16 hexadecimal digits in lower case."""
+    parent_span_id: str | None = None
+    """The span that made the request: that of an agent's step, of a chain or of a web request."""
 
 
 class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anything that says how good one interaction was."""
 
     id: Id
+    """UUID made by the producer (UUIDv7 recommended); the same id twice is one event."""
     time: Instant
+    """When it was said, done or measured."""
     application: Name
+    """The application of the interaction that it is about."""
     conversation_id: Name
+    """The conversation of that interaction; the Kafka key. Where it is not known, the interaction's id."""
     interaction_id: Id
-    """May arrive before the interaction itself, or days later."""
+    """The interaction that it is about. May arrive before the interaction itself, or days later."""
     kind: Kind
+    """What was said, done or found; it decides which other fields are needed."""
     source: Name = "user"
     """Who says it: `user`, `judge:NAME`, `guardrail:NAME`, `reviewer:NAME`, `rule:NAME`."""
     user_id: Name | None = None
+    """The person who said it, under the same name as in the interaction."""
     value: Annotated[float, Meta(ge=0, le=1)] | None = None
     """0 is bad, 1 is good. thumb: 0 or 1. rating: `(stars - 1) / (max - 1)`. Verdicts: 1 passes, 0 fails."""
     label: str | None = None
-    """kind `label`: its name; guardrails: the category; escalate: the queue."""
+    """kind `label`: its name; guardrails: the category; escalate: the queue; reviewer: `random` where it was asked
+    blind and in random order, `adjudicated` where others' words were seen."""
     text: Text | None = None
-    """comment: what was said. correction: the answer as it should have been."""
+    """comment: what was said. correction: the answer as it should have been, or the calls of tools, as a JSON list of
+    `{"name", "arguments"}`. Verdicts: the reason."""
     replaced_by: Id | None = None
     """regenerate, retry: the id of the interaction that answered instead."""
     supersedes: Id | None = None
@@ -194,6 +239,13 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     interaction; else it replaces nothing."""
     retracts: Id | None = None
     """The id of an earlier feedback event that is taken back; this event says nothing itself."""
+    score: Score | None = None
+    """The number as its source measured it, on its own scale: a guard's probability, a judge's 7 of 10. Kept to be
+    looked at; only `value` decides."""
+    target: str | None = None
+    """What a verdict is about: `input`, `output`, `retrieval`, `tool_call`, …; the output where nothing is said."""
+    action: str | None = None
+    """What was done about it: `allow`, `block`, `modify`, `escalate`, …"""
 
     @property
     def speaker(self) -> tuple[str, str]:
@@ -224,13 +276,17 @@ class Erasure(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """A person's wish to be forgotten."""
 
     id: Id
+    """UUID made by the producer; the same id twice is one event."""
     time: Instant
+    """When it was asked for: what the person says afterwards is a new start."""
     subject: Name
     """The `user_id` whose rows are to go."""
     application: str | None = None
     """None: in every application."""
     requested_by: str | None = None
+    """Who passed the wish on."""
     reason: str | None = None
+    """Why, in their words; kept with the erasure."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -239,10 +295,15 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: Name
     """Content hash of the fields below (see `schemas.records.candidate_id`)."""
     model: Name
+    """Its name at the endpoint."""
     endpoint: Name
     """Base URL of an OpenAI-compatible API, up to and with `/v1`."""
     prompt_version: str | None = None
+    """The version of the prompt that it is served with."""
+    prompt_messages: Annotated[list[dict[str, Any]], Meta(max_length=1000)] = []
+    """What that version says before the conversation: a system message, and examples of how to answer."""
     parameters: dict[str, Any] = {}
+    """Sent with each request: temperature, top_p, …"""
     dataset: str | None = None
     """The dataset version that it was trained on, where known."""
 
@@ -251,9 +312,13 @@ class Decision(Headed, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the promotion ledger, announced on `llm.decisions`."""
 
     id: Id
+    """UUID of the row; the same id twice is one decision."""
     time: Instant
+    """When it was decided."""
     application: Name
+    """Whose champion it is; the Kafka key."""
     action: Literal["registered", "promoted", "held", "rolled_back"]
+    """What was decided."""
     candidate: Candidate
     """Whom the decision is about."""
     champion: Candidate | None = None
@@ -261,29 +326,45 @@ class Decision(Headed, frozen=True, kw_only=True, omit_defaults=True):
     verdict: str = ""
     """promote, block or inconclusive; empty for a registration."""
     reasons: list[str] = []
+    """Each of the gate's questions with its answer, in sentences."""
     evidence: dict[str, str] = {}
     """Hashes and ids of what was decided on: dataset, scores, comparison, policy, code."""
     decided_by: str = "flywheel"
+    """The gate (`flywheel`), or the person who decided."""
     sequence: Count = 0
     """Position in the application's ledger, from 0."""
     previous_hash: str = ""
+    """`hash` of the application's row before this one."""
     hash: str = ""
     """SHA-256 over the row without this field, chained to `previous_hash`."""
+    former: Candidate | None = None
+    """Who served before the champion was promoted: applications may keep a share of their users there, for the watch
+    to compare with. None: there is nobody to compare with, as after a first champion and after a rollback."""
 
 
 class Alert(Headed, frozen=True, kw_only=True, omit_defaults=True):
-    """What triage raises on `llm.alerts`."""
+    """What triage and the web app raise on `llm.alerts`."""
 
     id: Id
+    """UUID of the alert; the same id twice is one alert."""
     time: Instant
+    """The end of what was looked at."""
     application: Name
+    """The application that is concerned; the Kafka key."""
     rule: Name
     """The rule that fired, e.g. `failure_rate`."""
     severity: Literal["info", "warning", "critical"] = "warning"
+    """How soon somebody should look; `info` ends an alert."""
     message: str
+    """What happened, in a sentence."""
     model: str | None = None
+    """Only this model is concerned; None: any."""
     prompt_version: str | None = None
+    """Only this prompt version is concerned; None: any."""
     variant: str | None = None
+    """Only this variant is concerned; None: any."""
+    cluster_id: str | None = None
+    """Only this cluster of failures is concerned; None: any."""
     values: dict[str, float] = {}
     """The numbers behind the message."""
 

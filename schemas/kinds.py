@@ -16,6 +16,11 @@ Kind = Literal[
     "regenerate", "copy", "abandon", "escalate", "retry",  # implicit: a person did so
     "guardrail", "judge", "rule", "reviewer",  # verdict: somebody whose task it is
 ]  # fmt: skip
+RANDOM, ADJUDICATED = "random", "adjudicated"
+"""Labels of a `reviewer` verdict, which say how it came about: blind and in random order, so that rates, agreement and
+judges may be measured by it; or by somebody who saw what others had said. Without either it only mends."""
+CANNOT_TELL, EXCLUDE = "cannot_tell", "exclude"
+"""What a reviewer says by a `label`: that nobody can judge this answer; that no dataset may teach it."""
 EVEN = 0.5
 """A value that points neither way: three stars of five, a judge that cannot tell."""
 

@@ -15,10 +15,15 @@ from msgspec import Struct, inspect
 from llm_flywheel.settings import VARIABLES
 from schemas.errors import SettingsError
 from schemas.secrets import Secret, SecretUrl, decoded
+from schemas.serving import Webhook
 from schemas.settings import SECTIONS, Recipe, Settings
 
 T = TypeVar("T", bound=Struct)
+NAMED: dict[str, type[Struct]] = {"curate.recipes": Recipe, "alerts.webhooks": Webhook}
+"""Settings that are tables of tables, each under a name of its own."""
 _PREFIX = "FLYWHEEL_"
+PATTERN = frozenset("*?[]")
+"""Characters that make a path a pattern of paths."""
 OF_APPLICATIONS = frozenset(VARIABLES) - {"FLYWHEEL_APPLICATION"}
 """Variables that the SDK reads in an application: a shell that has them set can run `flywheel` too."""
 
@@ -35,9 +40,17 @@ def load(file: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     if servers := environment.get("KAFKA_BOOTSTRAP_SERVERS"):
         merged.setdefault("kafka", {})["bootstrap_servers"] = servers
     _refuse_unknown(merged)
-    for name, recipe in _recipes(merged).items():
-        _convert(recipe, Recipe, f"curate.recipes.{name}")
-    return _convert(merged, Settings)
+    for (place, name), values in _named(merged).items():
+        _convert(values, NAMED[place], f"{place}.{name}")
+    settings = _convert(merged, Settings)
+    _refuse_pattern(settings)
+    return settings
+
+
+def _refuse_pattern(settings: Settings) -> None:
+    """Of a home whose path is a pattern no dataset could be opened: `datasets` reads folders by patterns."""
+    if PATTERN.intersection(found := str(settings.home_path)):
+        raise SettingsError(f"home: {found!r} has one of {' '.join(sorted(PATTERN))} in it: name another folder")
 
 
 def _place(merged: dict[str, Any], name: str, text: str) -> None:
@@ -63,14 +76,18 @@ def _refuse_unknown(merged: Mapping[str, Any]) -> None:
     _known(merged, Settings, "")
     for section, cls in SECTIONS.items():
         _known(merged.get(section), cls, section + ".")
-    for name, recipe in _recipes(merged).items():
-        _known(recipe, Recipe, f"curate.recipes.{name}.")
+    for (place, name), values in _named(merged).items():
+        _known(values, NAMED[place], f"{place}.{name}.")
 
 
-def _recipes(merged: Mapping[str, Any]) -> Mapping[str, Any]:
-    curate = merged.get("curate")
-    recipes = curate.get("recipes") if isinstance(curate, Mapping) else None
-    return recipes if isinstance(recipes, Mapping) else {}
+def _named(merged: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Place and name → values, of the settings that people name themselves."""
+    found = {}
+    for place in NAMED:
+        section, _, field = place.partition(".")
+        table = merged[section].get(field) if isinstance(merged.get(section), Mapping) else None
+        found.update({(place, name): values for name, values in table.items()} if isinstance(table, Mapping) else {})
+    return found
 
 
 def _known(values: Any, cls: type[Struct], prefix: str) -> None:

@@ -13,36 +13,47 @@ import re
 import sys
 import unicodedata
 
-VERSION = 2
-"""1 was NFKC, case folded, without punctuation."""
+VERSION = 4
+"""1 was NFKC, case folded, without punctuation; 2 read `3, -3` otherwise when it was read again; 3 `A#` before a soft
+hyphen."""
 LONGEST_RUN = 30
 """Combining marks on one character that are kept (UAX #15, stream-safe text): sorting a longer run takes its square."""
 _SIGNS = ".,:-*/^%#+<>="
-_MARKS = {sign: chr(0xE000 + place) for place, sign in enumerate(_SIGNS)}
+_MARKS = {sign: chr(0x0E + place) for place, sign in enumerate(_SIGNS)}
+"""Control characters that are no blanks: with them English stays ASCII, which Python reads several times as fast."""
 _UNMARK = {ord(mark): sign for sign, mark in _MARKS.items()}
 _WRITTEN_SIGNS = str.maketrans("−‐‑–⁄∕∗：，", "----//*:,")
 _GLUED = (
-    *(rf"{sign}(?<=\d{sign})(?=\d)" for sign in (r"\.", ",", ":")),  # 3.5, 1,000, 10:30
-    r"%(?<=\d%)|%(?<=\d %)",
-    r"\#(?<=[^\W\d_]\#)(?![^\W_])",  # C#
-    r"\+(?<=[^\W_]\+)\+?(?!\+?[^\W_])",  # C++, 18+
-    r"-(?<![^\W_]-)(?<!\d -)(?=\d)",  # -5, not covid-19
+    *(rf"(?<=\d{sign})(?=\d)" for sign in (r"\.", ",", ":")),  # 3.5, 1,000, 10:30
+    r"(?<=\d%)|(?<=\d %)",
+    r"(?<=[^\W\d_]\#)(?![^\W_])",  # C#
+    r"(?<=[^\W_]\+)\+?(?!\+?[^\W_])",  # C++, 18+
+    r"(?<=-)(?<![^\W_]-)(?<!\d -)(?=\d)",  # -5, not covid-19
 )
 _PARTED = (
-    r"-(?<=\d-)(?=\d)|-(?<=[^\W_] -)(?= \d)|-(?<=\d -)(?=\d)",
-    r"/(?<=\d/)(?=\d)|/(?<=\d /)(?= \d)",
-    *(rf"{sign}(?<=[^\W_]{sign})(?=[^\W_])|{sign}(?<=[^\W_] {sign})(?= [^\W_])" for sign in (r"\*", r"\+", r"\^")),
-    *(
-        rf"{sign}(?<=[^\W_]{sign})=?(?=[^\W_]|[-.]\d)|{sign}(?<=[^\W_] {sign})=?(?= (?:[^\W_]|[-.]\d))"
-        for sign in ("<", ">", "=")
-    ),
+    r"(?<=\d-)(?=\d)|(?<=[^\W_] -)(?= \d)|(?<=\d -)(?=\d)",
+    r"(?<=\d/)(?=\d)|(?<=\d /)(?= \d)",
+    *(rf"(?<=[^\W_]{sign})(?=[^\W_])|(?<=[^\W_] {sign})(?= [^\W_])" for sign in (r"\*", r"\+", r"\^")),
+    *(rf"(?<=[^\W_]{sign})=?(?=[^\W_]|[-.]\d)|(?<=[^\W_] {sign})=?(?= (?:[^\W_]|[-.]\d))" for sign in ("<", ">", "=")),
 )
 _CONTEXT = re.compile(
-    r"(?P<placeholder><(?=[a-z_]{2,32}_\d{1,6}>))"  # of redaction: a word
-    rf"|(?P<glued>{'|'.join(_GLUED)})|(?P<parted>{'|'.join(_PARTED)})|(?P<mark>[\ue000-\ue01f])"
+    r"[-.,:*/^%#+<>=\x0e-\x1a](?:"  # which a text is searched for at a third of the cost of what follows
+    r"(?P<placeholder>(?<=<)(?=[a-z_]{2,32}_\d{1,6}>))"  # of redaction: a word
+    rf"|(?P<glued>{'|'.join(_GLUED)})|(?P<parted>{'|'.join(_PARTED)})|(?P<mark>(?<=[\x0e-\x1a])))"
 )
 """Signs that carry meaning, by what stands beside them: glued to their number or word, or parted from both sides."""
-_MAY_BE_SIGN = re.compile(r"[-.,:*/^%#+<>=\ue000-\ue01f]")
+_FORMATS = (range(0x80, 0x1E000), range(0xE0000, 0xE0080))
+"""Where Unicode has format characters (category Cf)."""
+_FAR = re.compile("[\U00011000-\U0001dfff\U000e0000-\U000e0fff]")
+"""Where one of those may be that lie far: a class that held them too would be read four times as slowly."""
+_QUOTES = "’‘“”"
+"""Become nothing, as the typed one does: of English they are often all that is not ASCII."""
+_AFTER_NUMBER = re.compile(r"(?<=\d) -(?=\d)")
+"""A minus behind a number, which may have lost a comma or a second sign from between them: it takes away."""
+_MAY_BE_SIGN = re.compile(r"[-.,:/](?= ?\d)|[*^%#+<>=\x0e-\x1a]")
+"""Whether there can be any: not in most texts, whose stops end sentences."""
+_LONG_RUN = re.compile(f"[\u0300-\U0010ffff][\u0300-\U0010ffff]{{{LONGEST_RUN}}}")
+"""Where there may be too many combining marks: seldom where words are parted by blanks."""
 _NO_BLANKS = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -76,15 +87,33 @@ def _lower(text: str) -> str:
 
 
 def _plain(low: str) -> str:
-    marked = _CONTEXT.sub(_mark, low) if _MAY_BE_SIGN.search(low) else low
-    return " ".join(marked.translate(_table()).split()).translate(_UNMARK).replace(" %", "%")
+    if not low.isascii():
+        for quote in _QUOTES:
+            low = low.replace(quote, "'")
+    if not _MAY_BE_SIGN.search(low):
+        return " ".join(low.translate(_table()).split())
+    marked = _CONTEXT.sub(_mark, low)
+    plain = " ".join(marked.translate(_table()).split()).translate(_UNMARK).replace(" %", "%")
+    return _AFTER_NUMBER.sub(" - ", plain) if " -" in plain else plain
+
+
+def bounded(text: str) -> str:
+    """The text with at most LONGEST_RUN combining marks on one character: what may be normalised in linear time."""
+    if text.isascii() or not _LONG_RUN.search(text):
+        return text
+    return _long_runs().sub(lambda run: run[0][:LONGEST_RUN], text)
 
 
 def _folded(text: str) -> str:
     """NFKC with case folded, but for powers and fractions, which it would turn into other numbers."""
-    bounded = _long_runs().sub(lambda run: run[0][:LONGEST_RUN], text)
-    form = unicodedata.normalize("NFKC", bounded.translate(_powers()).translate(_WRITTEN_SIGNS))
-    return unicodedata.normalize("NFKC", form.casefold()).translate(_WRITTEN_SIGNS)
+    form = unicodedata.normalize("NFKC", bounded(_typed(text)))
+    return _typed(unicodedata.normalize("NFKC", form.casefold()))
+
+
+def _typed(text: str) -> str:
+    """Powers, fractions and signs as they are typed, without what nobody sees: signs are read by their neighbours."""
+    table, any_of_it = _keys()
+    return text.translate(table) if any_of_it.search(text) or _FAR.search(text) else text
 
 
 def _mark(match: re.Match[str]) -> str:
@@ -122,8 +151,6 @@ def _becomes(char: str) -> str:
     kind = unicodedata.category(char)
     if ord(char) in _UNMARK:
         return char
-    if kind == "Cf" or "\ufe00" <= char <= "\ufe0f":  # nobody sees them
-        return ""
     if kind == "So" or "\U0001f3fb" <= char <= "\U0001f3ff":  # each emoji, and the colour of its skin
         return f" {char} "
     return char if kind[0] in "LMN" or (kind in {"Sc", "Sm"} and char not in "+<>=|~") else " "
@@ -135,17 +162,21 @@ def _table() -> _Table:
 
 
 @functools.cache
-def _powers() -> dict[int, str]:
-    """Powers and fractions as they are typed: `x²` is `x^2`, `3½` is `3 1/2`."""
-    powers = {}
+def _keys() -> tuple[dict[int, str | int], re.Pattern[str]]:
+    """Powers, fractions and signs as they are typed: `x²` is `x^2`, `3½` is `3 1/2`; and what finds any of them.
+
+    Format characters and variation selectors, which nobody sees, become nothing.
+    """
+    unseen = (code for planes in _FORMATS for code in planes if unicodedata.category(chr(code)) == "Cf")
+    keys: dict[int, str | int] = {**_WRITTEN_SIGNS, **dict.fromkeys((*unseen, *range(0xFE00, 0xFE10)), "")}
     for code in range(0x80, 0x2200):
         form, _, parts = unicodedata.decomposition(chr(code)).partition(" ")
         letters = "".join(chr(int(part, 16)) for part in parts.split()) if parts else ""
         if form == "<super>" and letters.isdigit():
-            powers[code] = f"^{letters}"
+            keys[code] = f"^{letters}"
         elif form == "<fraction>":
-            powers[code] = f" {letters.replace('⁄', '/')}"
-    return powers
+            keys[code] = f" {letters.replace('⁄', '/')}"
+    return keys, re.compile(f"[{''.join(chr(code) for code in keys if code < 0x10000)}]")
 
 
 @functools.cache

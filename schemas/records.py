@@ -12,7 +12,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from schemas.acts import Ignored
 from schemas.events import Candidate, to_json
+from schemas.trend import Closure, ClusterStatus, Mode, Part, Point
 
 
 def content_hash(value: Any) -> str:
@@ -27,6 +29,7 @@ def make_candidate(
     prompt_version: str | None = None,
     parameters: dict[str, Any] | None = None,
     dataset: str | None = None,
+    prompt_messages: list[dict[str, Any]] | None = None,
 ) -> Candidate:
     """A candidate whose id is the hash of what it is: registering the same one twice is one registration."""
     what = {
@@ -35,6 +38,7 @@ def make_candidate(
         "prompt_version": prompt_version,
         "parameters": parameters or {},
         "dataset": dataset,
+        **({"prompt_messages": prompt_messages} if prompt_messages else {}),
     }
     return msgspec.convert({"id": content_hash(what)[:16], **what}, Candidate)
 
@@ -59,35 +63,11 @@ class Member(Struct, frozen=True, kw_only=True):
     cluster_id: str
     confidence: float
     """Share of the vote for this cluster; of a birth, how little of the neighbourhood was known."""
-    assigned_by: Literal["birth", "vote", "split", "merged"]
+    assigned_by: Literal["birth", "vote", "split", "merged", "person", "taught"]
+    """person: moved here by hand, and no run moves it. taught: placed where a person moved the same words."""
     text_hash: str
     moves: int | None = None
     """How often it was moved so far; the row with the most moves holds."""
-
-
-class Closure(Struct, frozen=True, kw_only=True):
-    """What one change of champion did to a cluster: its failure rate before and after."""
-
-    time: str
-    """ISO 8601."""
-    model: str
-    action: str
-    """promoted or rolled_back."""
-    before: tuple[int, int]
-    """Failures, interactions."""
-    after: tuple[int, int]
-    difference: float | None
-    """Rate after - before, with its 95 % interval; None where either side has no traffic."""
-    low: float | None
-    high: float | None
-    verdict: Literal["fell", "rose", "unclear"]
-
-
-Point = tuple[datetime, int, int]
-"""Of a trend: the start of a window, failures, interactions."""
-Part = tuple[int, int, float | None, float | None]
-"""Of a segment: failures, interactions, and the 95 % interval of their ratio."""
-ClusterStatus = Literal["new", "growing", "steady", "shrinking", "resolved", "regressed", "merged"]
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -124,13 +104,20 @@ class Cluster(Struct, frozen=True, kw_only=True):
     """One entry a change of champion, oldest first."""
     segments: dict[str, dict[str, Part]] = {}
     """Column (model, prompt version, variant) → value → its part of the current window."""
+    named: str | None = None
+    """The act by which a person named it; None where its words, or a model, did."""
+    ignored: Ignored | None = None
+    mode: str | None = None
+    """It holds failures of this mode alone, and was split off the cluster of the same topic, its parent, for that."""
+    modes: tuple[Mode, ...] = ()
+    """How its failures failed, the most frequent first."""
 
 
 class EventDetails(Struct, frozen=True, kw_only=True):
     """What a cluster event says beyond its name; what it does not say is left out of its JSON."""
 
     window_start: str | UnsetType = UNSET
-    """resolved, regressed: ISO 8601 start of the window in which it was called so, with rate and failures there."""
+    """resolved, regressed, reopened by its growth: ISO 8601 start of that window, with rate and failures there."""
     rate: float | UnsetType | None = UNSET
     size: int | UnsetType = UNSET
     voices: int | UnsetType = UNSET
@@ -143,7 +130,10 @@ class EventDetails(Struct, frozen=True, kw_only=True):
     """A proposed split: the share of each part. A merge: how much of the two lies in the same places."""
     parts: tuple[tuple[str, ...], ...] | UnsetType = UNSET
     """A proposed split: hashes of the texts that stand for each part, the largest part first."""
+    mode: str | UnsetType = UNSET
+    """A split by how failures fail: the mode that leaves."""
     accepted_by: str | UnsetType = UNSET
+    """What a person did: who, and the decision that was carried out."""
     decision: str | UnsetType = UNSET
 
 
@@ -151,24 +141,12 @@ class ClusterEvent(Struct, frozen=True, kw_only=True):
     """Something that happened to a cluster in a run."""
 
     cluster_id: str
-    event: Literal["born", "split", "merged", "resolved", "regressed", "renamed", "suspected"]
+    event: Literal[
+        "born", "split", "merged", "resolved", "regressed", "renamed", "suspected", "ignored", "reopened", "assigned"
+    ]
     other_ids: tuple[str, ...] = ()
     """born: what it may have grown out of. split: the new parts. merged: what became another name of it."""
     details: EventDetails = EventDetails()
-
-
-class ClusterDecision(Struct, frozen=True, kw_only=True):
-    """A proposed split or merge that a person accepted."""
-
-    decision_id: str
-    application: str
-    time: datetime
-    decided_by: str
-    event: Literal["split", "merged"]
-    cluster_id: str
-    other_ids: tuple[str, ...] = ()
-    proposed_by: str
-    """The run that proposed it."""
 
 
 class Example(Struct, frozen=True, gc=False):
@@ -210,10 +188,16 @@ class Example(Struct, frozen=True, gc=False):
     (system messages) are kept from before it."""
     kept_out: bool = False
     """Of a sample: whether its user is on the eval side, of whom no build ever teaches anything."""
+    told_by: str = ""
+    """Keyed hash of who said what is taught, where that was somebody else than the unit."""
+    reviewed: bool = False
+    """Whether a reviewer said it, or vouches for it: then it counts against no person's share."""
+    rubric: str | None = None
+    """Of a golden item: how its answers are to be judged, where somebody said so."""
 
 
 GOLDEN = "golden"
-"""Source of a reference that came with its set: whoever made the set answers for it."""
+"""Source of a reference that came with its set, or that a person wrote by hand: whoever did answers for it."""
 
 
 class Item(Struct, frozen=True):
@@ -327,8 +311,11 @@ class Sampled(Struct, frozen=True, kw_only=True):
     """How far reviewers' mistakes shrink a difference, from answers that two of them judged; 1: none were."""
     trust: float = 0.0
     """How much of what references and judges guess is used, 0 to 1."""
+    reviews: str = ""
+    """Fingerprint of all that was said of these answers: where it is another by now, the comparison is stale."""
     origins: tuple[Difference, ...] = ()
-    """The difference by where references came from: `own` (the champion's), `other` models', `correction`, `none`."""
+    """The difference by where references came from: `own` (the champion's), `other` models', `frozen` (such, in a
+    frozen set), `correction`, `reviewer` (theirs), `golden`, `none`."""
 
 
 class Comparison(Struct, frozen=True):

@@ -26,6 +26,7 @@ from schemas.events import (
     Id,
     Message,
     PlainMessage,
+    RoledMessage,
     event_type,
 )  # fmt: skip
 
@@ -45,6 +46,7 @@ _UUID_LENGTH, _UUID_DASHES = 36, (8, 13, 18, 23)
 _absent = Raw(b"")
 _ANY = msgspec.json.Decoder().decode
 _PLAIN: dict[Any, type[msgspec.Struct]] = {Message: PlainMessage}
+_ROLED: dict[Any, type[msgspec.Struct]] = {Message: RoledMessage}
 
 
 def fields_of(type_name: str) -> tuple[str, ...]:
@@ -140,7 +142,7 @@ class _Check:
 
     def __init__(self, hint: Any) -> None:
         self._plain = _list_of(_narrow(hint, _PLAIN)) if _has_messages(hint) else None
-        self._closed, self._typed = _list_of(_narrow(hint, {})), _list_of(hint)
+        self._closed, self._typed = _list_of(_narrow(hint, _ROLED)), _list_of(hint)
 
     def failing(self, texts: Sequence[Raw]) -> list[int]:
         """The places of the texts that are not; absent ones (empty) are."""

@@ -13,11 +13,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.kafka_options import refuse_others
+from schemas.prompts import Prompt
 from schemas.secrets import Secret, SecretUrl
+from schemas.serving import AlertSettings, DoorSettings, UiSettings
+from schemas.trainer import TrainSettings
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 PositiveInt = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
 Origin = Literal["accepted", "correction", "regenerate", "ab", "rejected", "guardrail"]
 """What made an interaction an example: its outcome, or what a person did."""
 DEFAULT_RECIPE = "all"
@@ -33,8 +37,7 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     bootstrap_servers: str = ""
     """Empty: `flywheel up` starts the embedded broker. `KAFKA_BOOTSTRAP_SERVERS` sets it too."""
     client: dict[str, Secret] = {}
-    """librdkafka-style options of every client: security.protocol, sasl.mechanisms, ssl.ca.location, … Those that could
-    load or run a program are refused."""
+    """librdkafka's options of every client, as security.protocol; none that could load or run a program."""
     partitions: PositiveInt = 4
     """Per topic. The same for interactions and feedback, so that their join is local to a partition."""
     heap: str = "512m"
@@ -55,7 +58,7 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
     batch_bytes: PositiveInt = 64 * 2**20
     """Or this many bytes: bounds memory whatever the events' size."""
     batch_seconds: Positive = 2.0
-    """Or when the oldest has waited so long: the lake's freshness on quiet topics."""
+    """Or when the oldest has waited so long (in a large group half a second a member): the lake's freshness."""
     max_event_bytes: PositiveInt = 2**20
     """A longer event is a dead letter `too_large`: Kafka's own default limit is 1 MiB."""
     dead_letter_bytes: PositiveInt = 64 * 2**10
@@ -66,13 +69,17 @@ class ArchiveSettings(Struct, frozen=True, kw_only=True):
     """Go on where Kafka's retention has removed events that were never archived, recording each loss as a dead letter
     `lost`. Otherwise the archiver stops and names the offsets: nothing is skipped without a person's word."""
     metrics_port: int = 0
-    """Port on loopback for Prometheus; 0: none."""
+    """Port for Prometheus, and for `/live`, which says whether Kafka is still being asked; 0: none."""
+    metrics_host: str = "127.0.0.1"
+    """Address that it listens on; it has no password."""
     compact_bytes: PositiveInt = 64 * 2**20
     """Size that the maintain flow joins small files to: some 150,000 interactions, half a GiB in memory."""
     vacuum_hours: PositiveInt = 168
     """How long files that a table no longer needs are kept for readers of its older versions."""
     keep_days: Annotated[int, Meta(ge=0)] = 0
     """Raw rows that arrived longer ago are removed by the maintain flow; 0: never."""
+    erasure_grace_h: Annotated[float, Meta(ge=0)] = 72.0
+    """Hours that an unsigned erasure from Kafka waits: time to see a forged one, well within the law's month."""
     after_erasure: Literal["accept", "refuse"] = "accept"
     """Events of an erased user that happened after the erasure: `accept` them as a new start, or erase these too."""
 
@@ -88,8 +95,7 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     signals_off: tuple[str, ...] = ()
     """Signals that are not heard: a kind (`abandon`), a source (`judge:NAME`) or a rule of ours (`found:refusal`)."""
     signal_weights: dict[str, Annotated[float, Meta(ge=0, le=10)]] = {}
-    """Scales the log odds that a kind's or source's voice adds; 1 where not named. Reliabilities are estimated all the
-    same."""
+    """Scales the log odds that a kind's or source's voice adds; 1 if not named. Reliabilities are estimated still."""
     failing_labels: tuple[str, ...] = ("bad", "wrong", "incorrect", "failed", "harmful", "off_topic")
     """Labels (lower case) that say an interaction failed; any other label says nothing."""
     feedback_cap: PositiveInt = 20
@@ -97,14 +103,21 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     subject_cap: PositiveInt = 3
     """Times that one user counts in a cluster's rate per window: k accounts move it by at most 3 k failures."""
     embedder: str = "wordllama"
-    """`wordllama` (offline, 15k texts/s), `minilm` (extra `quality`), `sentence-transformers/MODEL`, `module:name` for
-    one of your own (docs/extending.md), or, with `embedder_url`, any model that is served there."""
+    """`wordllama` (offline, 15k texts/s), `quality` or `multilingual` (extras), `onnx:FOLDER`,
+    `sentence-transformers/MODEL`, `module:name` for one of your own (docs/extending.md), several joined by `+`, or,
+    with `embedder_url`, any model that is served there."""
     embedder_url: str = ""
     """Base URL, up to and with `/v1`, of an OpenAI-compatible API that serves embeddings."""
     embedder_key: Secret = Secret()
     """Its bearer token."""
+    least_people: PositiveInt = 3
+    """A cluster of fewer people shows no name, terms or examples, and each term is said by so many: what one says may
+    be about them."""
     min_size: PositiveInt = 5
     """Fewer failures that go wrong alike are not a cluster yet."""
+    audit: Annotated[int, Meta(ge=0, le=1000)] = 50
+    """Interactions a week, judged or not, that chance puts into the review queue: what people say of them gives the
+    failure rate of all traffic an honest interval, of some ten points either way with 50. 0: none."""
     window_hours: Positive = 24.0
     """Trends hold the last window against the seven before it."""
     namer_url: str = ""
@@ -138,8 +151,9 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
 
     eval_share: Share = 0.2
     """Share of units whose examples go to eval."""
-    salt: str = "llm-flywheel"
-    """Keys the hash of the split: change it and every unit is dealt anew, so never change it."""
+    salt: Secret = Secret()
+    """Keys the split and the names of people in datasets: change it and everybody is dealt anew, so never change it.
+    Empty: a secret of this home, made on first use (`<home>/secrets/split`)."""
     sample: PositiveInt = 1000
     """Newest first requests that are held back from training, to decide about what is trained; taught by later builds.
     They hold the some 200 disagreements that a gain of five points takes, where a fifth of the answers differ."""
@@ -154,8 +168,20 @@ class CurateSettings(Struct, frozen=True, kw_only=True):
     paraphrase_margin: Share = 0.15
     """And how far the pair must stand out from the eval text's own neighbourhood: questions of one topic are near one
     another without saying the same (docs/design/splits.md)."""
+    max_share: Share = 0.0025
+    """Largest share of the rows of a kind that one person may tell or have asked for: twenty accounts hold 5 % at most.
+    What is beyond waits in quarantine. 1: no bound."""
+    least_rows: PositiveInt = 5
+    """But so many rows in a small set, or as many as half of the people have: below 2,000 rows this is what holds."""
+    new_hours: Annotated[float, Meta(ge=0)] = 24.0
+    """Rows of people first seen so shortly before a build wait in quarantine, unless others who are known longer were
+    given the same answer; not before a hundred are known. 0: nobody is new."""
     benchmarks: tuple[str, ...] = ()
     """Files that train must not resemble: JSON lines, JSON, CSV, Parquet, or a text a line (docs/datasets.md)."""
+    tokenizer: str = ""
+    """Folder of the tokenizer of the model that will be trained: the card of a training set counts its rows' tokens."""
+    max_length: PositiveInt = 2048
+    """Tokens of a row that will be trained on: the card counts those that are longer."""
     failed_turns: Literal["mask", "cut"] = "mask"
     """Earlier assistant turns that failed: `cut` from the context in every form, or masked in hosted forms too."""
     consent: bool = True
@@ -180,8 +206,9 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     eval_set: str = SAMPLE
     """Decides about candidates that name no other: `sample`, people's reviews of how the newest requests are answered;
     or a fixed set: the newest eval set of this recipe, or the one frozen so."""
-    scorer: str = "normalised_match"
-    """What decides whether an answer is good: docs/evaluation.md lists them; or `module:name` (docs/extending.md)."""
+    scorer: str = "auto"
+    """What scores answers (docs/evaluation.md), or `module:name`. `auto` follows from the references: exact kinds where
+    they are short or structured, else the judge where one is set, else nobody."""
     scorer_options: dict[str, Any] = {}
     """Of that scorer: pattern, schema, tolerance, threshold, …"""
     samples: Annotated[int, Meta(ge=1, le=100)] = 1
@@ -189,9 +216,11 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     stream: bool = False
     """Ask for a stream, which gives the time to the first token."""
     connections: Annotated[int, Meta(ge=1, le=1000)] = 16
-    """Requests in flight per run, to both models together."""
-    timeout_s: Positive = 60.0
-    """Seconds until an answer counts as missing: long generations take tens of seconds."""
+    """Requests in flight per run, to both models together; a slow endpoint is sent fewer, down to one at a time."""
+    timeout_s: Positive = 120.0
+    """Seconds until an answer counts as missing: on a CPU, long generations take a minute."""
+    start_timeout_s: Positive = 300.0
+    """Seconds until the endpoint that a candidate's command serves must answer: large weights load for minutes."""
     tries: Annotated[int, Meta(ge=1, le=20)] = 5
     """Times that a request is sent before its item counts as unscored."""
     backoff_s: Positive = 0.5
@@ -215,8 +244,8 @@ class EvaluateSettings(Struct, frozen=True, kw_only=True):
     """Hosts that may be called although their address is not public."""
     api_keys: dict[str, Secret] = {}
     """Endpoint → key, sent to that endpoint only."""
-    prompts: dict[str, str] = {}
-    """Prompt version → system message that replaces the item's own."""
+    prompts: dict[str, Prompt] = {}
+    """Prompt version → its system message, or all messages that it puts before a conversation, examples among them."""
     judge_endpoint: str = ""
     """Scorers `judge` and `pairwise_judge`: base URL of the model that judges."""
     judge_model: str = ""
@@ -236,8 +265,8 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """`better`: superior overall, not worse on any protected slice. `as_good`: not worse overall nor on any protected
     slice, for a candidate that is cheaper or faster."""
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
-    """How often, at most, the verdict is wrong, whatever is true: a candidate promoted that is not better (`better`),
-    worse by the margin (`as_good`), or worse by its margin in a protected slice; one blocked that is worse nowhere."""
+    """How often a decision may be wrong: one promoted that is not better (`better`) or worse by a margin, one blocked
+    that is worse nowhere. Measured in the worlds of docs/gate.md; a later candidate on the same items has a third."""
     margin: Annotated[float, Meta(gt=0, lt=1)] = 0.03
     """How much worse still counts as not worse, overall. Zero would be superiority: that is the policy `better`."""
     slice_margin: Annotated[float, Meta(gt=0, lt=1)] = 0.1
@@ -248,8 +277,8 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """Below this the verdict is inconclusive whatever the numbers say."""
     min_slice_items: PositiveInt = 10
     """A slice with fewer scored items is listed, not tested: it could only dilute the tests of the others."""
-    min_units: PositiveInt = 10
-    """The same for units (users or conversations): fewer cannot show how much units differ."""
+    min_units: PositiveInt = 100
+    """The same for units (users or conversations) of two items or more each: of fewer, one lost is easily missed."""
     max_unscored: Share = 0.02
     """More missing scores than this: inconclusive, since what is missing may not be missing at random."""
     pass_score: Share = 0.5
@@ -267,6 +296,10 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     """Tracking URI of an MLflow registry that mirrors the ledger (extra `registry`); empty: none."""
     mlflow_model: Annotated[str, Meta(pattern="^[A-Za-z0-9_. -]{1,128}$")] = "llm-flywheel"
     """Name of the registered model whose aliases `champion` and `challenger` follow the ledger."""
+
+    def few(self, items: int, units: int) -> bool:
+        """Whether so many items come from too few units; where each has one of its own, `min_items` speaks of both."""
+        return units < self.min_units and items >= 2 * units
 
     @property
     def level(self) -> float:
@@ -294,16 +327,25 @@ class TriageSettings(Struct, frozen=True, kw_only=True):
     against the rate before (docs/operations.md) it may be more. 0 watches only."""
     canary_margin: Share = 0.02
     """How much more often than the champion before a new one may fail: traffic changes a little by itself."""
-    canary_beside: bool = False
-    """Compare with users that the former champion still serves (a canary share), not with its rate before."""
+    canary_beside: bool = True
+    """Take back on what users say whom the former champion still serves beside the new one; its rate before only
+    warns. False: take back on the rate before, too."""
+    canary_delay_s: Positive = 6 * 3600.0
+    """How long after a user's request its feedback is awaited: a user counts by what was said until then, failures
+    that are told sooner than successes no more than these."""
+    canary_accounts: Count = 12
+    """So many accounts together cannot have a champion taken back: what the others said must be enough."""
     keep_interactions: PositiveInt = 50_000
-    """Per partition, how many of the newest interactions wait for feedback: 0.4 KB each; later feedback is `late`."""
+    """Per partition, how many of the newest interactions wait for feedback: 0.4 KB each; later feedback is `late`.
+    Also how many users of watched champions are noted: where there are more, a sample of them is."""
     keep_windows: PositiveInt = 10_000
     """How many of the newest windows are kept, over all groups: a day of 34 groups."""
     web_port: int = 6066
     """Port of the live page; 0 takes a free one."""
     web_host: str = "127.0.0.1"
     """Address that the live page listens on. It has no password: open it only in a container or a closed network."""
+    web_names: tuple[str, ...] = ()
+    """Names under which the live page may be asked for, beside `localhost` and addresses; others get 421."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -317,6 +359,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Root of the tables: a folder or `s3://…`, `gs://…`, `az://…`. Empty: `<home>/lake`."""
     storage_options: dict[str, Secret] = {}
     """Passed to the object store of the lake."""
+    engine: str = ""
+    """Who answers what turns ask: empty DuckDB; with the extra `spark` `sc://…`, `spark://…`, `local[2]` a Spark."""
     prefect_port: int = 4200
     """Port of the Prefect server and its UI, on loopback."""
     trusted_keys: tuple[str, ...] = ()
@@ -327,7 +371,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     curate: CurateSettings = CurateSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateSettings = GateSettings()
+    train: TrainSettings = TrainSettings()
     triage: TriageSettings = TriageSettings()
+    door: DoorSettings = DoorSettings()
+    ui: UiSettings = UiSettings()
+    alerts: AlertSettings = AlertSettings()
 
     @property
     def home_path(self) -> Path:

@@ -31,6 +31,10 @@ class Signer:
         self.public_key = _text(self._key.public_key().public_bytes_raw())
         """What listeners need, and may be shown to everybody."""
 
+    def mark(self, kind: str, value: bytes) -> str:
+        """Key and signature as one text, for what is signed and is no record of Kafka."""
+        return f"{self.public_key}.{_text(self._key.sign(_message(kind, value)))}"
+
     def headers(self, event_type: str, value: bytes) -> list[tuple[str, bytes]]:
         """The two headers of a record with this value."""
         signature = self._key.sign(_message(event_type, value))
@@ -55,6 +59,11 @@ class Trust:
             if key in self._keys and any(self._holds(key, event_type, value or b"", each) for each in signatures):
                 return key
         return None
+
+    def marked(self, kind: str, value: bytes, mark: str | None) -> str | None:
+        """The trusted key whose `Signer.mark` of this value and kind it is; None where it is none's."""
+        key, _, signature = (mark or "").partition(".")
+        return key if key in self._keys and self._holds(key, kind, value, signature.encode()) else None
 
     def _holds(self, key: str, event_type: str, value: bytes, signature: bytes) -> bool:
         try:

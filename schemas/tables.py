@@ -6,13 +6,17 @@ A schema grows by adding nullable columns at its end, never by changing one. Go 
 
 from __future__ import annotations
 
-import msgspec
 import pyarrow as pa
 
-TIME = pa.timestamp("us", tz="UTC")
-TEXTS = pa.list_(pa.string())
-JSON = pa.string()
-"""JSON text: nested values whose shape the lake must not fix (inferred structs corrupt tool calls)."""
+from schemas.curated import CLEARED, DATASET_VERSIONS, EXAMPLES, GOLDEN, QUARANTINE
+from schemas.table import APPLICATION, INTERACTION_ID, JSON, RUN_ID, TEXTS, TIME, Table
+
+__all__ = [
+    "CLEARED", "CLUSTERS", "CLUSTER_DECISIONS", "CLUSTER_EVENTS", "CLUSTER_MEMBERS", "DATASET_VERSIONS",
+    "DEAD_LETTERS", "DECISIONS", "EMBEDDINGS", "ERASURES", "ERASURE_STOPS", "EVALUATIONS", "EXAMPLES", "FEEDBACK",
+    "GOLDEN", "INTERACTIONS", "JSON", "LEDGER", "OUTCOMES", "PLACE", "QUARANTINE", "RUNS", "SCORES", "TABLES", "TEXTS",
+    "TIME", "VOICES", "Table",
+]  # fmt: skip
 
 PLACE = [
     pa.field("event_version", pa.int32()),  # the version that the producer wrote; rows are lifted to the newest
@@ -24,33 +28,13 @@ PLACE = [
     pa.field("kafka_topic_id", pa.string()),  # a topic that was deleted and made anew counts its offsets anew
 ]
 """Where a raw row came from: with the topic of its table, the way back to the Kafka offset."""
+WHAT_AND_WHEN = [pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False)]
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """One Delta table of the lake."""
-
-    name: str
-    schema: pa.Schema
-    identity: tuple[str, ...]
-    """The columns that name a row: equal values are one row to every reader."""
-    partition_by: tuple[str, ...] = ()
-    low_cardinality: tuple[str, ...] = ()
-    """Columns worth a Parquet dictionary; on others it costs time and saves nothing."""
-    raw: bool = False
-
-    @property
-    def of_run(self) -> bool:
-        """Whether its rows belong to runs: visible once their run is finished."""
-        return "run_id" in self.schema.names and self.identity != ("run_id",)
-
-
-def _raw(name: str, low_cardinality: tuple[str, ...], *fields: pa.Field) -> Table:
-    identity = [pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False)]
-    schema = pa.schema([*identity, *fields, pa.field("extra", JSON), *PLACE])
-    low = (*low_cardinality, "event_version", "kafka_partition", "kafka_topic_id", "ingested_at")
-    return Table(
-        name=name, schema=schema, identity=("id",), partition_by=("ingest_date",), low_cardinality=low, raw=True
-    )
+def _raw(name: str, low_cardinality: tuple[str, ...], *fields: pa.Field, later: tuple[pa.Field, ...] = ()) -> Table:
+    schema = pa.schema([*WHAT_AND_WHEN, *fields, pa.field("extra", JSON), *PLACE, *later])
+    low, day = (*low_cardinality, "event_version", "kafka_partition", "kafka_topic_id", "ingested_at"), ("ingest_date",)
+    return Table(name=name, schema=schema, identity=("id",), partition_by=day, low_cardinality=low, raw=True)
 
 
 INTERACTIONS = _raw(
@@ -82,10 +66,13 @@ INTERACTIONS = _raw(
     pa.field("time_to_first_chunk_ms", pa.float64()),
     pa.field("cost_usd", pa.float64()),
     pa.field("training_consent", pa.bool_()),
+    pa.field("trace_id", pa.string()),
+    pa.field("span_id", pa.string()),
+    pa.field("parent_span_id", pa.string()),
 )  # fmt: skip
 FEEDBACK = _raw(
     "feedback",
-    ("application", "kind", "source", "label"),
+    ("application", "kind", "source", "label", "target", "action"),
     pa.field("application", pa.string(), nullable=False),
     pa.field("conversation_id", pa.string(), nullable=False),
     pa.field("interaction_id", pa.string(), nullable=False),
@@ -98,6 +85,9 @@ FEEDBACK = _raw(
     pa.field("replaced_by", pa.string()),
     pa.field("supersedes", pa.string()),
     pa.field("retracts", pa.string()),
+    pa.field("score", pa.float64()),
+    pa.field("target", pa.string()),
+    pa.field("action", pa.string()),
 )
 ERASURES = _raw(
     "erasures",
@@ -106,21 +96,20 @@ ERASURES = _raw(
     pa.field("application", pa.string()),
     pa.field("requested_by", pa.string()),
     pa.field("reason", pa.string()),
+    later=(pa.field("signed_by", pa.string()),),  # the trusted key that orders it; null: it waits (`flows/erasures.py`)
 )
+_STOPPED = [pa.field("stopped_by", pa.string(), nullable=False), pa.field("reason", pa.string(), nullable=False)]
+ERASURE_STOPS = Table(name="erasure_stops", schema=pa.schema([*WHAT_AND_WHEN, *_STOPPED]), identity=("id",))
 _DECISION = [
-    pa.field("application", pa.string(), nullable=False),
-    pa.field("action", pa.string(), nullable=False),
-    pa.field("candidate", JSON, nullable=False),
-    pa.field("champion", JSON),
-    pa.field("verdict", pa.string()),
+    *(pa.field(name, pa.string(), nullable=False) for name in ("application", "action", "candidate")),
+    *(pa.field(name, pa.string()) for name in ("champion", "verdict")),
     pa.field("reasons", TEXTS),
-    pa.field("evidence", JSON),
-    pa.field("decided_by", pa.string()),
+    *(pa.field(name, pa.string()) for name in ("evidence", "decided_by")),
     pa.field("sequence", pa.int64(), nullable=False),
-    pa.field("previous_hash", pa.string(), nullable=False),
-    pa.field("hash", pa.string(), nullable=False),
+    *(pa.field(name, pa.string(), nullable=False) for name in ("previous_hash", "hash")),
 ]
-DECISIONS = _raw("decisions", ("application", "action"), *_DECISION)
+_FORMER = pa.field("former", pa.string())
+DECISIONS = _raw("decisions", ("application", "action"), *_DECISION, later=(_FORMER,))
 """What was announced on Kafka; the truth is `ledger`."""
 DEAD_LETTERS = Table(
     name="dead_letters",
@@ -147,17 +136,12 @@ DEAD_LETTERS = Table(
     raw=True,
 )  # fmt: skip
 
-_RUN = pa.field("run_id", pa.string(), nullable=False)
-"""Hash of what a run read and how: table versions, settings, code version. The same run twice is one run."""
-_APPLICATION = pa.field("application", pa.string(), nullable=False)
-_INTERACTION_ID = pa.field("interaction_id", pa.string(), nullable=False)
-
 RUNS = Table(
     name="runs",
     schema=pa.schema([
-        _RUN,
+        RUN_ID,
         pa.field("stage", pa.string(), nullable=False),
-        _APPLICATION,
+        APPLICATION,
         pa.field("as_of", TIME, nullable=False),
         pa.field("versions", JSON, nullable=False),  # raw table name → Delta version read
         pa.field("settings_hash", pa.string(), nullable=False),
@@ -171,9 +155,9 @@ RUNS = Table(
 OUTCOMES = Table(
     name="outcomes",
     schema=pa.schema([
-        _RUN,
-        _APPLICATION,
-        _INTERACTION_ID,
+        RUN_ID,
+        APPLICATION,
+        INTERACTION_ID,
         pa.field("time", TIME, nullable=False),
         pa.field("conversation_id", pa.string(), nullable=False),
         pa.field("user_id", pa.string()),
@@ -184,18 +168,43 @@ OUTCOMES = Table(
         pa.field("score", pa.float64()),  # how far the signals speak for good, 0 to 1; null where nothing was said
         pa.field("reasons", TEXTS),
         pa.field("signals", pa.int32()),
-        pa.field("text", pa.string()),  # what the person asked: the last user message
+        pa.field("text", pa.string()),  # what was asked: the last user message, with those before it where it is short
+        pa.field("revision", pa.int32()),  # how often it was judged since the first row that is kept; the highest holds
+        pa.field("voices", JSON),  # what was said: [[source, 1 for bad or 0], …], as in `voices`
+        pa.field("found", TEXTS),  # what our own rules found in it: they run once
+        pa.field("speakers", TEXTS),  # units of the people who were heard
+        pa.field("left_out", pa.int32()),  # voices that were over the cap
+        pa.field("own", pa.string()),  # what it shows by itself, of which its mode may be made: read once
+        pa.field("edit", pa.string()),  # what a correction changed
+        pa.field("mode", pa.string()),  # of a failure: how it failed (flows/cluster/modes)
     ]),
     identity=("run_id", "interaction_id"),
     low_cardinality=(
         "run_id", "application", "request_model", "prompt_version", "variant", "outcome", "reasons.list.element",
+        "voices", "found.list.element", "own", "edit", "mode",
     ),
 )  # fmt: skip
+"""What has changed: interactions that are new or that more, or less, is said of. Readers see each one's newest."""
+VOICES = Table(
+    name="voices",
+    schema=pa.schema([
+        RUN_ID,
+        APPLICATION,
+        pa.field("voices", JSON, nullable=False),  # [[source, 1 for bad or 0], …], sorted
+        pa.field("interactions", pa.int64(), nullable=False),  # of how many just this was said
+        pa.field("left_out", pa.int64(), nullable=False),  # voices on these that were over the cap
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("score", pa.float64()),
+    ]),
+    identity=("run_id", "voices"),
+    low_cardinality=("run_id", "application", "outcome"),
+)  # fmt: skip
+"""What was said together, of how many interactions, and what that makes of them: all of a run, where any changed."""
 CLUSTERS = Table(
     name="clusters",
     schema=pa.schema([
-        _RUN,
-        _APPLICATION,
+        RUN_ID,
+        APPLICATION,
         pa.field("cluster_id", pa.string(), nullable=False),
         pa.field("theme_id", pa.string()),
         pa.field("name", pa.string(), nullable=False),
@@ -217,18 +226,22 @@ CLUSTERS = Table(
         pa.field("trend", JSON),  # [[window start, failures, interactions], …]
         pa.field("closure", JSON),  # per promotion: rate before, after, difference with interval, verdict
         pa.field("segments", JSON),  # model, prompt version, variant → value → [failures, interactions, low, high]
+        pa.field("named", pa.string()),  # the act by which a person named it
+        pa.field("ignored", JSON),  # the act that closed it until it grows, and what growth is held against
+        pa.field("mode", pa.string()),  # the one mode that it holds, where it was split off by it
+        pa.field("modes", JSON),  # how its failures failed: each mode with its rate, trend and closure
     ]),
     identity=("run_id", "cluster_id"),
 )  # fmt: skip
 CLUSTER_MEMBERS = Table(
     name="cluster_members",
     schema=pa.schema([
-        _RUN,  # the run that placed or moved it; only a split or merge that a person accepted moves a failure
-        _APPLICATION,
-        _INTERACTION_ID,
+        RUN_ID,  # the run that placed or moved it; only a split or merge that a person accepted moves a failure
+        APPLICATION,
+        INTERACTION_ID,
         pa.field("cluster_id", pa.string(), nullable=False),  # empty: unclustered
         pa.field("confidence", pa.float64()),
-        pa.field("assigned_by", pa.string(), nullable=False),  # birth, vote, split, merged
+        pa.field("assigned_by", pa.string(), nullable=False),  # birth, vote, split, merged, person, taught
         pa.field("text_hash", pa.string()),
         pa.field("moves", pa.int32()),  # how often it was moved so far; its row with the most moves holds
     ]),
@@ -237,10 +250,10 @@ CLUSTER_MEMBERS = Table(
 CLUSTER_EVENTS = Table(
     name="cluster_events",
     schema=pa.schema([
-        _RUN,
-        _APPLICATION,
+        RUN_ID,
+        APPLICATION,
         pa.field("cluster_id", pa.string(), nullable=False),
-        pa.field("event", pa.string(), nullable=False),  # born, split, merged, resolved, regressed, renamed, suspected
+        pa.field("event", pa.string(), nullable=False),  # as in `schemas.records.ClusterEvent`
         pa.field("other_ids", TEXTS),
         pa.field("details", JSON),
     ]),
@@ -250,17 +263,21 @@ CLUSTER_DECISIONS = Table(
     name="cluster_decisions",
     schema=pa.schema([
         pa.field("decision_id", pa.string(), nullable=False),
-        _APPLICATION,
+        APPLICATION,
         pa.field("time", TIME, nullable=False),
         pa.field("decided_by", pa.string(), nullable=False),
-        pa.field("event", pa.string(), nullable=False),  # of the accepted proposal: split, merged
+        pa.field("event", pa.string(), nullable=False),  # split, merged, renamed, ignored, reopened, assigned
         pa.field("cluster_id", pa.string(), nullable=False),
         pa.field("other_ids", TEXTS),
-        pa.field("proposed_by", pa.string(), nullable=False),  # the run that proposed it
+        pa.field("proposed_by", pa.string(), nullable=False),  # the run that proposed it; empty: a person's own act
+        pa.field("name", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("words", pa.string()),
+        pa.field("interaction_ids", TEXTS),
     ]),
     identity=("decision_id",),
 )  # fmt: skip
-"""Proposals that a person accepted; the next cluster run carries them out."""
+"""What people decided about clusters; the next cluster run carries it out."""
 EMBEDDINGS = Table(
     name="embeddings",
     schema=pa.schema([
@@ -271,29 +288,11 @@ EMBEDDINGS = Table(
     identity=("embedder", "text_hash"),
     low_cardinality=("embedder",),
 )  # fmt: skip
-DATASET_VERSIONS = Table(
-    name="dataset_versions",
-    schema=pa.schema([
-        _RUN,
-        _APPLICATION,
-        pa.field("dataset", pa.string(), nullable=False),  # the recipe's name
-        pa.field("version", pa.string(), nullable=False),  # content hash: names the folder
-        pa.field("kind", pa.string(), nullable=False),  # training, eval, frozen, sample
-        pa.field("path", pa.string(), nullable=False),  # below the datasets root
-        pa.field("sha256", pa.string(), nullable=False),
-        pa.field("created", TIME, nullable=False),
-        pa.field("rows", JSON),  # config/split → rows
-        pa.field("manifest", JSON, nullable=False),
-        pa.field("status", pa.string(), nullable=False),  # current, stale, withdrawn
-        pa.field("status_reason", pa.string()),
-    ]),
-    identity=("version", "status"),
-)  # fmt: skip
 EVALUATIONS = Table(
     name="evaluations",
     schema=pa.schema([
-        _RUN,
-        _APPLICATION,
+        RUN_ID,
+        APPLICATION,
         pa.field("evaluation_id", pa.string(), nullable=False),
         pa.field("candidate", JSON, nullable=False),
         pa.field("champion", JSON),
@@ -325,20 +324,24 @@ SCORES = Table(
         pa.field("cost_usd", pa.float64()),
         pa.field("tries", pa.int32()),
         pa.field("answered", pa.bool_()),
+        pa.field("feedback_id", pa.string()),  # of a review: the event that it was told as
     ]),
     identity=("evaluation_id", "item_id", "role", "sample", "scorer"),
     low_cardinality=("evaluation_id", "role", "scorer", "unscored", "slice"),
 )  # fmt: skip
 LEDGER = Table(
-    name="ledger",
-    schema=pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("time", TIME, nullable=False), *_DECISION]),
-    identity=("application", "sequence"),
-)
+    name="ledger", identity=("application", "sequence"),
+    schema=pa.schema([
+        *WHAT_AND_WHEN, *_DECISION,
+        pa.field("signature", pa.string()),  # of the hash: `flows/seal.py`
+        _FORMER,
+    ]),
+)  # fmt: skip
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        INTERACTIONS, FEEDBACK, ERASURES, DECISIONS, DEAD_LETTERS,
-        RUNS, OUTCOMES, CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, CLUSTER_DECISIONS, EMBEDDINGS,
-        DATASET_VERSIONS, EVALUATIONS, SCORES, LEDGER,
+        INTERACTIONS, FEEDBACK, ERASURES, ERASURE_STOPS, DECISIONS, DEAD_LETTERS,
+        RUNS, OUTCOMES, VOICES, CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, CLUSTER_DECISIONS, EMBEDDINGS,
+        EXAMPLES, DATASET_VERSIONS, QUARANTINE, CLEARED, GOLDEN, EVALUATIONS, SCORES, LEDGER,
     )
 }  # fmt: skip

@@ -22,6 +22,8 @@ class Topic(msgspec.Struct, frozen=True):
     """Topic configuration beside the broker's defaults."""
     signed: bool = False
     """Its records give orders: those that no trusted key signed (`schemas/signing.py`) are believed by nobody."""
+    waits: bool = False
+    """Its records ask for what a trusted key then orders: the archiver notes who signed each (`signed_by`)."""
 
 
 LOG_TIME = {"message.timestamp.type": "LogAppendTime"}
@@ -29,7 +31,7 @@ LOG_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 INTERACTIONS = Topic("llm.interactions", "llm.interaction.v1", "conversation_id", "interactions", LOG_TIME)
 FEEDBACK = Topic("llm.feedback", "llm.feedback.v1", "conversation_id", "feedback", LOG_TIME)
-ERASURES = Topic("llm.erasures", "llm.erasure.v1", "subject", "erasures", LOG_TIME)
+ERASURES = Topic("llm.erasures", "llm.erasure.v1", "subject", "erasures", LOG_TIME, waits=True)
 DECISIONS = Topic(
     "llm.decisions",
     "llm.decision.v1",

@@ -11,6 +11,8 @@ gemini          its contents
 otel            OpenTelemetry's parts
 openinference   flattened attributes
 langchain       dumps of its messages
+finish          why a model stopped
+called          calls of tools that stand in a text
 """
 
 from schemas.messages.chat import Chat, Conversation, last_text, parse, read, read_messages, text_of, to_chat
