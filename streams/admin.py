@@ -11,12 +11,22 @@ from typing import TypeVar
 
 import msgspec
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from schemas.errors import BrokerError, UsageError
 from schemas.secrets import revealed
 from schemas.settings import NO_BROKER, KafkaSettings
 from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS, Topic
+from streams.access import Role, Rule
 
 TIMEOUT_S = 15.0
 """For one question to the broker: a healthy one answers in milliseconds, one that restarts in some seconds."""
@@ -120,6 +130,26 @@ class Admin:
             return {(at.topic, at.partition): order.result(TIMEOUT_S).low_watermark for at, order in orders.items()}
         except (KafkaException, TimeoutError) as error:
             raise BrokerError(f"Kafka at {self._kafka.bootstrap_servers} deletes nothing: {error}") from error
+
+    def allow(self, rules: Iterable[Rule], principals: Mapping[Role, str]) -> int:
+        """Give the brokers these permissions, for every host; how many. Those that are there already stay as they are.
+
+        Raises BrokerError where they have no authorizer, or this client may not.
+        """
+        bindings = [
+            AclBinding(
+                ResourceType[rule.kind], rule.name,
+                ResourcePatternType.PREFIXED if rule.prefixed else ResourcePatternType.LITERAL,
+                principals[rule.role], "*", AclOperation[rule.operation], AclPermissionType.ALLOW,
+            )
+            for rule in rules
+        ]  # fmt: skip
+        try:
+            for order in self._client.create_acls(bindings, request_timeout=TIMEOUT_S).values():
+                order.result(TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            raise BrokerError(f"Kafka at {self._kafka.bootstrap_servers} takes no permissions: {error}") from error
+        return len(bindings)
 
     def _await(self, names: list[str]) -> None:
         deadline = time.monotonic() + TIMEOUT_S

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from schemas.codec import decode, type_of
 from schemas.errors import EventError, UsageError
 from schemas.tables import DEAD_LETTERS
 from schemas.topics import BY_NAME
 from streams.lake import Lake
+from streams.lake.parts import holding
 from streams.lake.query import query
 from streams.producer import EventProducer
 
@@ -71,8 +73,7 @@ def resend(lake: Lake, producer: EventProducer, letters: list[dict[str, Any]]) -
 
     Letters are never deleted, and sending twice is harmless: an event whose id is in the lake is not sent again.
     """
-    ids = _ids(lake)
-    result = Resent()
+    result, readable = Resent(), []
     for row in letters:
         if problem := _problem(row):
             result.kept[problem] += 1
@@ -83,12 +84,15 @@ def resend(lake: Lake, producer: EventProducer, letters: list[dict[str, Any]]) -
             event = decode(row["value"], type_of(headers, topic.event_type)).event
         except EventError as error:
             result.kept[error.reason] += 1
-            continue
-        if event.id in ids:
+        else:
+            readable.append((event.id, topic, row, headers))
+    there = _there(lake, {id_ for id_, *_ in readable})
+    for id_, topic, row, headers in readable:
+        if id_ in there:
             result.there += 1
-            continue
-        producer.send_bytes(topic, row["key"], row["value"], headers)
-        result.sent += 1
+        else:
+            producer.send_bytes(topic, row["key"], row["value"], headers)
+            result.sent += 1
     producer.flush()
     return result
 
@@ -99,9 +103,11 @@ def _problem(row: dict[str, Any]) -> str:
     return "cut when it was stored" if len(row["value"]) < row["value_size"] else ""
 
 
-def _ids(lake: Lake) -> set[str]:
-    tables = {topic.table for topic in BY_NAME.values() if topic.table}
+def _there(lake: Lake, ids: set[str]) -> set[str]:
+    """Those of some ids that are in the lake, as whatever."""
+    wanted = pa.array(sorted(ids), pa.string())
     found: set[str] = set()
-    for name in sorted(tables):
-        found |= set(query(lake, f"SELECT id FROM {name}", lake.versions([name]))["id"].to_pylist())  # noqa: S608
+    for name in sorted({topic.table for topic in BY_NAME.values() if topic.table}):
+        part = {name: holding(lake, name, version := lake.version(name), "id", wanted)}
+        found |= set(query(lake, f"SELECT id FROM {name}", {name: version}, parts=part)["id"].to_pylist())  # noqa: S608
     return found

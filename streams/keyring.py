@@ -7,6 +7,7 @@ Nothing here is a setting: what is made on first use need not be chosen, and wha
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
 import stat
@@ -15,11 +16,14 @@ from pathlib import Path
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 from schemas.signing import Signer, Trust
+from schemas.unit import spelled
 
 FOLDER = "secrets"
 """Below the home, mode 0700."""
 DECISIONS = "decisions"
 """The private key of this home's decisions; its public half may be shown to everybody."""
+RECEIPTS = "receipts"
+"""The key under which those who were forgotten are noted."""
 BYTES = 32
 """256 bits of the operating system's randomness: as many as the keys that are made of it."""
 
@@ -56,6 +60,14 @@ def trust_of(settings: Settings) -> Trust:
         raise SettingsError(
             f"trusted_keys: one is no public key, as `flywheel ledger key` prints it ({error})"
         ) from error
+
+
+def mark_of(home: Path, person: str) -> str:
+    """A person's name as a home's receipts and notes have it: HMAC-SHA-256 of its one spelling, in hexadecimal.
+
+    Whoever has no key of this home cannot try names and e-mail addresses on it.
+    """
+    return hmac.digest(own_secret(home, RECEIPTS).encode(), spelled(person).encode(), "sha256").hex()
 
 
 def _make(path: Path) -> None:

@@ -65,7 +65,7 @@ class EventProducer:
         """Queue one event. Blocks while the queue (32 MiB) is full. Raises EventError `too_large`."""
         topic = _BY_TYPE[event_type(event)]
         value, more = encode(event), headers(event, self._source)
-        if self._signer and topic.signed:
+        if self._signer and (topic.signed or topic.waits):
             more += self._signer.headers(topic.event_type, value)
         self.send_bytes(topic, getattr(event, topic.key), value, more)
 

@@ -29,11 +29,12 @@ from schemas.topics import ARCHIVED, BY_NAME, Topic
 from streams.admin import Admin, Offsets, client_options
 from streams.archive import metrics
 from streams.archive.batch import absent, join, lost, make_batch, unreadable
-from streams.archive.buffer import Buffer
+from streams.archive.buffer import Buffer, is_due, members_of
 from streams.archive.landing import Landing
 from streams.archive.probe import end
 from streams.keyring import trust_of
 from streams.lake import Lake
+from streams.logs import about
 
 _log = logging.getLogger(__name__)
 CONSUME = 5_000
@@ -75,9 +76,10 @@ class Archiver:
         self._admin = Admin(settings.kafka)
         self._landing = Landing(lake, check=self._check_topic)
         self._ids: dict[str, str] = {}
+        self._sharing: dict[str, int] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._buffers = {topic.name: Buffer() for topic in self._topics}
-        self._under_way: tuple[Topic, Future[None], int] | None = None
+        self._under_way: tuple[Topic, Future[None], int, str] | None = None
         self._failure: BaseException | None = None
         self._stop = threading.Event()
         self._consumer = Consumer(self._options(), logger=_log)
@@ -102,6 +104,7 @@ class Archiver:
             last = time.monotonic()
             while not self._stop.is_set():
                 now = time.monotonic()
+                metrics.LIVE.polled(now)
                 if self._take(self._consumer.consume(CONSUME, POLL_S)) or self._busy() or not self._partitions:
                     last = time.monotonic()
                 elif until_idle_s is not None and now - last > until_idle_s:
@@ -212,15 +215,7 @@ class Archiver:
         return self._under_way is not None or any(buffer.parts for buffer in self._buffers.values())
 
     def _due(self, topic: Topic, now: float) -> bool:
-        buffer, limits = self._buffers[topic.name], self._limits
-        return bool(buffer.dead) or (
-            bool(buffer.parts)
-            and (
-                buffer.records >= limits.batch_rows
-                or buffer.bytes >= limits.batch_bytes
-                or now - buffer.since >= limits.batch_seconds
-            )
-        )
+        return is_due(self._buffers[topic.name], now, self._limits, self._sharing.get(topic.name, 1))
 
     def _flush(self, topic: Topic) -> None:
         """Hand what is buffered to the landing thread, once the last batch has landed."""
@@ -239,14 +234,14 @@ class Archiver:
         for number, after in batch.next.items():
             mine[number].committed = after
             mine[number].refused = frozenset(offset for offset in mine[number].refused if offset >= after)
-        self._under_way = (topic, future, batch.rows.num_rows)
+        self._under_way = (topic, future, batch.rows.num_rows, batch.span(topic))
         metrics.batched(topic.table, batch, buffer.bytes)
 
     def _collect(self, *, block: bool) -> None:
         """Take the outcome of the batch under way. While waiting for it the partitions are paused, not abandoned."""
         if self._under_way is None:
             return
-        topic, future, rows = self._under_way
+        topic, future, rows, span = self._under_way
         if block and not wait([future], 1.0).done:
             self._wait_paused(future)
         if not future.done():
@@ -256,16 +251,19 @@ class Archiver:
             future.result()
         except CommitConflict as conflict:
             metrics.CONFLICTS.labels(topic.table).inc()
-            _log.warning("%s; going on from the committed offsets", conflict)
+            with about(batch=span):
+                _log.warning("%s; going on from the committed offsets", conflict)
             self._seek(topic)
         else:
-            _log.info("landed %d rows in %s", rows, topic.table)
+            with about(batch=span):
+                _log.info("landed %d rows in %s", rows, topic.table)
             metrics.LAST_COMMIT.labels(topic.table).set_to_current_time()
             self._tell_kafka(topic)
 
     def _wait_paused(self, future: Future[None]) -> None:
         while not (future.done() or self._stop.is_set()):
             self._consumer.pause(self._consumer.assignment())
+            metrics.LIVE.polled(time.monotonic())
             self._take(self._consumer.consume(CONSUME, 0.5))
         if assigned := self._consumer.assignment():
             self._consumer.resume(assigned)
@@ -322,6 +320,7 @@ class Archiver:
     def _start(self, topic: Topic, numbers: list[int]) -> None:
         """Read the committed offsets of newly assigned partitions, and compare them with what Kafka still has."""
         self._ids[topic.name], offsets = self._look_up(topic)
+        self._sharing[topic.name] = members_of(sum(name == topic.name for name, _ in offsets), len(numbers))
         future = self._landing.starts(topic, self._ids[topic.name], numbers)
         while not wait([future], ASK_AGAIN_S).done:
             if self._stop.is_set():

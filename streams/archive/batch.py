@@ -26,6 +26,7 @@ from schemas.topics import Topic
 from streams.archive.columns import Column, column
 from streams.archive.dead_letters import DeadLetters
 from streams.archive.record import Metadata, Record, metadata, noted
+from streams.logs import about, frames
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,12 @@ class Batch(msgspec.Struct, frozen=True):
     next: dict[int, int]
     """Per partition, one beyond the last offset that the batch accounts for."""
 
+    def span(self, topic: Topic) -> str:
+        """The batch's name in a log: `topic:partition@first-last`, and so on for each partition."""
+        spans = sorted((number, self.first[number], after) for number, after in self.next.items())
+        parts = (f"{number}@{first}-{after - 1}" for number, first, after in spans if after > first)
+        return f"{topic.name}:{'+'.join(parts)}"
+
     def without(self, partition: int) -> Batch:
         """The same but for one partition."""
         return Batch(
@@ -62,6 +69,8 @@ class _Rules(NamedTuple):
     """Bytes of a value."""
     trust: Trust | None
     """Whose signature it must have; None: it needs none."""
+    noted: Trust | None
+    """Whose signature is noted beside it; None: nobody's."""
 
 
 def make_batch(
@@ -83,7 +92,7 @@ def make_batch(
     program's code in a way that nobody foresaw is found by halving, and becomes the dead letter `unexpected`.
     """
     make_dead = DeadLetters(topic, topic_id, ingested_at, limits.dead_letter_bytes)
-    rules = _Rules(limits.max_event_bytes, trust if topic.signed else None)
+    rules = _Rules(limits.max_event_bytes, trust if topic.signed else None, trust if topic.waits else None)
 
     def made(part: Sequence[Record], start: Mapping[int, int]) -> Batch:
         try:
@@ -94,7 +103,8 @@ def make_batch(
             first = made(part[: len(part) // 2], start)
             second = made(part[len(part) // 2 :], first.next)
             return join(topic, [first, second], [], second.next)
-        _log.error("a record stops the decoding: it becomes a dead letter", exc_info=stopped)
+        with about(record="+".join(f"{topic.name}:{r.partition()}@{r.offset()}" for r in part)):
+            _log.error("a record stops the decoding: it becomes a dead letter\n%s", frames(stopped))
         expected = dict(start)
         wanted, gaps = _in_order(part, expected, refused)
         dead = [_gap(make_dead, gap) for gap in gaps] + [make_dead.unexpected(record, stopped) for record in wanted]
@@ -127,7 +137,7 @@ def _make(
         if wanted:
             if beside.notes:
                 found = _with_notes(topic, found, beside.notes)
-            for grown, more in zip(columns.values(), (*found, *_places(wanted, beside)), strict=True):
+            for grown, more in zip(columns.values(), (*found, *_beside(topic, wanted, beside, rules)), strict=True):
                 grown.extend(more)
     dead.sort(key=_place)
     return Batch(_to_arrow(topic, topic_id, columns, ingested_at), dead, dict(start), expected)
@@ -199,13 +209,20 @@ def _in_order(
     return wanted, gaps
 
 
-def _places(records: Sequence[Record], beside: Metadata) -> Columns:
-    """What `_PLACE` names, of records."""
-    return [
+def _beside(topic: Topic, records: Sequence[Record], beside: Metadata, rules: _Rules) -> Columns:
+    """What `_PLACE` names, of records; and of a topic that waits, the trusted key that signed each."""
+    places: Columns = [
         [record.partition() or 0 for record in records],
         [record.offset() or 0 for record in records],
         beside.times,
     ]
+    if topic.waits:
+        pairs = zip(records, beside.headers, strict=True)
+        signers = [
+            rules.noted and rules.noted.signer(topic.event_type, record.value(), headers) for record, headers in pairs
+        ]
+        places.append(signers)
+    return places
 
 
 def _with_notes(topic: Topic, columns: Columns, notes: Mapping[int, dict[str, Any]]) -> Columns:
@@ -277,7 +294,8 @@ def _columns(topic: Topic) -> dict[str, Column]:
     """An empty column for each value of a row, in the order of `fields_of`, and for each of `_PLACE`."""
     schema, nested = TABLES[topic.table].schema, nested_of(topic.event_type)
     read_ = {name: column(schema.field(name).type, json=name in nested) for name in fields_of(topic.event_type)}
-    return {**read_, **{name: column(type_) for name, type_ in _PLACE.items()}}
+    beside = {**_PLACE, **({"signed_by": pa.string()} if topic.waits else {})}
+    return {**read_, **{name: column(type_) for name, type_ in beside.items()}}
 
 
 def _to_arrow(topic: Topic, topic_id: str, columns: Mapping[str, Column], ingested_at: datetime) -> pa.Table:

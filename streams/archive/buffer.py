@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.settings import ArchiveSettings
 from streams.archive.batch import Batch
+
+COMMITS_A_SECOND = 2.0
+"""To one table, by all members of the group together. Commits come one after the other: eight writers that commit as
+fast as they can make no more of them than one does, each takes five times the CPU, and the last wait longest."""
 
 
 class Buffer:
@@ -35,3 +40,20 @@ class Buffer:
         """Forget what came from a partition."""
         self.parts = [part.without(partition) for part in self.parts]
         self.dead = [letter for letter in self.dead if letter["kafka_partition"] != partition]
+
+
+def is_due(buffer: Buffer, now: float, limits: ArchiveSettings, members: int) -> bool:
+    """Whether a batch is to be committed: bad events at once, others when they are many, large, or have waited."""
+    return bool(buffer.dead) or (
+        bool(buffer.parts)
+        and (
+            buffer.records >= limits.batch_rows * members
+            or buffer.bytes >= limits.batch_bytes
+            or now - buffer.since >= max(limits.batch_seconds, members / COMMITS_A_SECOND)
+        )
+    )
+
+
+def members_of(partitions: int, mine: int) -> int:
+    """How many share a topic, as one of them sees it: the group balances, so that each has as many partitions."""
+    return max(1, round(partitions / max(1, mine)))

@@ -21,6 +21,7 @@ from schemas.topics import Topic
 from streams.archive.batch import Batch, dead_table
 from streams.lake import Lake
 from streams.lake.append import Span, Writer, committed_id, dead_offsets, start_id
+from streams.logs import about
 
 _log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
@@ -56,7 +57,12 @@ class Landing:
         The future raises CommitConflict where another archiver was first, SchemaMismatch where the table is another
         version's. Anything else is retried until it works or `close` is called.
         """
-        return self._do(lambda: self._land(topic, topic_id, batch, start))
+
+        def land() -> None:
+            with about(batch=batch.span(topic)):
+                self._land(topic, topic_id, batch, start)
+
+        return self._do(land)
 
     def starts(self, topic: Topic, topic_id: str, partitions: list[int]) -> Future[dict[int, Start]]:
         """Where the partitions go on, as the lake says now; asked again until the lake answers or `close` is called."""

@@ -28,7 +28,7 @@ def tune() -> None:
 def archive(settings: Settings, *, until_idle_s: float | None = None) -> None:
     """Archive until SIGTERM or SIGINT, or until nothing came for `until_idle_s`. Raises FlywheelError."""
     tune()
-    metrics.serve(settings.archive.metrics_port)
+    metrics.serve(settings.archive.metrics_port, settings.archive.metrics_host)
     archiver = Archiver(settings, Lake(settings.lake_root, revealed(settings.storage_options)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: archiver.stop())

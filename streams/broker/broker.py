@@ -274,11 +274,11 @@ def is_free(port: int) -> bool:
         return True
 
 
-def free_port(last: int = 0, other: int = 0) -> int:
-    """`last` where it is free, else a free port; never `other`."""
+def free_port(last: int = 0, *others: int) -> int:
+    """`last` where it is free, else a free port; never one of the others."""
     tries = (last, *random.sample(PORTS, 100))
     for port in tries:
-        if port and port != other and is_free(port):
+        if port and port not in others and is_free(port):
             return port
     raise PortTaken(f"a hundred ports between {PORTS.start} and {PORTS.stop - 1} were tried, and all are in use")
 

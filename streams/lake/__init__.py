@@ -7,15 +7,23 @@
 layout      where tables lie
 files       rows → Parquet files, and their hashes
 append      a commit: files and the offsets behind them, at once
-rows        records → rows of their table, and back
+rows        records → rows of their table, and back; answers in batches
+changes     what came to a table since a version, and the days that were rewritten: for folds that go on
+parts       some files of a table: those that came since, those that may hold what is wanted
+engine      who answers: DuckDB in this process, or
+spark       Spark, for what no longer fits one machine
 query       questions as of a version; views that say each notion once
 maintain    compaction, vacuum, removal of files
 retire      rows that are removed for good, their places kept
+spellings   a name in bytes that were never read, however it is spelled
 forget      a person out of the raw tables
+notes       small files beside the tables
+lease       who is at work, many or one alone, on whatever machine
+checked     what was verified before
 audit       is every archived offset there, once and undamaged
 arrow       Arrow without pandas
 
-The only door to `deltalake` and `duckdb`.
+The only door to `deltalake`, `duckdb` and `pyspark`.
 """
 
 from streams.lake import arrow

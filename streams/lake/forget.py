@@ -46,14 +46,15 @@ def wished_rows(lake: Lake, after_erasure: Literal["accept", "refuse"]) -> list[
     return list(query(lake, SQL.read_text(), versions, after_erasure=after_erasure).to_pylist())
 
 
-def forget(lake: Lake, rows: Iterable[Mapping[str, Any]], subjects: Iterable[str], now: datetime) -> dict[str, int]:
+def forget(lake: Lake, rows: Iterable[Mapping[str, Any]], subjects: Mapping[str, str], now: datetime) -> dict[str, int]:
     """Remove rows, and empty the dead letters that name a subject; table → how many there were.
 
-    Feedback goes first: it is found by its interaction.
+    `subjects` are names by how notes have them (`streams.keyring.mark_of`). Feedback goes first: it is found by its
+    interaction.
     """
     theirs = list(rows)
     done = {
         topic.table: erase(lake, topic, [row for row in theirs if row["name"] == topic.table], now)
         for topic in (FEEDBACK, INTERACTIONS)
     }
-    return {**done, "dead_letters": blank_dead_letters(lake, sorted(subjects))}
+    return {**done, "dead_letters": blank_dead_letters(lake, subjects)}

@@ -5,7 +5,7 @@ Go on to `append.py` for writing and `query.py` for reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,9 +26,15 @@ class Lake:
     Table names come from `schemas/tables.py` only; no user-supplied string ever becomes a path.
     """
 
-    def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None, engine: str = "") -> None:
         self.root = str(root).rstrip("/")
         self.storage_options = dict(storage_options or {})
+        self.engine = engine
+        """Who answers questions: empty for DuckDB inside this process, else the address of a Spark (`engine.py`)."""
+
+    def asked_by(self, engine: str) -> Lake:
+        """The same lake, its questions answered by another engine: same rows, same order."""
+        return Lake(self.root, self.storage_options, engine)
 
     def uri(self, name: str) -> str:
         """Where a table lies. Raises LakeError for a name that is not in the table of tables."""
@@ -50,6 +56,11 @@ class Lake:
         try:
             return DeltaTable(self.uri(name), version=version, storage_options=self.storage_options or None)
         except TableNotFoundError as error:
+            if version is not None and self.exists(name):
+                raise TableMissing(
+                    f"version {version} of table {name!r} is no longer kept: `flywheel maintain` removes what nothing "
+                    "rests on; docs/guarantees.md says which versions stay"
+                ) from error
             raise TableMissing(f"table {name!r} does not exist under {self.root} yet") from error
 
     def exists(self, name: str) -> bool:
@@ -83,8 +94,8 @@ def files_of(handle: DeltaTable) -> ds.Dataset:
     return handle.to_pyarrow_dataset(filesystem=local)
 
 
-def dataset_of(handle: DeltaTable) -> ds.Dataset:
-    """The table's files without the bounds that Delta's log gives for whole files.
+def dataset_of(handle: DeltaTable, only: Collection[str] | None = None) -> ds.Dataset:
+    """The table's files (or `only` those, by their path in its log) without the bounds that the log gives for each.
 
     Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
     a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
@@ -95,5 +106,6 @@ def dataset_of(handle: DeltaTable) -> ds.Dataset:
     fragments = [
         full.format.make_fragment(part.path, part.filesystem, partition_expression=keys.parse(part.path))
         for part in full.get_fragments()
+        if only is None or unquote(part.path) in only
     ]
     return ds.FileSystemDataset(fragments, full.schema, full.format, full.filesystem)

@@ -1,9 +1,11 @@
 """Queries of the lake as of a version: the only place that runs SQL.
 
-SQL lies in `.sql` files beside the stage that asks, in the subset that Spark understands too. What its names mean:
+SQL lies in `.sql` files beside the stage that asks, as both engines understand it (`engine.py`). What its names mean:
 
     interactions, feedback, …        a raw table, each event once: of the same id the first to arrive
-    outcomes, clusters, …            a derived table, rows of finished runs (those that `runs` has)
+    clusters, cluster_members, …     a derived table, rows of finished runs (those that `runs` has)
+    outcomes                         the newest of each interaction                  (`newest_outcomes.sql`)
+    voices                           what was said together, by now                  (`newest_voices.sql`)
     stored_<name>                    a table as it lies there: doubles, unfinished runs and all
     <any>.unit                       the user where known, else the conversation (`schemas/unit.py`)
     forgotten                        who asked to be forgotten, until when            (`forgotten.sql`)
@@ -16,31 +18,43 @@ Go on to `layout.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.kinds import KINDS
 from schemas.tables import TABLES
+from schemas.unit import BLANKS
+from streams.lake.engine import Session, session
 from streams.lake.layout import Lake, dataset_of
+from streams.lake.parts import Part
+from streams.lake.rows import Rows
 
-MEMORY = "4GB"
-"""DuckDB spills to disk beyond this; the flows of one machine then run beside Kafka and Prefect."""
-UNIT = "coalesce('user:' || nullif(user_id, ''), 'conversation:' || conversation_id)"
+
+def _spelled(column: str) -> str:
+    """`schemas.unit.spelled` as SQL; `trim` of many kinds of space is slow, and few names need it."""
+    ends = f"ascii({column}) BETWEEN 33 AND 126 AND ascii(right({column}, 1)) BETWEEN 33 AND 126"
+    plain = f"nfc(CASE WHEN {ends} THEN {column} ELSE btrim(nfc({column}), '{BLANKS}') END)"
+    return f"CASE WHEN contains({column}, chr(0)) THEN btrim({column}, '{BLANKS}') ELSE {plain} END"
+
+
+UNIT = f"coalesce('user:' || nullif({_spelled('user_id')}, ''), 'conversation:' || {_spelled('conversation_id')})"
 """`schemas.unit.unit_of` as SQL; a test holds the two together."""
-UNTIL = {"accept": "max(time)", "refuse": "max(CAST('9999-12-31 00:00:00+00' AS TIMESTAMP WITH TIME ZONE))"}
-"""How long an erasure forgets, by `archive.after_erasure`."""
+UNTIL = {"accept": "max(time)", "refuse": "max(timestamp_seconds(253402214400))"}
+"""How long an erasure forgets, by `archive.after_erasure`; the number is the last day of the year 9999."""
 VIEWS = {
     "forgotten": ("erasures",),
     "forgotten_interactions": ("interactions", "erasures"),
     "standing_feedback": ("feedback", "interactions", "erasures"),
 }
 """View → the tables that it needs; each is the SQL file of its name, and may use those before it."""
+NEEDS = {"outcomes": ("runs", "voices"), "voices": ("runs",)}
+"""Derived tables of which readers see the newest (`newest_<name>.sql`), and the tables that their view looks into."""
 
 
 def read(lake: Lake, name: str, version: int | None = None) -> pa.Table:
@@ -78,28 +92,56 @@ def query(
     *,
     after_erasure: Literal["accept", "refuse"] | None = None,
     tables: Mapping[str, pa.Table] | None = None,
+    parts: Mapping[str, Part] | None = None,
+    finished: pa.Table | None = None,
 ) -> pa.Table:
     """Run one SELECT over the named tables as of the given versions (-1: an empty table).
 
     `parameters` fill `$name` placeholders; values are never spliced into the text. What is forgotten depends on the
     setting `archive.after_erasure`: the views that ask for it are there where it is given. `tables` are put beside the
-    lake's, or in a view's place.
+    lake's, or in a view's place. Of a table in `parts` only that part is seen. `finished` are rows of `runs` that count
+    as finished already: a run's own, which reads what it has written.
     """
-    with duckdb.connect(config={"memory_limit": MEMORY}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        if any(TABLES[name].of_run for name in versions):  # first, since the others look into it
-            versions = {"runs": lake.version("runs"), **versions}
-        for name, version in versions.items():
-            _register(connection, lake, name, version)
+    with ask(
+        lake, sql, versions, parameters, after_erasure=after_erasure, tables=tables, parts=parts, finished=finished
+    ) as answer:
+        return answer.table()
+
+
+@contextmanager
+def ask(
+    lake: Lake,
+    sql: str,
+    versions: Mapping[str, int],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    after_erasure: Literal["accept", "refuse"] | None = None,
+    tables: Mapping[str, pa.Table] | None = None,
+    parts: Mapping[str, Part] | None = None,
+    finished: pa.Table | None = None,
+) -> Iterator[Rows]:
+    """`query`, whose answer need not fit into memory: it streams in batches while the context is open."""
+    with session(lake) as engine:
         for name, table in (tables or {}).items():
-            connection.register(name, table)
+            engine.put(name, table)
+        engine.put("finishing", TABLES["runs"].schema.empty_table() if finished is None else finished)
+        for name, version in _ordered(lake, versions).items():
+            _register(engine, lake, name, version, (parts or {}).get(name), seen=name not in (tables or {}))
         if after_erasure:
-            connection.register("kinds", _kinds())
+            engine.put("kinds", _kinds())
             for name, needed in VIEWS.items():
                 if name not in (tables or {}) and set(needed) <= versions.keys():
-                    text = Path(__file__).with_name(f"{name}.sql").read_text()
-                    connection.execute(f"CREATE VIEW {name} AS {text.replace('{until}', UNTIL[after_erasure])}")
-        return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+                    engine.view(name, _view(name).replace("{until}", UNTIL[after_erasure]))
+        yield engine.ask(sql, parameters or {})
+
+
+def _ordered(lake: Lake, versions: Mapping[str, int]) -> dict[str, int]:
+    """The tables and those that their views look into, which come first."""
+    needed = {other for name in versions for other in NEEDS.get(name, ("runs",) if TABLES[name].of_run else ())}
+    first = [name for name in ("runs", *NEEDS) if name in needed and name not in versions]
+    all_ = {**{name: lake.version(name) for name in first}, **versions}
+    order = {name: at for at, name in enumerate(("runs", "voices", "outcomes"))}
+    return dict(sorted(all_.items(), key=lambda item: order.get(item[0], len(order))))
 
 
 def _kinds() -> pa.Table:
@@ -110,7 +152,7 @@ def _kinds() -> pa.Table:
 def _raw_rows(lake: Lake, name: str, version: int | None, equals: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`rows` of a raw table: which copy of an event is the first is asked of all of them, so SQL does it."""
     wanted = {f"p{n}": [value] if _is_one(value) else sorted(value) for n, value in enumerate(equals.values())}
-    tests = [f"list_contains(${p}, {column})" for p, column in zip(wanted, equals, strict=True)]
+    tests = [f"{column} IN (SELECT explode(${p}))" for p, column in zip(wanted, equals, strict=True)]
     order = ", ".join(f"{column} NULLS LAST" for column in TABLES[name].identity)
     sql = f"SELECT * FROM {name} WHERE {' AND '.join(['TRUE', *tests])} ORDER BY {order}"  # noqa: S608 names are ours
     at = lake.version(name) if version is None else version
@@ -137,17 +179,31 @@ def _is_one(value: Any) -> bool:
     return isinstance(value, str) or not isinstance(value, Collection)
 
 
-def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, version: int) -> None:
+def _register(engine: Session, lake: Lake, name: str, version: int, part: Part | None, *, seen: bool) -> None:
     """`stored_<name>`, with every column of the schema and the unit; and `<name>`, what of it readers are to see."""
     table = TABLES[name]
-    files = table.schema.empty_table() if version == -1 else dataset_of(lake.open(name, version))
-    connection.register(f"files_{name}", files)
-    missing = [field for field in table.schema if field.name not in files.schema.names]
-    more = [f"CAST(NULL AS {_sql_type(field)}) AS {field.name}" for field in missing]
-    if unit := _unit(table.schema):
-        more.append(f"{unit} AS unit")
-    connection.execute(f"CREATE VIEW stored_{name} AS SELECT {', '.join(['*', *more])} FROM files_{name}")  # noqa: S608 names are ours
-    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM stored_{name}{_visible(name)}")  # noqa: S608 names are ours
+    files = (
+        part.dataset if part else dataset_of(lake.open(name, version)) if version >= 0 else table.schema.empty_table()
+    )
+    if isinstance(files, pa.Table):
+        engine.put(f"files_{name}", files)
+    else:
+        engine.files(f"files_{name}", lake, name, files)
+    more, which = [f"{unit} AS unit"] if (unit := _unit(table.schema)) else [], ""
+    if part is not None and part.values is not None:
+        engine.put(f"wanted_{name}", pa.table({"value": part.values}))
+        which = f" WHERE {part.column} IN (SELECT value FROM wanted_{name})"  # noqa: S608 names are ours
+    if name == "runs":
+        which = f" UNION ALL SELECT {', '.join(table.schema.names)} FROM finishing"  # noqa: S608 names are ours
+    columns = ", ".join([*(table.schema.names if name == "runs" else "*"), *more])
+    engine.view(f"stored_{name}", f"SELECT {columns} FROM files_{name}{which}")  # noqa: S608 names are ours
+    if seen:
+        text = _view(f"newest_{name}") if name in NEEDS else f"SELECT * FROM stored_{name}{_visible(name)}"  # noqa: S608 names are ours
+        engine.view(name, text)
+
+
+def _view(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.sql").read_text()
 
 
 def _visible(name: str) -> str:
@@ -159,10 +215,11 @@ def _visible(name: str) -> str:
         return ""
     place = "coalesce(kafka_topic_id, ''), kafka_partition, kafka_offset"
     return (
-        f" WHERE ({place}) IN (SELECT (topic, part, place) FROM ("  # noqa: S608 names are ours
+        f" AS s SEMI JOIN ("  # noqa: S608 names are ours
         f"SELECT coalesce(kafka_topic_id, '') AS topic, kafka_partition AS part, kafka_offset AS place, row_number() "
-        f"OVER (PARTITION BY {', '.join(table.identity)} ORDER BY ingested_at, {place}) AS copy "
-        f"FROM stored_{name}) WHERE copy = 1)"
+        f"OVER (PARTITION BY {', '.join(table.identity)} ORDER BY ingested_at, {place}) AS copy FROM stored_{name}"
+        f") AS f ON f.copy = 1 AND f.topic = coalesce(s.kafka_topic_id, '') AND f.part = s.kafka_partition "
+        f"AND f.place = s.kafka_offset"
     )
 
 
@@ -170,12 +227,7 @@ def _unit(schema: pa.Schema) -> str:
     """The unit of a table's rows as SQL; empty where they have none."""
     if {"user_id", "conversation_id"} <= set(schema.names):
         return UNIT
-    return "'user:' || subject" if "subject" in schema.names else ""
-
-
-def _sql_type(field: pa.Field) -> str:
-    names = {pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN"}
-    return names.get(field.type, "VARCHAR")
+    return f"'user:' || {_spelled('subject')}" if "subject" in schema.names else ""
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

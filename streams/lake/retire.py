@@ -6,19 +6,23 @@ kill in between leaves both for a while; the next run of the maintain flow ends 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 
-import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.records import content_hash
 from schemas.topics import ARCHIVED, Topic
+from streams.lake import checked
 from streams.lake.append import publish, to_rows
 from streams.lake.layout import Lake
-from streams.lake.maintain import ERASED, delete_rows, discard, drop_days, files, read_files, rewrite
+from streams.lake.maintain import ERASED, delete_rows, discard, drop_days, files, holding, read_files, rewrite
+from streams.lake.spellings import Names
 
 
 def erase(lake: Lake, topic: Topic, rows: list[Mapping[str, Any]], now: datetime) -> int:
@@ -32,43 +36,50 @@ def erase(lake: Lake, topic: Topic, rows: list[Mapping[str, Any]], now: datetime
     _leave_behind(lake, letters)
     ids = pa.array(sorted({row["id"] for row in rows}), pa.string())
     offsets = pa.array(sorted({row["kafka_offset"] for row in rows}), pa.int64())
-    delete_rows(lake, topic.table, pc.field("id").isin(ids) & pc.field("kafka_offset").isin(offsets))
+    which = pc.field("id").isin(ids) & pc.field("kafka_offset").isin(offsets)
+    delete_rows(lake, topic.table, which, holding(lake, topic.table, which, ("id", ids.to_pylist())))
     return len(rows)
 
 
-def blank_dead_letters(lake: Lake, subjects: Iterable[str]) -> int:
-    """Empty the dead letters whose key or content names one of the subjects; how many there were.
+def blank_dead_letters(lake: Lake, subjects: Mapping[str, str]) -> int:
+    """Empty the dead letters whose key or content names one of the subjects, in any spelling; how many there were.
 
-    Reason, size and hash stay: they say what happened, not to whom.
+    Reason, size and hash stay: they say what happened, not to whom. Each file is searched once for a subject: a note
+    remembers for whom (`checked.py`), by the keys of `subjects`, which tell nobody who that is.
     """
-    quoted = {subject: msgspec.json.encode(subject) for subject in subjects}
-
-    def hits(rows: pa.Table) -> pa.Array:
-        keys = pa.array([subject.encode() for subject in quoted], pa.binary())
-        found = pc.fill_null(pc.is_in(rows["key"], keys), False)
-        for column in ("value", "headers"):
-            for text in quoted.values():
-                there = pc.match_substring(rows[column].cast(pa.binary()), text)
-                found = pc.or_(found, pc.fill_null(there, False))
-        return found
-
-    def blank(rows: pa.Table) -> pa.Table:
-        which = hits(rows)
-        for column in ("key", "value", "headers", "detail"):
-            at = rows.schema.get_field_index(column)
-            field = rows.schema.field(at)
-            rows = rows.set_column(at, field, pc.if_else(which, pa.scalar(None, field.type), rows[column]))
-        return rows
-
-    if not quoted or not lake.exists("dead_letters"):
+    if not Names(subjects.values()) or not lake.exists("dead_letters"):
         return 0
-    counts = {
-        file: pc.sum(hits(read_files(lake, "dead_letters", [file]))).as_py() or 0
-        for file in files(lake.open("dead_letters"))
-    }
-    affected = [file for file, count in counts.items() if count]
-    discard(lake, "dead_letters", rewrite(lake, "dead_letters", affected, blank, ERASED, data_change=True))
-    return sum(counts.values())
+    known, blanked, searched = checked.load(lake).blanked, 0, []
+    for file in files(lake.open("dead_letters")):
+        searched.append(file.path)  # what is rewritten, or comes meanwhile, is searched once more the next time
+        seen = set(known.get(file.path, ()))
+        names = Names(subject for key, subject in subjects.items() if key not in seen)
+        count = pc.sum(_hits(names, read_files(lake, "dead_letters", [file]))).as_py() if names else 0
+        if count:
+            blank = functools.partial(_blank, Names(subjects.values()))
+            discard(lake, "dead_letters", rewrite(lake, "dead_letters", [file], blank, ERASED, data_change=True))
+            blanked += count
+    memory = checked.load(lake)
+    memory.blanked = {path: sorted(subjects) for path in searched}
+    checked.save(lake, memory)
+    return blanked
+
+
+def _hits(names: Names, rows: pa.Table) -> pa.Array:
+    """Whether each row names one of them."""
+    columns = (rows[column].cast(pa.binary()).to_pylist() for column in ("key", "value", "headers", "detail"))
+    found = (names.in_key(key) or any(map(names.stand_in, said)) for key, *said in zip(*columns, strict=True))
+    return pa.array(list(found), pa.bool_())
+
+
+def _blank(names: Names, rows: pa.Table) -> pa.Table:
+    """The rows, those that name one of them without their content."""
+    which = _hits(names, rows)
+    for column in ("key", "value", "headers", "detail"):
+        at = rows.schema.get_field_index(column)
+        field = rows.schema.field(at)
+        rows = rows.set_column(at, field, pc.if_else(which, pa.scalar(None, field.type), rows[column]))
+    return rows
 
 
 def retire(lake: Lake, before: date, now: datetime) -> int:
@@ -83,36 +94,47 @@ def retire(lake: Lake, before: date, now: datetime) -> int:
 
 
 def _retire(lake: Lake, name: str, topic: str | None, before: date, now: datetime) -> int:
-    """Retire the old days of one table; `topic` is None for dead letters, whose rows name theirs."""
+    """Retire the old days of one table, each by itself; `topic` is None for dead letters, whose rows name theirs."""
     old = [file for file in files(lake.open(name)) if file.day is not None and file.day < before]
     columns = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
     columns += ["kafka_topic", "offsets"] if topic is None else []
-    places = sorted(
-        (row.get("kafka_topic", topic), row["kafka_topic_id"] or "", row["kafka_partition"], row["kafka_offset"],
-         row.get("offsets") or 1)
-        for row in read_files(lake, name, old, columns=columns).to_pylist()
-    )  # fmt: skip
     letters = [
         _letter(at, topic_id, {"kafka_partition": number, "kafka_offset": first}, "retired", None, after - first, now)
-        for at, topic_id, number, first, after in islands(places)
+        for _, day in groupby(old, key=lambda file: file.day)
+        for at, topic_id, number, first, after in islands(read_files(lake, name, list(day), columns=columns), topic)
     ]
     _leave_behind(lake, letters)
     drop_days(lake, name, before)
     return sum(letter["offsets"] for letter in letters)
 
 
-def islands(places: Iterable[tuple[Any, str, int, int, int]]) -> Iterator[tuple[Any, str, int, int, int]]:
-    """Runs of consecutive offsets: sorted (topic, topic id, partition, first, count) → (…, first, after)."""
-    run: tuple[Any, str, int, int, int] | None = None
-    for topic, topic_id, number, first, count in places:
-        if run is not None and run[:3] == (topic, topic_id, number) and first <= run[4]:
-            run = (*run[:4], max(run[4], first + count))
-            continue
-        if run is not None:
-            yield run
-        run = (topic, topic_id, number, first, first + count)
-    if run is not None:
-        yield run
+def islands(rows: pa.Table, topic: str | None) -> Iterator[tuple[str, str, int, int, int]]:
+    """Runs of consecutive offsets: (topic, topic id, partition, first, after), in order."""
+    count = len(rows)
+    topics = rows["kafka_topic"] if topic is None else pa.array([topic] * count, pa.string())
+    lengths = pc.fill_null(rows["offsets"], 1) if "offsets" in rows.column_names else pa.array([1] * count, pa.int64())
+    places = pa.table({
+        "topic": topics,
+        "id": pc.fill_null(rows["kafka_topic_id"], ""),
+        "number": rows["kafka_partition"],
+        "first": rows["kafka_offset"],
+        "after": pc.add(rows["kafka_offset"], lengths),
+    })  # fmt: skip
+    for (at, topic_id, number), part in _by_partition(places):
+        order = np.argsort(part["first"].to_numpy(), kind="stable")
+        first, after = part["first"].to_numpy()[order], np.maximum.accumulate(part["after"].to_numpy()[order])
+        begins = np.flatnonzero(np.concatenate([[True], first[1:] > after[:-1]]))
+        ends = np.concatenate([begins[1:], [len(first)]]) - 1
+        for begin, end in zip(begins, ends, strict=True):
+            yield at, topic_id, number, int(first[begin]), int(after[end])
+
+
+def _by_partition(places: pa.Table) -> Iterator[tuple[tuple[str, str, int], pa.Table]]:
+    names = ("topic", "id", "number")
+    found = places.group_by(list(names)).aggregate([]).to_pylist()
+    for key in sorted(tuple(row[name] for name in names) for row in found):
+        tests = [pc.equal(places[name], value) for name, value in zip(names, key, strict=True)]
+        yield key, places.filter(pc.and_(pc.and_(*tests[:2]), tests[2]))
 
 
 def _letter(

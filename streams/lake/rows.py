@@ -7,8 +7,8 @@ table, which lacks a column, reads as the field's default. Go on to `schemas/tab
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -18,6 +18,49 @@ from schemas.events import to_json
 from schemas.tables import TABLES
 
 T = TypeVar("T", bound=Struct)
+BATCH = 10_000
+"""Rows of a batch: messages of so many are some 20 MB."""
+
+
+class Work(Protocol):
+    """Pure work on rows: what becomes of a row follows from that row alone.
+
+    A frozen dataclass at the top of a module, so that it can be sent to where the rows are. It is called once for each
+    lot of rows, with their batches in order, in processes that know this program and nothing of the caller's.
+    """
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of what it gives."""
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """As many batches as it is given, each of as many rows, in the same order."""
+
+
+class Rows:
+    """An answer that need not fit into memory: its rows, in its order, once."""
+
+    def __init__(self, reader: Callable[[int], pa.RecordBatchReader]) -> None:
+        self._reader = reader
+
+    def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
+        """The rows in batches of about this size."""
+        with self._reader(size) as reader:
+            yield from reader
+
+    def dicts(self, size: int = BATCH) -> Iterator[dict[str, Any]]:
+        """The rows one by one; a batch of them is in memory."""
+        for batch in self.batches(size):
+            yield from batch.to_pylist()
+
+    def map(self, work: Work) -> Rows:
+        """What a work makes of the rows, in the same order; it is done where the rows are."""
+        return Rows(lambda size: pa.RecordBatchReader.from_batches(work.schema, work(self.batches(size))))
+
+    def table(self) -> pa.Table:
+        """All of them: for answers that are small by construction."""
+        with self._reader(1_000_000) as reader:
+            return reader.read_all()
 
 
 def to_table(name: str, records: Iterable[Struct], **shared: Any) -> pa.Table:

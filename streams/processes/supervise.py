@@ -55,6 +55,8 @@ class Child:
     """Holds NAME.pid and NAME.log."""
     env: Mapping[str, str] | None = None
     """The whole environment; None passes on the parent's."""
+    cwd: Path | None = None
+    """Where it runs; None: where the parent does."""
     ready: Callable[[], bool] | None = None
     """Asked every 0.1 s after the first start until it says yes; must be quick and must not raise.
     A child that ends before that is not restarted: what cannot start once will not start twice."""
@@ -216,32 +218,14 @@ class Keeper:
         return None if self._stopping.is_set() else code
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        child = self.child
-        guard = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(child.pid_file))
-        with child.log.open("ab") as log:
-            self._log_start = log.tell()
-            process = subprocess.Popen(  # noqa: S603 - argv comes from our own callers, no shell
-                (*guard, *child.argv),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=child.env,
-                start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which stops in order
-            )  # fmt: skip
-        try:
-            note(child.pid_file, process.pid, child.argv)
-        except OSError:  # a full disk: better no child than one that nobody could find again
-            process.kill()
-            process.wait()
-            raise
-        self._process = process
-        return process
+        log = self.child.log
+        self._log_start = log.stat().st_size if log.exists() else 0
+        self._process = _spawn(self.child)
+        return self._process
 
     def _terminate(self, process: subprocess.Popen[bytes]) -> None:
         """End the child and reap it, then whatever it started and did not end."""
-        process.terminate()
-        try:
-            process.wait(self.child.stop_timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _terminate(self.child, process)
         self.sweep()
 
     def _after_crash(self, code: int) -> None:
@@ -261,6 +245,54 @@ class Keeper:
         again = f", {self._crashes} times in a row" if self._crashes > 1 else ""
         last = tail(self.child.log, self._log_start) or "(it wrote nothing)"
         return f"{self.child.name} {what}{again}. The end of {self.child.log}:\n{last}"
+
+
+def run_once(child: Child, watch: Callable[[], object]) -> int:
+    """Run a child to its end, once, in this thread; its exit code, or minus the signal that ended it.
+
+    `watch` is called every 0.1 s; whatever it raises ends the child, and is raised. What an earlier start has left
+    behind is ended first, and what this one has started and not ended, afterwards.
+    """
+    child.folder.mkdir(parents=True, exist_ok=True)
+    sweep(child.pid_file, child.stop_timeout_s)
+    process = _spawn(child)
+    try:
+        while (code := process.poll()) is None:
+            watch()
+            bound(child.log)
+            time.sleep(TICK_S)
+        return code
+    finally:
+        with handling(signal.SIG_IGN):
+            _terminate(child, process)
+            sweep(child.pid_file, child.stop_timeout_s)
+
+
+def _spawn(child: Child) -> subprocess.Popen[bytes]:
+    guard = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(child.pid_file))
+    with child.log.open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - argv comes from our own callers, no shell
+            (*guard, *child.argv),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=child.env, cwd=child.cwd,
+            start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which stops in order
+        )  # fmt: skip
+    try:
+        note(child.pid_file, process.pid, child.argv)
+    except OSError:  # a full disk: better no child than one that nobody could find again
+        process.kill()
+        process.wait()
+        raise
+    return process
+
+
+def _terminate(child: Child, process: subprocess.Popen[bytes]) -> None:
+    """End the child and reap it."""
+    process.terminate()
+    try:
+        process.wait(child.stop_timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class Supervisor:

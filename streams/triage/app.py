@@ -15,11 +15,12 @@ import asyncio
 import logging
 import ssl
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 from yarl import URL
 
 from schemas.codec import decode, encode, headers, type_of
@@ -28,24 +29,28 @@ from schemas.events import Alert, Candidate, Decision, Event, Feedback, Interact
 from schemas.secrets import revealed
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import ALERTS, BY_NAME, DECISIONS, FEEDBACK, INTERACTIONS
+from streams.access import TRIAGE
 from streams.admin import Admin
-from streams.keyring import trust_of
-from streams.triage import canary, report
-from streams.triage.canary import Met, Promotion, Watch, promotion_of
+from streams.keyring import own_secret, trust_of
+from streams.logs import about, frames, to_stderr
+from streams.triage import canary, report, web
+from streams.triage.canary import Promotion, Watch, promotion_of
 from streams.triage.headers import tolerate
 from streams.triage.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
+from streams.triage.shelf import Shelf
+from streams.triage.users import Met, Users
 
 if TYPE_CHECKING:
     import faust
 
 _log = logging.getLogger(__name__)
-APP_ID = "flywheel-triage"
 SOURCE = "/flywheel/triage"
 SESSION_S = 8.0
 """How long the broker waits for a lost worker before its work goes to the next start; the broker's least is 6."""
 RETRY_S = 2.0
 """How soon a champion that was shown to be worse is taken back, and tried again."""
-State = TypeVar("State", Seen, Counts, Alarm, Watch, Met)
+LONGEST_TICK_S = 60.0
+"""While users wait to be counted, how often the log is told the time at least, traffic or not."""
 
 
 RollBack = Callable[[str, Candidate, Alert], None]
@@ -64,8 +69,13 @@ def main(settings: Settings, roll_back: RollBack | None = None) -> None:
     (settings.home_path / "triage").mkdir(parents=True, exist_ok=True)
     app = Triage(settings, roll_back).app
     Admin(settings.kafka).ensure_topics()
-    worker = faust.Worker(app, loglevel="INFO", console_port=0)
+    to_stderr("triage")
+    worker = faust.Worker(app, loglevel="INFO", console_port=0, override_logging=False)
     worker.execute_from_commandline()
+
+
+class Tick(Struct, frozen=True, tag=True):
+    """Time goes by in the log of changes, although nothing changes."""
 
 
 class Triage:
@@ -78,6 +88,7 @@ class Triage:
         self.failing_labels = settings.cluster.failing_labels
         self.max_event_bytes = settings.archive.max_event_bytes
         self.trust = trust_of(settings)
+        self.key = own_secret(settings.home_path, "triage").encode()
         self.counts: Counter[str] = Counter()
         """What was seen since this process started, and what was dropped, by reason."""
         self.app = _app(settings)
@@ -85,26 +96,32 @@ class Triage:
             INTERACTIONS.name, FEEDBACK.name, key_serializer="raw", value_serializer="raw", allow_empty=True
         )
         self.changes = self.app.topic(
-            f"{APP_ID}-changes", partitions=1, internal=True, key_serializer="raw", value_serializer="raw"
+            f"{TRIAGE}-changes", partitions=1, internal=True, key_serializer="raw", value_serializer="raw"
         )
         self.alerts = self.app.topic(ALERTS.name, key_serializer="raw", value_serializer="raw")
-        self.seen = Shelf(self.app, "seen", Seen, settings.kafka.partitions)
+        self.seen = Shelf(self._table("seen", settings.kafka.partitions), Seen)
         self._order: dict[int, deque[str]] = {}
-        self.windows = Shelf(self.app, "windows", Counts, 1)
-        self.alarms = Shelf(self.app, "alarms", Alarm, 1)
-        self.canaries = Shelf(self.app, "canaries", Watch, 1)
-        self.users = Shelf(self.app, "users", Met, 1)
+        self.windows = Shelf(self._table("windows"), Counts)
+        self.alarms = Shelf(self._table("alarms"), Alarm)
+        self.canaries = Shelf(self._table("canaries"), Watch)
+        met = Shelf(self._table("users"), Met)
+        self.users = Users(met, self.settings.canary_delay_s, self.settings.keep_interactions)
         self.roll_back = roll_back
         decisions = self.app.topic(DECISIONS.name, key_serializer="raw", value_serializer="raw", allow_empty=True)
         self.app.agent(events, name="join")(self.join)
         self.app.agent(decisions, name="decisions")(self.follow)
         self.app.agent(self.changes, name="count")(self.count)
         self.app.timer(RETRY_S)(self.act)
+        self.app.timer(min(LONGEST_TICK_S, self.settings.canary_delay_s / 2))(self.tick)
         self.seen.on_recovery(self._recovered)
+        met.on_recovery(self._met_again)
         self._serve("/", self.page)
         self._serve("/rates.json", self.rates)
         self._serve("/metrics", self.metrics)
         self._serve("/ready", self.ready)
+
+    def _table(self, name: str, partitions: int = 1) -> Any:
+        return self.app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions)
 
     async def join(self, stream: faust.StreamT[bytes]) -> None:
         """Every event into the state of its interaction, and on as a change of its group's counts."""
@@ -124,23 +141,30 @@ class Triage:
     async def count(self, stream: faust.StreamT[bytes]) -> None:
         """Every change into its window and to its user, and an alert where either turns bad."""
         async for kafka_event in stream.events():
-            offset = kafka_event.message.offset
-            change = msgspec.json.decode(kafka_event.value, type=Change | Promotion)
+            now, offset = kafka_event.message.timestamp, kafka_event.message.offset
+            change = msgspec.json.decode(kafka_event.value, type=Change | Promotion | Tick)
+            alerts = self._settle(now)
             if isinstance(change, Promotion):
                 self._promote(change)
-                continue
-            for alert in (self._count(change, offset), self._judge(change, offset)):
-                if alert:
-                    self.counts["alerts"] += 1
-                    key = alert.application.encode()
-                    await self.alerts.send(key=key, value=encode(alert), headers=headers(alert, SOURCE))
+            elif isinstance(change, Change):
+                alerts += self._count(change, offset)
+                self._hear(change, offset, now)
+            for alert in alerts:
+                self.counts["alerts"] += 1
+                key = alert.application.encode()
+                await self.alerts.send(key=key, value=encode(alert), headers=headers(alert, SOURCE))
+
+    async def tick(self) -> None:
+        """Let the time go by for users who wait while nobody asks anything."""
+        if self.users.waiting:
+            await self.changes.send(key=b"", value=msgspec.json.encode(Tick()))
 
     async def act(self) -> None:
         """Have every champion taken back that was shown to be worse than the one before."""
         for key, state in self.canaries.items():
-            if self.roll_back is None or state.champion is None or not canary.is_worse(state, self.settings):
+            if self.roll_back is None or state.champion is None or canary.standing(state, self.settings) != "worse":
                 continue
-            alert = canary.alert_of(key.decode(), state, datetime.now(UTC))
+            alert = canary.alert_of(key.decode(), state, self.settings, datetime.now(UTC))
             try:
                 await asyncio.to_thread(self.roll_back, key.decode(), state.champion, alert)
             except FlywheelError as error:
@@ -168,7 +192,8 @@ class Triage:
         """What the page shows."""
         raised = {msgspec.json.decode(key, type=Group) for key, alarm in self.alarms.items() if alarm.raised}
         watches = {key.decode(): found for key, found in self.canaries.items()}
-        return report.report(self._windows(), raised, watches, self.counts, self.settings)
+        counts = {**self.counts, "users waiting to be counted": self.users.waiting}
+        return report.report(self._windows(), raised, watches, counts, self.settings)
 
     def _serve(self, path: str, answer: Callable[[faust.web.View], faust.web.Response]) -> None:
         async def handle(view: faust.web.View, _request: faust.web.Request) -> faust.web.Response:
@@ -179,14 +204,18 @@ class Triage:
     async def _recovered(self) -> None:
         self._order.clear()
 
+    async def _met_again(self) -> None:
+        self.users.recovered()
+
     def _looked_at(self, message: faust.types.Message) -> Change | None:
         """`_observe`, whatever one record does: the archiver keeps it as a dead letter, with its traceback."""
-        try:
-            return self._observe(message)
-        except Exception:
-            _log.exception("a record of %s cannot be looked at: it is left out", message.topic)
-            self.counts["malformed: unexpected"] += 1
-            return None
+        with about(record=f"{message.topic}:{message.partition}@{message.offset}"):
+            try:
+                return self._observe(message)
+            except Exception as error:
+                _log.error("a record cannot be looked at: it is left out\n%s", frames(error))
+                self.counts["malformed: unexpected"] += 1
+                return None
 
     def _observe(self, message: faust.types.Message) -> Change | None:
         """One Kafka record into the join; what cannot be used is counted under the name of its reason."""
@@ -198,7 +227,7 @@ class Triage:
         if before is None:
             before = Seen(message.partition)
             self._admit(interaction_id, message.partition)
-        after, change = observe(before, event, self.failing_labels)
+        after, change = observe(before, event, self.failing_labels, self.key)
         if after is not before:
             self.seen.put(interaction_id.encode(), after)
         return change
@@ -232,13 +261,13 @@ class Triage:
             self.seen.drop(order.popleft().encode())
             self.counts["forgotten interactions"] += 1
 
-    def _count(self, change: Change, offset: int) -> Alert | None:
+    def _count(self, change: Change, offset: int) -> list[Alert]:
         """A change into its window; an alert where that window turns bad or good again."""
         window = window_start(change.time, self.settings.window_s)
         key = msgspec.json.encode((change.group, window))
         before = self.windows.get(key) or Counts()
         if offset <= before.offset:
-            return None
+            return []
         counts = before.plus(change, offset)
         self.windows.put(key, counts)
         self._forget_windows()
@@ -246,38 +275,50 @@ class Triage:
         was = self.alarms.get(group) or Alarm()
         now = watch(was, window, counts, self.settings)
         if now == was:
-            return None
+            return []
         self.alarms.put(group, now)
-        return alert_of(change.group, now, counts, self.settings)
+        return [alert_of(change.group, now, counts, self.settings)]
 
-    def _judge(self, change: Change, offset: int) -> Alert | None:
-        """A user's first judged interaction into the comparison of champions; an alert where it is decided."""
-        key = change.group.application.encode()
-        before = self.canaries.get(key)
-        arm = canary.arm_of(before, change.group) if before and change.judged > 0 else None
-        if before is None or arm is None:
-            return None
-        user = msgspec.json.encode((change.group.application, before.decision_id, change.unit))
-        if self.users.get(user) or len(self.users) >= self.settings.keep_interactions:
-            return None
-        self.users.put(user, Met(change.failed > 0))
-        after = canary.judged(before, arm, change.failed > 0, offset)
-        self.canaries.put(key, after)
-        if canary.is_worse(before, self.settings) or not canary.is_worse(after, self.settings):
-            return None
-        return canary.alert_of(change.group.application, after, datetime.fromtimestamp(change.time, UTC))
+    def _hear(self, change: Change, offset: int, now: float) -> None:
+        """A change to the user that it is about, where a champion is watched whose user this is."""
+        before = self.canaries.get(change.group.application.encode())
+        arm = canary.arm_of(before, change.group) if before else None
+        if before and arm:
+            key = (change.group.application, before.decision_id, change.unit)
+            self.users.hear(key, before.share, arm, change, offset, now)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Where users are too many, half of the largest application's are noted: its watch goes on with a sample."""
+        if (crowd := self.users.crowd()) is None or (found := self.canaries.get(crowd.encode())) is None:
+            return
+        fewer = msgspec.structs.replace(found, share=found.share / 2)
+        self.canaries.put(crowd.encode(), fewer)
+        self.users.thin(crowd, fewer.share)
+        self.counts["samples of users halved"] += 1
+
+    def _settle(self, now: float) -> list[Alert]:
+        """Users whose time is over into the comparison of champions; an alert where it is decided."""
+        alerts = []
+        for (application, decision_id, _), met in self.users.due(now):
+            before = self.canaries.get(application.encode())
+            if before is None or before.decision_id != decision_id:
+                continue
+            after = canary.counted(before, met.arm, met.failed > 0)
+            self.canaries.put(application.encode(), after)
+            if canary.standing(after, self.settings) != canary.standing(before, self.settings):
+                time = datetime.fromtimestamp(met.due, UTC)
+                alerts.append(canary.alert_of(application, after, self.settings, time))
+        return alerts
 
     def _promote(self, promotion: Promotion) -> None:
         """Begin to watch a new champion; what was noted about the last one is forgotten."""
         key = promotion.application.encode()
         before = self.canaries.get(key)
         after = canary.begin(before, promotion, self.settings)
-        if after == before:
-            return
-        self.canaries.put(key, after)
-        for user in self.users:
-            if msgspec.json.decode(user, type=tuple[str, str, str])[0] == promotion.application:
-                self.users.drop(user)
+        if after != before:
+            self.canaries.put(key, after)
+            self.users.forget(promotion.application)
 
     def _windows(self) -> list[tuple[Group, int, Counts]]:
         """All windows that are kept: group, start, counts."""
@@ -293,44 +334,6 @@ class Triage:
             self.counts["forgotten windows"] += 1
 
 
-class Shelf(Generic[State]):
-    """A Faust table of small values: its changelog in Kafka brings it back after a restart.
-
-    Written only while an event is worked on, in the partition of that event.
-    """
-
-    def __init__(self, app: faust.App, name: str, state: type[State], partitions: int) -> None:
-        self._table = app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions)
-        self._decoder: msgspec.json.Decoder[State] = msgspec.json.Decoder(state)
-
-    def get(self, key: bytes) -> State | None:
-        """The value under a key, or None."""
-        value = self._table.get(key)
-        return None if value is None else self._decoder.decode(value)
-
-    def put(self, key: bytes, value: State) -> None:
-        """Keep a value under a key."""
-        self._table[key] = msgspec.json.encode(value)
-
-    def drop(self, key: bytes) -> None:
-        """Forget a key."""
-        self._table.pop(key, None)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(list(self._table.keys()))
-
-    def items(self) -> Iterator[tuple[bytes, State]]:
-        """All keys with their values."""
-        return ((key, self._decoder.decode(value)) for key, value in list(self._table.items()))
-
-    def on_recovery(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Call something each time that the table has been brought back."""
-        self._table.on_recover(call)
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-
 def _app(settings: Settings) -> faust.App:
     import faust  # noqa: PLC0415 - lazy: see `main`
 
@@ -338,7 +341,7 @@ def _app(settings: Settings) -> faust.App:
     if not servers:
         raise SettingsError("kafka.bootstrap_servers is not set: triage joins a broker that runs")
     return faust.App(
-        APP_ID,
+        TRIAGE,
         broker=[URL(f"aiokafka://{server.strip()}") for server in servers.split(",")],
         broker_credentials=_credentials(settings.kafka),
         broker_session_timeout=SESSION_S,
@@ -353,9 +356,7 @@ def _app(settings: Settings) -> faust.App:
         topic_disable_leader=True,
         stream_wait_empty=False,
         worker_redirect_stdouts=False,
-        web_bind=settings.triage.web_host,
-        web_host=settings.triage.web_host,
-        web_port=settings.triage.web_port,
+        **web.options(settings.triage),
     )
 
 

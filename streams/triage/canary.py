@@ -1,17 +1,18 @@
 """Canary watch after a promotion: whether the new champion is worse in production. One small state per application.
 
-    decision ──promoted──▶ Watch ──judged, user by user──▶ Watch ──worse──▶ alert, rollback
+    decision ──promoted──▶ Watch ──counted, user by user──▶ Watch ──worse──▶ alert, rollback
 
-Pure; the statistics are in `streams/triage/sequential.py`, whose unit is the user: of each user only the first
-interaction that was judged counts, so that no number of votes by one person moves the test. `streams/triage/app.py`
-keeps the state.
+Pure; the statistics are in `streams/triage/sequential.py`, whose unit is the user, and who counts when in
+`streams/triage/users.py`. `streams/triage/app.py` keeps the state. Two comparisons run side by side: with the users
+that the former champion still serves, which takes a champion back, and with the former's rate until then, which knows
+nothing of how traffic changed, and warns.
 """
 
 from __future__ import annotations
 
-import math
 import uuid
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -22,8 +23,7 @@ from streams.triage.rates import Group
 from streams.triage.sequential import Arm, Canary, describe, observe, worse
 
 _NAMESPACE = uuid.UUID("0c3c0b0f-8d4c-5f0e-a2d7-5f6f3a1e9b44")
-Z = 1.6448536269514722
-"""95 % quantile of the normal distribution: the baseline is taken at its upper one-sided bound."""
+Standing = Literal["watched", "suspected", "worse"]
 
 
 class Watch(Struct, frozen=True):
@@ -36,19 +36,15 @@ class Watch(Struct, frozen=True):
     champion: Candidate | None
     former: Candidate | None = None
     canary: Canary | None = None
-    """None: there is nobody to compare with, or nobody to go back to."""
-    offset: int = -1
-    """Of the newest change that is in here: what is read again after a crash is not counted again."""
+    """Beside the users that the former serves still. None: there is nobody to go back to."""
+    before: Canary | None = None
+    """Against the former's rate until the promotion. None where that is hardly known."""
+    share: float = 1.0
+    """Of the users, how many are noted: a sample where they are more than `triage.keep_interactions`."""
     users: int = 0
-    """Users that the champion met since it serves, by their first judged interaction."""
+    """Users of the champion since it serves, each counted once."""
     users_failed: int = 0
     """And how many of those failed: with `users`, the baseline of the champion after it, in the test's own unit."""
-
-
-class Met(Struct, frozen=True):
-    """A user whose first judged interaction was counted."""
-
-    failed: bool
 
 
 class Promotion(Struct, frozen=True, tag=True):
@@ -69,32 +65,32 @@ def promotion_of(decision: Decision) -> Promotion | None:
 
 
 def begin(before: Watch | None, promotion: Promotion, settings: TriageSettings) -> Watch:
-    """The watch after a change of champion; one that is told or read again, now or later, changes nothing.
-
-    The new champion is compared with the former one's rate until then, or, where that is hardly known or
-    `canary_beside` says so, with the users that the former goes on serving beside it.
-    """
+    """The watch after a change of champion; one that is told or read again, now or later, changes nothing."""
     if before and promotion.sequence <= before.sequence:
         return before
     former = before.champion if before else None
-    watched = promotion.action == "promoted" and former is not None and promotion.champion is not None
-    known = None if before is None else baseline_of(before.users, before.users_failed, settings.alert_min)
-    baseline = None if settings.canary_beside else known
-    canary = Canary(margin=settings.canary_margin, baseline=baseline) if watched else None
-    return Watch(promotion.decision_id, promotion.sequence, promotion.champion, former if watched else None, canary)
+    if promotion.action != "promoted" or before is None or former is None or promotion.champion is None:
+        return Watch(promotion.decision_id, promotion.sequence, promotion.champion)
+    rate = baseline_of(before.users, before.users_failed, settings)
+    blank = Canary(margin=settings.canary_margin, accounts=settings.canary_accounts)
+    known = None if rate is None else msgspec.structs.replace(blank, baseline=rate)
+    return Watch(promotion.decision_id, promotion.sequence, promotion.champion, former, blank, known)
 
 
-def baseline_of(n: int, failed: int, least: int) -> float | None:
-    """The upper 95 % bound (Wilson 1927, one-sided) of a failure rate; None from fewer than `least` users.
+def baseline_of(users: int, failed: int, settings: TriageSettings) -> float | None:
+    """An upper bound of a failure rate that is wrong in half of `canary_alpha`; None from fewer than `alert_min` users.
 
-    Users, not interactions: a rate over interactions is that of whoever comes often, and can lie well below the rate
-    over users that the test then finds.
+    Exact (Clopper and Pearson 1934); the test against it has the other half. `canary_accounts` of the users may have
+    praised to make the next champion look bad: the bound is of the others.
     """
-    if n < least:
+    from scipy.special import betaincinv  # noqa: PLC0415 lazy: once a promotion
+
+    others = users - settings.canary_accounts
+    if others < settings.alert_min or not settings.canary_alpha:
         return None
-    rate = failed / n
-    middle, spread = rate + Z * Z / (2 * n), Z * math.sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n))
-    return (middle + spread) / (1 + Z * Z / n)
+    if failed >= others:
+        return 1.0
+    return float(betaincinv(failed + 1, others - failed, 1 - settings.canary_alpha / 2))
 
 
 def serves(candidate: Candidate | None, group: Group) -> bool:
@@ -112,42 +108,52 @@ def arm_of(watch: Watch, group: Group) -> Arm | None:
     return "control" if watch.canary and serves(watch.former, group) else None
 
 
-def judged(watch: Watch, arm: Arm, failed: bool, offset: int) -> Watch:
+def counted(watch: Watch, arm: Arm, failed: bool) -> Watch:
     """The watch after one more user."""
-    if offset <= watch.offset:
-        return watch
     served = arm == "canary"
     return msgspec.structs.replace(
         watch,
         canary=observe(watch.canary, arm, failed) if watch.canary else None,
-        offset=offset,
+        before=observe(watch.before, arm, failed) if watch.before and served else watch.before,
         users=watch.users + served,
         users_failed=watch.users_failed + (served and failed),
     )
 
 
-def is_worse(watch: Watch, settings: TriageSettings) -> bool:
-    """Whether the new champion was shown to be worse than the one before."""
+def standing(watch: Watch, settings: TriageSettings) -> Standing:
+    """worse: the champion is to be taken back. suspected: it fails more than the former did, and a person decides."""
     alpha = settings.canary_alpha
-    return watch.canary is not None and alpha > 0 and worse(watch.canary, alpha)
+    if not alpha:
+        return "watched"
+    against_before = watch.before is not None and worse(watch.before, alpha / 2)
+    if watch.canary is not None and worse(watch.canary, alpha):
+        return "worse"
+    if against_before:
+        return "suspected" if settings.canary_beside else "worse"
+    return "watched"
 
 
-def alert_of(application: str, watch: Watch, time: datetime) -> Alert:
-    """The alert of a champion that was shown to be worse; the same promotion gives the same alert."""
-    if watch.canary is None or watch.champion is None or watch.former is None:
-        raise ValueError("a watch without a comparison has nothing to alert of")
-    numbers = describe(watch.canary)
+def alert_of(application: str, watch: Watch, settings: TriageSettings, time: datetime) -> Alert:
+    """The alert of a champion that is suspected or worse; the same promotion gives the same alert of either."""
+    found = standing(watch, settings)
+    beside = watch.canary is not None and settings.canary_alpha and worse(watch.canary, settings.canary_alpha)
+    compared = watch.canary if beside else watch.before
+    if found == "watched" or compared is None or watch.champion is None or watch.former is None:
+        raise ValueError("a champion that is not shown to be worse is nothing to alert of")
+    numbers = describe(compared)
     before = numbers.get("baseline_failure_rate", numbers.get("control_failure_rate", 0.0))
+    measured = f"fails {before:.0%} beside it" if beside else f"failed {before:.0%} at most before"
+    advice = "" if found == "worse" else "; traffic may have changed: look, or `flywheel champion rollback`"
     return Alert(
-        id=str(uuid.uuid5(_NAMESPACE, watch.decision_id)),
+        id=str(uuid.uuid5(_NAMESPACE, watch.decision_id + ("" if found == "worse" else "\0suspected"))),
         time=time,
         application=application,
-        rule="champion_worse",
-        severity="critical",
+        rule=f"champion_{found}",
+        severity="critical" if found == "worse" else "warning",
         message=(
             f"{watch.champion.model} fails {numbers['canary_failure_rate']:.0%} of {numbers['canary_users']:.0f} "
-            f"users, {watch.former.model} failed {before:.0%}: worse by more than {numbers['margin']:.0%} "
-            f"(evidence {numbers['evidence']:.3g})"
+            f"users, {watch.former.model} {measured}: worse by more than {numbers['margin']:.0%} "
+            f"(evidence {numbers['evidence']:.3g}){advice}"
         ),
         model=watch.champion.model,
         prompt_version=watch.champion.prompt_version,

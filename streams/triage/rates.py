@@ -63,7 +63,7 @@ class Seen(Struct, frozen=True, omit_defaults=True):
     time: float = 0.0
     """When the request began, seconds since the epoch."""
     unit: str = msgspec.field(default="", name="user")
-    """The user where known, else the conversation."""
+    """Keyed hash of the user where known, else of the conversation: changelogs name nobody."""
     error: bool = False
     signals: dict[str, Signal] = {}
 
@@ -130,7 +130,7 @@ class Alarm(Struct, frozen=True):
     window: int = -(2**62)
 
 
-def signal_of(feedback: Feedback, failing_labels: Collection[str] = ()) -> Signal:
+def signal_of(feedback: Feedback, failing_labels: Collection[str] = (), key: bytes = b"") -> Signal:
     """What a feedback event says: the same as it says in the lake."""
     good = None
     if feedback.retracts is None:
@@ -138,25 +138,25 @@ def signal_of(feedback: Feedback, failing_labels: Collection[str] = ()) -> Signa
     return Signal(
         good,
         feedback.application,
-        hashlib.blake2b("\0".join(feedback.speaker).encode(), digest_size=8).hexdigest(),
+        hidden("\0".join(feedback.speaker), key),
         tuple(name for name in (feedback.supersedes, feedback.retracts) if name),
     )
 
 
 def observe(
-    seen: Seen, event: Interaction | Feedback, failing_labels: Collection[str] = ()
+    seen: Seen, event: Interaction | Feedback, failing_labels: Collection[str] = (), key: bytes = b""
 ) -> tuple[Seen, Change | None]:
     """What is known after an event of this interaction, and how that changes the counts.
 
-    `failing_labels` is the setting `cluster.failing_labels`. The order of events does not matter, and an event that
-    comes twice changes nothing.
+    `failing_labels` is the setting `cluster.failing_labels`; `key` hides whose it is. The order of events does not
+    matter, and an event that comes twice changes nothing.
     """
     if isinstance(event, Feedback):
         if len(seen.signals) >= MAX_SIGNALS or event.id in seen.signals:
             return seen, None
-        after = msgspec.structs.replace(seen, signals={**seen.signals, event.id: signal_of(event, failing_labels)})
+        after = msgspec.structs.replace(seen, signals={**seen.signals, event.id: signal_of(event, failing_labels, key)})
     elif seen.group is None:
-        after = _with_interaction(seen, event)
+        after = _with_interaction(seen, event, key)
     else:
         return seen, None
     return after, _change(seen, after, event.id if isinstance(event, Interaction) else event.interaction_id)
@@ -213,14 +213,19 @@ def alert_of(group: Group, alarm: Alarm, counts: Counts, settings: TriageSetting
     )  # fmt: skip
 
 
-def _with_interaction(seen: Seen, event: Interaction) -> Seen:
+def _with_interaction(seen: Seen, event: Interaction, key: bytes) -> Seen:
     return msgspec.structs.replace(
         seen,
         group=Group(event.application, event.request_model, event.prompt_version or "", event.variant or ""),
         time=event.time.timestamp(),
-        unit=unit_of(event.user_id, event.conversation_id),
+        unit=hidden(unit_of(event.user_id, event.conversation_id), key),
         error=event.error_type is not None,
     )
+
+
+def hidden(name: str, key: bytes = b"") -> str:
+    """A name as changelogs have it: whoever has no key cannot try names."""
+    return hashlib.blake2b(name.encode(), digest_size=8, key=key).hexdigest()
 
 
 def _change(before: Seen, after: Seen, interaction_id: str) -> Change | None:

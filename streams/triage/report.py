@@ -15,11 +15,14 @@ from jinja2 import Environment
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from schemas.settings import TriageSettings
-from streams.triage.canary import Watch, is_worse
+from streams.triage.canary import Watch, standing
 from streams.triage.rates import Counts, Group
 from streams.triage.sequential import describe
 
-_PAGE = Environment(autoescape=True).from_string(Path(__file__).with_name("report.html").read_text())
+_SOURCE = Path(__file__).with_name("report.html").read_text()
+_PAGE = Environment(autoescape=True).from_string(_SOURCE)
+STYLE = _SOURCE.partition("<style>")[2].partition("</style>")[0]
+"""Between the page's style tags: what its policy allows (`web.py`)."""
 
 
 def report(
@@ -73,10 +76,15 @@ def _row(group: Group, counts: Counts) -> dict[str, Any]:
 
 
 def _standing(watch: Watch, settings: TriageSettings) -> dict[str, Any]:
-    """Who serves, and how the comparison with the one before stands."""
+    """Who serves, and how the comparisons with the one before stand: beside it, and against its rate before."""
+    before = describe(watch.before) if watch.before else {}
     return {
         "champion": watch.champion and watch.champion.model,
         "former": watch.former and watch.former.model,
-        "worse": is_worse(watch, settings),
+        "standing": standing(watch, settings),
+        "users": watch.users,
+        "users_failed": watch.users_failed,
+        "sampled": watch.share,
         **(describe(watch.canary) if watch.canary else {}),
+        **({"rate_before": before["baseline_failure_rate"], "evidence_before": before["evidence"]} if before else {}),
     }

@@ -9,7 +9,11 @@ method there is (false rollbacks .74 instead of .05 with eight votes a user). Th
 
 Beside a control that holds whatever the order of users and of what they tell, if it is the same on both sides. Against
 a `baseline` it holds while each next user fails at that rate or below it, whatever came before: not where failures are
-told sooner than successes, nor where the busiest users come first and fail more, nor where traffic changes.
+told sooner than successes (`users.py` waits for both), nor where the busiest users come first and fail more, nor where
+traffic changes.
+
+`accounts` of the users may be one attacker's: the evidence is what is left without as many of the bets that won most,
+so whatever so many accounts say on either side, what the others said must be enough by itself.
 """
 
 from __future__ import annotations
@@ -36,10 +40,14 @@ class Canary(Struct, frozen=True):
     """How much higher the canary's failure rate may be."""
     baseline: float | None = None
     """The champion's failure rate before (take its upper confidence bound), where no control runs beside the canary."""
+    accounts: int = 0
+    """So many of the largest gains are left out of the evidence."""
     log_wealth: tuple[float, ...] = tuple(math.log(share) for share in PRIOR)
     """Natural log of each bet's capital; all start with 1 together."""
     peak: float = 1.0
     """The largest evidence so far: once there was enough, there was enough."""
+    gains: tuple[float, ...] = ()
+    """The `accounts` largest gains of a bet so far, smallest first."""
     control_users: int = 0
     control_failed: int = 0
     canary_users: int = 0
@@ -70,11 +78,18 @@ def observe(state: Canary, arm: Arm, failed: bool) -> Canary:
 
 
 def evidence(state: Canary) -> float:
-    """The e-value now: capital won by betting that the canary is worse; 1 at the start."""
-    top = max(state.log_wealth)
+    """The e-value now: capital won by betting that the canary is worse; at most 1 at the start.
+
+    The largest gains are taken back from each bet, which only lowers it: it errs no more often than with them.
+    """
+    left = [
+        value - sum(math.log1p(bet * _largest(state) * gain) for gain in state.gains)
+        for value, bet in zip(state.log_wealth, BETS, strict=True)
+    ]
+    top = max(left)
     if top > 700:  # e^700 is near the largest float
         return math.inf
-    return math.exp(top) * sum(math.exp(value - top) for value in state.log_wealth)
+    return math.exp(top) * sum(math.exp(value - top) for value in left)
 
 
 def worse(state: Canary, alpha: float) -> bool:
@@ -102,7 +117,13 @@ def _settle(state: Canary) -> Canary:
         return state
     before = state.baseline if state.baseline is not None else control_failed / control
     gain = canary_failed / canary - before - state.margin
-    largest = 1 / (1 + state.margin)  # gain is never below -(1 + margin): no bet can lose more than it has
+    largest = _largest(state)
     wealth = tuple(value + math.log1p(bet * largest * gain) for value, bet in zip(state.log_wealth, BETS, strict=True))
-    settled = msgspec.structs.replace(state, log_wealth=wealth, waiting=(0, 0, 0, 0))
+    gains = tuple(sorted([*state.gains, gain])[-state.accounts :]) if gain > 0 and state.accounts else state.gains
+    settled = msgspec.structs.replace(state, log_wealth=wealth, waiting=(0, 0, 0, 0), gains=gains)
     return msgspec.structs.replace(settled, peak=max(state.peak, min(evidence(settled), 1e308)))
+
+
+def _largest(state: Canary) -> float:
+    """The largest stake: a gain is never below -(1 + margin), so no bet can lose more than it has."""
+    return 1 / (1 + state.margin)
