@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from flows import ledger
+from flows.seal import Seal
 from schemas.events import Decision, Event
 from schemas.settings import Settings
 from streams.keyring import signer_of
@@ -44,9 +45,12 @@ class Announcer:
             self._producer.__exit__(kind, value, trace)
 
 
-def announce_pending(lake: Lake, application: str, announce: Announce) -> int:
-    """Announce every ledger row that is not archived from Kafka yet, oldest first; how many there were."""
-    pending = ledger.unannounced(lake, application)
+def announce_pending(lake: Lake, application: str, announce: Announce, seal: Seal) -> int:
+    """Announce every ledger row that is not archived from Kafka yet, oldest first; how many there were.
+
+    Raises LedgerBroken where a row is signed by nobody trusted: whoever may write to the lake announces nothing.
+    """
+    pending = ledger.unannounced(lake, application, seal)
     for decision in pending:
         announce(decision)
     return len(pending)

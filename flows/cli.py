@@ -43,7 +43,10 @@ COMMANDS = {
     ),
     "up": Entry(
         "flows.commands.up:up",
-        "Start everything and keep it running: broker, archiver, triage, Prefect with its UI, the scheduled flows.",
+        "Start everything and keep it running: broker, archiver, triage, door, web app, Prefect, the scheduled flows.",
+    ),
+    "ui": Entry(
+        "flows.commands.ui:ui", "Open the web app: is the wheel turning, what fails, what waits, who serves and why."
     ),
     "status": Entry(
         "flows.commands.status:status",
@@ -53,10 +56,21 @@ COMMANDS = {
         "flows.commands.turn:turn",
         "Cluster the failures and build the datasets, now instead of at the next scheduled time.",
     ),
+    "train": Entry(
+        "flows.commands.train:train_command",
+        "Train a model on the newest dataset by the command of the settings, and register it; done once a dataset.",
+    ),
     "cluster": Entry("flows.commands.cluster:app", "Ways of failing: list them, look into one, compare two runs."),
-    "dataset": Entry("flows.commands.dataset:app", "Datasets: build, list, trace, export, push."),
+    "dataset": Entry(
+        "flows.commands.dataset:app", "Datasets: build, list, quarantine, trace, recipe, fit, export, push."
+    ),
+    "trace": Entry(
+        "flows.commands.trace:trace_command",
+        "Follow a model back to the dataset, rows and Kafka offsets that taught it.",
+    ),
     "eval-set": Entry("flows.commands.eval_set:app", "Frozen eval sets: pin one, list them."),
-    "candidate": Entry("flows.commands.candidate:app", "Candidates: register one, list them."),
+    "golden": Entry("flows.commands.golden:app", "Golden examples: eval items by hand; add, edit, retire, list."),
+    "candidate": Entry("flows.commands.candidate:app", "Candidates: register one, say what trained it, list them."),
     "champion": Entry("flows.commands.champion:app", "The champion: who serves and why; set the first one; roll back."),
     "evaluate": Entry(
         "flows.commands.evaluate:evaluate_command",
@@ -72,6 +86,10 @@ COMMANDS = {
     ),
     "ledger": Entry("flows.commands.ledger:app", "The ledger of decisions: show it, verify it."),
     "variant": Entry("flows.commands.variant:app", "Variants that serve side by side: compare how their users fare."),
+    "experiment": Entry(
+        "flows.commands.experiment:app",
+        "Experiments: several candidates side by side on live users; start, status, stop.",
+    ),
     "review": Entry(
         "flows.commands.review:app", "Review, blind, where two models answer differently: the gate decides by it."
     ),
@@ -79,9 +97,16 @@ COMMANDS = {
         "flows.commands.dead_letter:app", "Refused events: list them, look into one, send them again after a fix."
     ),
     "replay": Entry("flows.commands.replay:replay", "Send a file of events to Kafka."),
+    "import": Entry(
+        "flows.commands.import_:import_command",
+        "Import history from Langfuse, LangSmith, OpenAI-style JSON lines, spans, chat data sets or a table.",
+    ),
     "erase": Entry(
         "flows.commands.erase:erase_command",
         "Remove a person's rows, withdraw and rebuild the datasets that hold them, and write a receipt.",
+    ),
+    "erasure": Entry(
+        "flows.commands.erasure:app", "Erasures that came over Kafka and wait: list them, stop or confirm one."
     ),
     "maintain": Entry(
         "flows.commands.maintain:maintain",
@@ -98,13 +123,25 @@ COMMANDS = {
         "flows.commands.broker:broker",
         "Run the embedded Kafka alone, until Ctrl-C: for applications and archivers that are started by hand.",
     ),
+    "topics": Entry(
+        "flows.commands.broker:topics",
+        "Make the topics that are missing, and with --acl say who may use them; run it as a Kafka administrator.",
+    ),
     "archive": Entry("flows.commands.archive:archive", "Archive events from Kafka into the lake, exactly once."),
+    "door": Entry(
+        "flows.commands.door:app",
+        "The HTTP door: events, feedback and OpenTelemetry in, the champion out; who may send.",
+    ),
     "triage": Entry(
         "flows.commands.triage:triage",
         "Show live failure rates, raise alerts, and take back a champion that is worse than the one before.",
     ),
     "serve": Entry(
         "flows.commands.up:serve", "Serve the flows alone, for a Prefect server that runs elsewhere (PREFECT_API_URL)."
+    ),
+    "deploy": Entry(
+        "flows.commands.deploy:deploy",
+        "Register the flows with a Prefect work pool (PREFECT_API_URL), whose workers run them.",
     ),
 }
 """In the order in which a newcomer meets them. A name's plural is understood too: `clusters list`."""

@@ -7,8 +7,10 @@ here. Go on to `flows/commands/`.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +21,7 @@ from msgspec.structs import replace
 from flows import signin
 from schemas.errors import SettingsError
 from schemas.loading import load
-from schemas.secrets import Secret, SecretUrl, passed_on, revealed
+from schemas.secrets import Secret, SecretUrl, encoded, passed_on, revealed, without_userinfo
 from schemas.settings import SECTIONS, Settings
 from streams.keyring import own_secret
 from streams.lake import Lake
@@ -29,6 +31,9 @@ ADDRESSES = "addresses.json"
 
 PREFECT_USER = "flywheel"
 """Prefect knows one user; the name is ours to choose."""
+
+OURS = ("FLYWHEEL_", "KAFKA_", "PREFECT_", "MLFLOW_")
+"""How the variables begin that are said to us, and to nobody whom we start."""
 
 SERVED_MARK = "run/flows.ready"
 """Below the home: written by the process that serves the flows, once it does."""
@@ -43,6 +48,10 @@ class Addresses(msgspec.Struct, frozen=True):
     """URL of the live page."""
     prefect: str = ""
     """URL of the API; empty without Prefect."""
+    door: str = ""
+    """URL of the HTTP door."""
+    ui: str = ""
+    """URL of the web app."""
 
 
 def settings_from_environment(
@@ -103,11 +112,12 @@ def with_addresses(settings: Settings) -> Settings:
         else replace(settings.kafka, bootstrap_servers=addresses.kafka)
     )
     ports = {
-        name: urlsplit(url).port or 0 for name, url in (("triage", addresses.triage), ("prefect", addresses.prefect))
+        name: urlsplit(url).port or 0
+        for name, url in (("triage", addresses.triage), ("prefect", addresses.prefect), ("ui", addresses.ui))
     }
     return replace(
         settings, kafka=kafka, prefect_port=ports["prefect"],
-        triage=replace(settings.triage, web_port=ports["triage"]),
+        triage=replace(settings.triage, web_port=ports["triage"]), ui=replace(settings.ui, port=ports["ui"]),
     )  # fmt: skip
 
 
@@ -119,11 +129,20 @@ def child_environment(settings: Settings, **more: str) -> dict[str, str]:
     return {**os.environ, **_variables(settings), **more}
 
 
+def foreign_environment() -> dict[str, str]:
+    """The environment for a program that is not ours: without our settings and keys, Kafka's, Prefect's and MLflow's.
+
+    What an application's own variables say (PATH, CUDA's, a Hub's token) it may need.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+
+
 def without_keys(settings: Settings) -> Settings:
     """The settings without the keys of endpoints that only the flows call: for the processes that call none."""
     return replace(
         settings,
         cluster=replace(settings.cluster, embedder_key=Secret(), namer_key=Secret()),
+        curate=replace(settings.curate, salt=Secret()),
         evaluate=replace(settings.evaluate, api_keys={}),
         gate=replace(settings.gate, mlflow_uri=SecretUrl()),
     )
@@ -137,21 +156,36 @@ def prefect_url(settings: Settings) -> str:
     return os.environ.get("PREFECT_API_URL") or f"http://127.0.0.1:{settings.prefect_port}/api"
 
 
-def prefect_auth(settings: Settings) -> str:
+CLOUD = re.compile(r"https://api\.prefect\.cloud/api/accounts/([^/]+)/workspaces/([^/]+)")
+"""The API of a workspace of Prefect Cloud."""
+
+
+def prefect_page(url: str) -> str:
+    """Where a person looks at the server that has its API at this URL."""
+    cloud = CLOUD.fullmatch(url)
+    return f"https://app.prefect.cloud/account/{cloud[1]}/workspace/{cloud[2]}" if cloud else url.removesuffix("/api")
+
+
+def prefect_key() -> Secret:
+    """The API key of Prefect Cloud (PREFECT_API_KEY), for a server that PREFECT_API_URL names and no other."""
+    return Secret(os.environ.get("PREFECT_API_KEY", "") if "PREFECT_API_URL" in os.environ else "")
+
+
+def prefect_auth(settings: Settings) -> Secret:
     """What a client of the Prefect server signs in with, `user:password`; empty where it needs none.
 
     A server that somebody else runs (PREFECT_API_URL) says itself what it wants: PREFECT_API_AUTH_STRING. The one that
     `flywheel up` starts has a secret of this home: whoever may write to its API can run any program as its owner.
     """
     if "PREFECT_API_URL" in os.environ:
-        return os.environ.get("PREFECT_API_AUTH_STRING", "")
-    return f"{PREFECT_USER}:{own_secret(settings.home_path, 'prefect')}"
+        return Secret(os.environ.get("PREFECT_API_AUTH_STRING", ""))
+    return Secret(f"{PREFECT_USER}:{own_secret(settings.home_path, 'prefect')}")
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:
     """What Prefect's server and runs are told: who may ask, no calls home, results as JSON and never pickled."""
     url = prefect_url(settings)
-    page, auth = url.removesuffix("/api"), prefect_auth(settings)
+    page, auth = prefect_page(url), prefect_auth(settings).reveal()
     return {
         **({"PREFECT_SERVER_API_AUTH_STRING": auth, "PREFECT_API_AUTH_STRING": auth} if auth else {}),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,  # its default lets every page of the operator's browser ask
@@ -172,9 +206,22 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _variables(settings: Settings) -> dict[str, str]:
+def shareable(settings: Settings) -> dict[str, str]:
+    """The FLYWHEEL_* variables of what differs from its default, without the home and without whatever holds a secret.
+
+    For runs on other machines: what stands in Prefect's books is read by whoever may look at them.
+    """
+    usual, masked = _variables(Settings(home=settings.home)), _variables(settings, encoded)
+    return {
+        name: value
+        for name, value in _variables(settings).items()
+        if name != "FLYWHEEL_HOME" and value != usual[name] and value == masked[name] == without_userinfo(value)
+    }
+
+
+def _variables(settings: Settings, secrets: Callable[[Any], str] = passed_on) -> dict[str, str]:
     """Each setting as its FLYWHEEL_* variable; relative folders become absolute."""
-    values = {**msgspec.to_builtins(settings, enc_hook=passed_on), "home": str(settings.home_path)}
+    values = {**msgspec.to_builtins(settings, enc_hook=secrets), "home": str(settings.home_path)}
     flat = {name: value for name, value in values.items() if name not in SECTIONS}
     for section in SECTIONS:
         flat |= {f"{section}_{name}": value for name, value in values[section].items()}

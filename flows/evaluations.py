@@ -6,10 +6,18 @@ Go on to `flows/evaluate/plan.py`.
 from __future__ import annotations
 
 from schemas.errors import UsageError
-from schemas.records import Evaluation, Score
+from schemas.records import Difference, Evaluation, Score
 from streams.lake import Lake
 from streams.lake.query import rows
 from streams.lake.rows import from_row
+
+UNSEEN = "unseen"
+"""The slice of requests whose words no training row of either model has."""
+
+
+def told(found: Difference) -> int:
+    """How many items tell of a difference: reviewed ones, or those with both scores."""
+    return found.items if found.reviewed is None else found.reviewed
 
 
 def evaluation_of(lake: Lake, application: str, evaluation_id: str) -> Evaluation:

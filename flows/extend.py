@@ -5,7 +5,7 @@ mark. Only what says so is called: a settings file alone makes nothing run that 
 importing a module runs what stands at its top. Nothing is looked for: no entry points, no folder, and the working
 folder is not added to the path. The protocols, and an example of each: docs/extending.md.
 
-Go on to `flows/embed.py`, `flows/evaluate/scorers/own.py`, `flows/curate/redact/own.py` and
+Go on to `flows/embed.py`, `flows/evaluate/scorers/own.py`, `flows/redact/own.py` and
 `flows/curate/folder/own.py`.
 """
 

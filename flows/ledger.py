@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from flows.registry import EVAL_SET, TRAINING, Registry
 from flows.run import plain
-from schemas.errors import CommitConflict, LedgerBroken, LedgerConflict, LedgerError, UsageError
+from flows.seal import Anchor, Seal, place_of, signed_from
+from schemas.errors import CommitConflict, LedgerBroken, LedgerConflict, LedgerError
 from schemas.events import Candidate, Decision, to_json
 from schemas.records import content_hash
 from schemas.tables import TABLES
@@ -32,65 +33,13 @@ APPEND_TRIES = 50
 BOOTSTRAP = "bootstrap"
 """Evidence key of a first champion: set by a person, with a reason, before there is anything to compare it to."""
 
-EVAL_SET = "eval_set"
-"""Evidence key of the eval set's name: at a registration the one that was asked for, later the one that decided."""
-
 EVIDENCE = ("evaluation_id", "comparison", "dataset_version", "dataset_sha256", "scores")
 """What every other promotion must name: which comparison, on which items, by which answers."""
 
 
-class Registry(Struct, frozen=True, kw_only=True):
-    """Who is who in one application: the fold over its ledger."""
-
-    application: str
-    candidates: dict[str, Candidate] = {}
-    """Every candidate ever registered, by id, oldest first."""
-    champion: Candidate | None = None
-    """Who serves now."""
-    former: tuple[Candidate, ...] = ()
-    """Champions before the present one, newest last: where a rollback goes."""
-    decisions: tuple[Decision, ...] = ()
-    """The ledger rows, oldest first."""
-
-    @property
-    def head(self) -> str:
-        """Hash of the last row; empty for an empty ledger."""
-        return self.decisions[-1].hash if self.decisions else ""
-
-    def candidate(self, candidate_id: str) -> Candidate:
-        """The candidate of an id. Raises UsageError with the known ids where there is none."""
-        if candidate_id in self.candidates:
-            return self.candidates[candidate_id]
-        known = ", ".join(self.candidates) or "none yet; `flywheel candidate add` registers one"
-        raise UsageError(f"{self.application}: no candidate {candidate_id[:64]!r}; known are {known}")
-
-    @property
-    def waiting(self) -> tuple[Candidate, ...]:
-        """The candidates that nothing was decided about since they were registered, last registered last."""
-        last = {decision.candidate.id: decision for decision in self.decisions}
-        registered = sorted((d for d in last.values() if d.action == "registered"), key=lambda d: d.sequence)
-        return tuple(d.candidate for d in registered if self.champion is None or d.candidate.id != self.champion.id)
-
-    def status(self, candidate_id: str) -> str:
-        """What was decided about a candidate last: champion, waiting, held, rolled back, former champion.
-
-        Raises UsageError for an unknown candidate.
-        """
-        candidate = self.candidate(candidate_id)
-        if candidate == self.champion:
-            return "champion"
-        last = next(d for d in reversed(self.decisions) if d.candidate.id == candidate_id)
-        return {"promoted": "former champion", "registered": "waiting"}.get(last.action, last.action.replace("_", " "))
-
-    def eval_set(self, candidate_id: str) -> str:
-        """The eval set that a candidate was registered to be measured on; empty where its registration names none."""
-        registered = [d for d in self.decisions if d.action == "registered" and d.candidate.id == candidate_id]
-        return registered[-1].evidence.get(EVAL_SET, "") if registered else ""
-
-
-def fold(lake: Lake, application: str) -> Registry:
-    """The registry as the ledger says it now."""
-    return _fold(application, rows(lake, application))
+def fold(lake: Lake, application: str, version: int | None = None) -> Registry:
+    """The registry as the ledger says it now, or as of a version of the table."""
+    return _fold(application, rows(lake, application, version))
 
 
 def rows(lake: Lake, application: str, version: int | None = None) -> list[Decision]:
@@ -111,8 +60,11 @@ def append(
     reasons: Sequence[str] = (),
     evidence: Mapping[str, str] | None = None,
     decided_by: str = "flywheel",
+    seal: Seal | None = None,
 ) -> Decision:
     """Append one decision, or return the row that already has this `id`: the same decision twice is one row.
+
+    `seal` signs the row: without one nobody announces it, and `verify` asks whose it is.
 
     `promoted`, `held` and `rolled_back` name in `expected_champion` the id of the champion that they were decided
     against (None: there is none); LedgerConflict where another serves by now. LedgerError for what no ledger may
@@ -132,17 +84,21 @@ def append(
     msgspec.convert(msgspec.to_builtins(draft), Decision)
     for _ in range(APPEND_TRIES):
         handle = commit.create(lake, "ledger")
-        registry = _fold(application, rows(lake, application, handle.version()))
+        stored = _stored(lake, application, handle.version())
+        registry = _fold(application, map(_decision, stored))
         if same := _recorded(registry, draft):
             return same
         if action != "registered":
             _expect(registry, expected_champion)
         decision = _seal(registry, draft)
         try:
-            row = commit.to_rows("ledger", [_row(decision)])
-            commit.append(lake, "ledger", row, {app_id(application): decision.sequence}, handle)
+            row = {**_row(decision), "signature": seal.mark(decision.hash) if seal else None}
+            sequence = {app_id(application): decision.sequence}
+            commit.append(lake, "ledger", commit.to_rows("ledger", [row]), sequence, handle)
         except CommitConflict:
             continue
+        if seal:
+            seal.remember(application, decision.sequence, decision.hash, signed_from(stored))
         return decision
     raise LedgerConflict(f"{application}: {APPEND_TRIES} other writers came first; try again")
 
@@ -155,25 +111,43 @@ def register(
     time: datetime,
     decided_by: str = "flywheel",
     eval_set: str = "",
+    training: str = "",
+    seal: Seal | None = None,
 ) -> Decision:
-    """Record a candidate; registering the same one twice, for the same eval set, is one registration.
+    """Record a candidate; registering the same one twice, for the same eval set and of the same training, is one.
 
-    `eval_set` names the one that it is to be measured on; empty leaves that to the settings.
+    `eval_set` names the one that it is to be measured on; empty leaves that to the settings. `training` says what made
+    it, as JSON of `flows.training.Training`; empty where nobody knows.
     """
+    evidence = {name: value for name, value in ((EVAL_SET, eval_set), (TRAINING, training)) if value}
     return append(
         lake,
         application,
         "registered",
         candidate,
-        id=decision_id("registered", application, candidate.id, *([eval_set] if eval_set else [])),
+        id=decision_id(
+            "registered",
+            application,
+            candidate.id,
+            *([eval_set] if eval_set or training else []),
+            *([training] if training else []),
+        ),
         time=time,
-        evidence={EVAL_SET: eval_set} if eval_set else {},
+        evidence=evidence,
         decided_by=decided_by,
+        seal=seal,
     )
 
 
 def bootstrap(
-    lake: Lake, application: str, candidate: Candidate, reason: str, *, time: datetime, decided_by: str = "flywheel"
+    lake: Lake,
+    application: str,
+    candidate: Candidate,
+    reason: str,
+    *,
+    time: datetime,
+    decided_by: str = "flywheel",
+    seal: Seal | None = None,
 ) -> Decision:
     """Record the first champion, which nothing could be compared to: a person's word, kept as such.
 
@@ -189,22 +163,30 @@ def bootstrap(
         reasons=[f"first champion, set without a comparison: {reason}"] if reason.strip() else [],
         evidence={BOOTSTRAP: reason},
         decided_by=decided_by,
+        seal=seal,
     )
 
 
-def verify(lake: Lake, application: str) -> int:
+def verify(lake: Lake, application: str, seal: Seal | None = None) -> int:
     """Check an application's whole ledger and return its number of rows. Raises LedgerBroken naming the first bad row.
 
     1. Each row hashes to its `hash`, follows the hash before it, and counts on by one.
     2. Each row is allowed by the rows before it (champion, evidence).
     3. The last row is the one that the last commit marked: a cut tail is found.
     4. What was announced on Kafka and archived in `decisions` is in the ledger with the same hash: a chain that was
-       recomputed as a whole is found too.
+       recomputed as a whole is found too. A hole that Kafka's compaction left there is none in the ledger.
+    5. With a `seal`: a trusted key signed each row, and the newest row that this home has seen is still there. What is
+       sound becomes that newest row. Rows from before rows were signed (`unsigned`) are vouched for by the first signed
+       one, whose hash is over the hash before it; no row after that may be without a signature.
     """
+    seen = seal.last(application) if seal else None  # before the table, which is then at least as new
     stored = _stored(lake, application, None)
     registry = Registry(application=application)
     for row in stored:
         registry = _checked(registry, row)
+    if seal:
+        seal.check(stored, seen)
+        _anchored(registry, seen)
     last = lake.committed("ledger", app_id(application))
     if last != (len(stored) - 1 if stored else None):
         raise LedgerBroken(f"{application}: the ledger has {len(stored)} rows, but row {last} was the last committed")
@@ -215,13 +197,27 @@ def verify(lake: Lake, application: str) -> int:
                 f"{application}: decision {announced['id']} was announced as row {announced['sequence']} with hash "
                 f"{announced['hash'][:12]}…, which the ledger does not hold"
             )
+    if seal and registry.decisions:
+        seal.remember(application, len(stored) - 1, registry.head, signed_from(stored))
     return len(stored)
 
 
-def unannounced(lake: Lake, application: str) -> list[Decision]:
-    """Ledger rows that are not yet seen in `decisions`: to be published again (the same id twice is one event)."""
+def unsigned(lake: Lake, application: str) -> int:
+    """How many of the ledger's rows come before the first signed one: written before rows were signed."""
+    return signed_from(_stored(lake, application, None))
+
+
+def unannounced(lake: Lake, application: str, seal: Seal) -> list[Decision]:
+    """Ledger rows that are not yet seen in `decisions`: to be published again (the same id twice is one event).
+
+    Raises LedgerBroken for a row that no trusted key signed: what is announced is signed anew, and believed.
+    """
     seen = {row["id"] for row in query.rows(lake, "decisions", application=application)}
-    return [decision for decision in rows(lake, application) if decision.id not in seen]
+    pending = [row for row in _stored(lake, application, None) if row["id"] not in seen]
+    for row in pending:
+        if chain_hash(_decision(row)) != row["hash"] or seal.signer(row["hash"], row.get("signature")) is None:
+            raise LedgerBroken(f"{place_of(row)} is signed by nobody trusted, so nobody is told of it")
+    return [_decision(row) for row in pending]
 
 
 def applications(lake: Lake) -> list[str]:
@@ -247,11 +243,12 @@ def chain_hash(decision: Decision) -> str:
     return content_hash({name: value for name, value in _row(decision).items() if name != "hash" and value is not None})
 
 
-def _seal(registry: Registry, draft: Decision) -> Decision:
-    """The draft as the next row: champion after it, place in the chain, hash."""
+def _seal(registry: Registry, draft: Decision, former: bool = True) -> Decision:
+    """The draft as the next row: champion after it, place in the chain, hash. Rows of old tell of no `former`."""
     linked = msgspec.structs.replace(
         draft,
         champion=_champion_after(registry, draft),
+        former=_former_after(registry, draft) if former else None,
         sequence=len(registry.decisions),
         previous_hash=registry.head,
     )
@@ -268,6 +265,21 @@ def _champion_after(registry: Registry, decision: Decision) -> Candidate | None:
             raise LedgerError(f"{registry.application}: there is no earlier champion to roll back to")
         return registry.former[-1]
     return registry.champion
+
+
+def _former_after(registry: Registry, decision: Decision) -> Candidate | None:
+    """Who served before the champion that serves once the decision is taken; None where that one was not promoted."""
+    if decision.action == "promoted":
+        return registry.champion
+    if decision.action == "rolled_back":
+        return None
+    before: Candidate | None = None
+    former: Candidate | None = None
+    for row in registry.decisions:
+        if row.action in {"promoted", "rolled_back"}:
+            former = before if row.action == "promoted" else None
+        before = row.champion
+    return former
 
 
 def _require_evidence(registry: Registry, decision: Decision) -> None:
@@ -298,7 +310,7 @@ def _recorded(registry: Registry, draft: Decision) -> Decision | None:
     return next((decision for decision in registry.decisions if decision.id == draft.id), None)
 
 
-def _fold(application: str, decisions: Sequence[Decision]) -> Registry:
+def _fold(application: str, decisions: Iterable[Decision]) -> Registry:
     registry = Registry(application=application)
     for decision in decisions:
         registry = _after(registry, decision)
@@ -322,19 +334,38 @@ def _after(registry: Registry, decision: Decision) -> Registry:
 
 def _checked(registry: Registry, row: dict[str, Any]) -> Registry:
     """The registry after a stored row, which must be exactly the row that `append` would have made."""
-    place = f"{registry.application}: ledger row {row['sequence']}"
+    place = place_of(row)
     try:
         decision = _decision(row)
-        expected = _seal(registry, decision)
+        expected = _seal(registry, decision, former=row["former"] is not None)
     except (msgspec.MsgspecError, LedgerError) as error:
         raise LedgerBroken(f"{place} is not a decision that could be taken: {error}") from error
     if row["sequence"] != len(registry.decisions):
         raise LedgerBroken(f"{place} stands where row {len(registry.decisions)} should: one is missing or doubled")
     if row["previous_hash"] != registry.head:
         raise LedgerBroken(f"{place} does not follow the row before it")
-    if row != _row(expected):
+    if _unsigned(row) != _row(expected):
         raise LedgerBroken(f"{place} was edited: its content does not have the hash {row['hash'][:12]}…")
     return _after(registry, decision)
+
+
+def _anchored(registry: Registry, last: Anchor | None) -> None:
+    """Raise LedgerBroken where the newest row that this home has seen is another by now, or gone."""
+    if last is None:
+        return
+    if last.sequence >= len(registry.decisions):
+        raise LedgerBroken(
+            f"{registry.application}: ledger row {len(registry.decisions)} is missing; {last.sequence} was seen here"
+        )
+    if registry.decisions[last.sequence].hash != last.hash:
+        raise LedgerBroken(
+            f"{registry.application}: ledger row {last.sequence} had the hash {last.hash[:12]}… when it was seen here"
+        )
+
+
+def _unsigned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored row without its signature: what the hash is over, and a decision is made of."""
+    return {name: value for name, value in row.items() if name != "signature"}
 
 
 def _stored(lake: Lake, application: str, version: int | None) -> list[dict[str, Any]]:
@@ -343,21 +374,22 @@ def _stored(lake: Lake, application: str, version: int | None) -> list[dict[str,
 
 def _row(decision: Decision) -> dict[str, Any]:
     """A decision as its ledger row: nested values as canonical JSON, every column present."""
-    row: dict[str, Any] = {name: getattr(decision, name) for name in TABLES["ledger"].schema.names}
-    champion = decision.champion
+    names = (name for name in TABLES["ledger"].schema.names if name != "signature")
+    row: dict[str, Any] = {name: getattr(decision, name) for name in names}
+    named = {name: getattr(decision, name) for name in ("champion", "former")}
     return {
         **row,
         "candidate": to_json(decision.candidate),
-        "champion": None if champion is None else to_json(champion),
+        **{name: None if one is None else to_json(one) for name, one in named.items()},
         "evidence": to_json(decision.evidence),
     }
 
 
 def _decision(row: Mapping[str, Any]) -> Decision:
     values = {
-        **row,
+        **_unsigned(row),
         "candidate": msgspec.json.decode(row["candidate"]),
-        "champion": msgspec.json.decode(row["champion"]) if row["champion"] else None,
+        **{name: msgspec.json.decode(row[name]) if row[name] else None for name in ("champion", "former")},
         "evidence": msgspec.json.decode(row["evidence"]),
         "time": row["time"].astimezone(UTC),
     }

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from flows.announce import Announcer
 from flows.context import lake_of, settings_from_environment
 from flows.promote.rollback import roll_back
+from flows.seal import seal_of
 from schemas.events import Alert, Candidate
 from schemas.settings import Settings
 from streams.triage import app
@@ -20,9 +21,10 @@ def main(settings: Settings) -> None:
     """Run triage until SIGTERM or SIGINT, and take champions back where it finds that they are worse."""
 
     def take_back(application: str, champion: Candidate, alert: Alert) -> None:
+        lake, now, seal = lake_of(settings), datetime.now(UTC), seal_of(settings)
         with Announcer(settings) as announce:
             evidence = {"alert": alert.id, "rule": alert.rule}
-            roll_back(lake_of(settings), application, champion.id, alert.message, evidence, datetime.now(UTC), announce)
+            roll_back(lake, application, champion.id, alert.message, evidence, now, announce, seal)
 
     app.main(settings, take_back)
 

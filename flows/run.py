@@ -7,10 +7,8 @@ often: its id is their hash, and every table takes a run's rows once. Each `flow
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,20 +16,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import pyarrow as pa
 
+from schemas.errors import LakeError, UsageError
 from schemas.events import to_json
 from schemas.records import content_hash
 from streams.lake import Lake
 from streams.lake.append import publish_next
+from streams.lake.changes import changes
+from streams.lake.lease import held
 from streams.lake.query import rows
 from streams.lake.rows import from_row, to_table
+from streams.logs import about
 
-_log = logging.getLogger(__name__)
 T = TypeVar("T")
 ASIDE = {("flows", "testing"), ("flows", "support_bot")}
 """Folders that decide nothing; the second is in the wheel only, and the wheel's runs are the checkout's."""
-LOCK = ".under-way"
-"""Below the home: see `under_way`."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +91,26 @@ def finished(lake: Lake, run: Run, kind: type[T]) -> T | None:
     return from_row(Finished, found[0]).told(kind) if found else None
 
 
-def finish(lake: Lake, run: Run, summary: Mapping[str, Any] | msgspec.Struct) -> None:
-    """Write the run's row, last of all: it makes the run's rows in other tables visible."""
+def finish(lake: Lake, run: Run, summary: Mapping[str, Any] | msgspec.Struct, previous: str | None = None) -> None:
+    """Write the run's row, last of all: it makes the run's rows in other tables visible.
+
+    `previous`: the run that this one goes on from (empty: none). Raises UsageError where another run of the stage was
+    finished since: what both conclude cannot be put together.
+    """
     text = to_json(summary)
-    publish_next(lake, "runs", lambda number: to_table("runs", [run], summary=text, sequence=number), run.run_id)
+
+    def row(number: int) -> pa.Table:
+        newest = latest(lake, run.stage, run.application) if previous is not None else None
+        if previous is not None and (newest.run_id if newest else "") not in {previous, run.run_id}:
+            raise UsageError(f"another {run.stage} run of {run.application!r} was finished meanwhile: start it again")
+        return as_finished(run, number, text)
+
+    publish_next(lake, "runs", row, run.run_id)
+
+
+def as_finished(run: Run, number: int, summary: str = "{}") -> pa.Table:
+    """The row that makes a run finished; also for queries that shall see what a run has written so far."""
+    return to_table("runs", [run], summary=summary, sequence=number)
 
 
 def runs(lake: Lake, stage: str, application: str) -> list[Finished]:
@@ -113,21 +129,27 @@ def latest(lake: Lake, stage: str, application: str) -> Finished | None:
     return next(reversed(runs(lake, stage, application)), None)
 
 
+def has_news(lake: Lake, last: Run, names: Iterable[str]) -> bool:
+    """Whether anything has come to these tables, or left them, since a run read them; joined files are no news."""
+    there = (name for name in names if lake.exists(name))
+    return any(changes(lake, name, lake.open(name), last.versions.get(name, -1)) for name in there)
+
+
 @contextmanager
-def under_way(home: Path, *, alone: bool = False) -> Iterator[None]:
-    """Held by a run that makes something lasting of what people said, beside others.
+def named(run: Run) -> Iterator[None]:
+    """Meanwhile the lines of the log carry the run's id, under the name of its stage."""
+    with about(**{run.stage: run.run_id}):
+        yield
+
+
+@contextmanager
+def under_way(lake: Lake, *, alone: bool = False) -> Iterator[None]:
+    """Held by a run that makes something lasting of what people said, beside others, on whatever machine they are.
 
     `alone`: held by an erasure, which waits until no run is under way. A run that began before it would publish
     afterwards what it read before.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    hold, others = (fcntl.LOCK_EX, "every run under way") if alone else (fcntl.LOCK_SH, "an erasure")
-    with (home / LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, hold | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.warning("waiting until %s is over", others)
-            fcntl.flock(lock, hold)
+    with held(lake, "alone" if alone else "many"):
         yield
 
 
@@ -154,6 +176,15 @@ def title(stage: str, parameters: Mapping[str, Any], scheduled: datetime | None)
     instant = str(parameters["as_of"]) if parameters.get("as_of") else scheduled and scheduled.isoformat()
     when = [instant[:16].replace("T", " ")] if instant else []
     return " ".join([stage, *about, *when])
+
+
+def same_code(expected: str) -> None:
+    """Raise LakeError unless this program's code is the one that is expected: that of whoever sent work here."""
+    if code_version() != expected:
+        raise LakeError(
+            f"this machine has the program with code {code_version()}, and its work was sent by one with code "
+            f"{expected}: install the same version of llm-flywheel where Spark's workers are"
+        )
 
 
 @functools.cache

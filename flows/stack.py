@@ -1,6 +1,6 @@
 """`flywheel up`: every process of the flywheel, started in order, kept running, stopped in reverse.
 
-    broker ▶ topics ▶ archiver ▶ triage ▶ Prefect server ▶ served flows
+    broker ▶ topics ▶ archiver ▶ triage ▶ door ▶ web app ▶ Prefect server ▶ served flows
 
 What is there already is used: KAFKA_BOOTSTRAP_SERVERS names a broker, PREFECT_API_URL a Prefect server. The processes
 are kept by `streams/processes/supervise.py`; the same ones stand in docker-compose.yml.
@@ -47,6 +47,7 @@ from streams.processes.supervise import TICK_S, Child, Status, Supervisor
 
 PREFECT_TIMEOUT_S = 180.0
 """A first start makes the database: ten seconds on an idle machine, a minute on a busy one."""
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to know it, not to bind to it
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -75,17 +76,24 @@ class Stack:
             self.settings.kafka.bootstrap_servers,
             f"http://{LOOPBACK}:{self.settings.triage.web_port}",
             prefect_url(self.settings) if self._prefect else "",
+            f"http://{self._door_host}:{self.settings.door.port}",
+            f"http://{LOOPBACK}:{self.settings.ui.port}",
         )
 
     @property
     def prefect_page(self) -> str:
         """Where a person looks at runs: for a server of our own, the link that signs them in."""
         page = self.orchestrator.page
-        return signin.link(page, prefect_auth(self.settings)) if self._starts_prefect else page
+        return signin.link(page, prefect_auth(self.settings).reveal()) if self._starts_prefect else page
 
     @property
     def _starts_prefect(self) -> bool:
         return self._prefect and "PREFECT_API_URL" not in os.environ
+
+    @property
+    def _door_host(self) -> str:
+        """Where this machine finds the door."""
+        return LOOPBACK if self.settings.door.host in EVERYWHERE else self.settings.door.host
 
     @property
     def orchestrator(self) -> Orchestrator:
@@ -156,17 +164,20 @@ class Stack:
 
     def _take_ports(self) -> None:
         """Settle the ports of what is to be started; 0 becomes a free one."""
-        triage = free_port() if not self.settings.triage.web_port else self.settings.triage.web_port
-        prefect = self.settings.prefect_port or free_port(0, triage)
-        started = {"FLYWHEEL_TRIAGE_WEB_PORT": triage}
+        triage = self.settings.triage.web_port or free_port()
+        door = self.settings.door.port or free_port(0, triage)
+        ui = self.settings.ui.port or free_port(0, triage, door)
+        prefect = self.settings.prefect_port or free_port(0, triage, door, ui)
+        started = {"FLYWHEEL_TRIAGE_WEB_PORT": triage, "FLYWHEEL_DOOR_PORT": door, "FLYWHEEL_UI_PORT": ui}
         if self._starts_prefect:
             started["FLYWHEEL_PREFECT_PORT"] = prefect
         for variable, port in started.items():
             if not is_free(port):
                 raise PortTaken(f"port {port} is in use by another program: stop that, or set {variable} (0: any free)")
         self.settings = replace(
-            self.settings, prefect_port=prefect, triage=replace(self.settings.triage, web_port=triage)
-        )
+            self.settings, prefect_port=prefect, triage=replace(self.settings.triage, web_port=triage),
+            door=replace(self.settings.door, port=door), ui=replace(self.settings.ui, port=ui),
+        )  # fmt: skip
 
     def _find_broker(self, home: Path) -> None:
         kafka = self.settings.kafka
@@ -179,14 +190,25 @@ class Stack:
     def _children(self, folder: Path) -> list[Child]:
         """What is kept running, in the order of its start."""
         environment = child_environment(without_keys(self.settings), PYTHONUNBUFFERED="1")
-        triage = f"{self.addresses.triage}/ready"
+        addresses = self.addresses
+        triage, door, ui = f"{addresses.triage}/ready", f"{addresses.door}/ready", f"{addresses.ui}/healthz"
         children = [
             Child(name="archiver", argv=_python("streams", "archive"), folder=folder, env=environment),
             Child(
                 name="triage", argv=_python("flows.rollback_watch"), folder=folder, env=environment,
                 ready=lambda: _answers(triage), stop_timeout_s=5,
             ),
+            Child(
+                name="door", argv=_python("streams", "door"), folder=folder, env=environment,
+                ready=lambda: _answers(door), stop_timeout_s=10,
+            ),
+            Child(
+                name="ui", argv=_python("ui"), folder=folder, ready=lambda: _answers(ui), stop_timeout_s=5,
+                env=environment,
+            ),
         ]  # fmt: skip
+        if self.settings.door.collector_topic:
+            children.append(Child(name="bridge", argv=_python("streams", "bridge"), folder=folder, env=environment))
         if not self._prefect:
             return children
         prefect = prefect_environment(self.settings)

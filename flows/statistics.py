@@ -17,6 +17,11 @@ from scipy.special import bdtr, bdtrc, ndtr, ndtri, stdtr, stdtrit
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
+LARGE = 0.75
+"""Share of the items whose units are no larger than the unit thought of by `bounded_p`: with the mean size false proofs
+of not worse were .061 at .05 where a few of 1,000 users gave most items, with this .037."""
+NEAR_ZERO = 1e-4
+"""Where a saddlepoint lies so near to 0 its formula is 0 / 0; the limit is taken."""
 POWER = 0.8
 """The usual chance of finding what is there; minimum detectable effects and items needed are stated at it."""
 
@@ -31,8 +36,6 @@ class Estimate(Struct, frozen=True):
     units: int
     freedom: float
     """Degrees of freedom of its t test: units - 1, fewer where some units are much larger than others."""
-    design_effect: float
-    """Variance of the mean over what it were if items were independent; at least 1."""
 
     def mirrored(self) -> Estimate:
         """The same for the values with the other sign."""
@@ -66,9 +69,7 @@ def cluster_mean(values: Floats, units: Codes) -> Estimate:
     _, codes, sizes = np.unique(units, return_inverse=True, return_counts=True)
     sums = np.bincount(codes, weights=values - mean)
     variance = float((sums**2 / (1 - sizes / n)).sum()) / n**2 if len(sizes) > 1 else 0.0
-    independent = float(((values - mean) ** 2).sum()) / (n * max(n - 1, 1))
-    effect = max(1.0, variance / independent) if independent > 0 else n / len(sizes)
-    return Estimate(mean, float(np.sqrt(variance)), n, len(sizes), freedom(sizes), effect)
+    return Estimate(mean, float(np.sqrt(variance)), n, len(sizes), freedom(sizes))
 
 
 def freedom(sizes: npt.ArrayLike) -> float:
@@ -126,31 +127,57 @@ def mcnemar_p(wins: int, losses: int) -> float:
     return float(bdtrc(wins - 1, wins + losses, 0.5)) if wins else 1.0
 
 
-def bonett_price_p(values: Floats, items: float, bound: float) -> float:
-    """One-sided p of H0: mean <= bound for paired differences in [-1, 1] that are not binary.
+def bounded_p(sums: Floats, sizes: npt.NDArray[np.int_], bound: float) -> float:
+    """One-sided p of H0: mean <= bound, of items in [-1, 1] summed by unit, with no more of them than were seen.
 
-    Adds one win and one loss (Bonett & Price 2012, J. Educ. Behav. Stat. 37:479), which keeps a standard error where
-    nothing differs, as Tango's test does for binary scores.
+    A t test believes what it saw: where one unit in twenty loses everything and none of those came, it proves a gain
+    from 30 units in 21 % of samples instead of 2.5. Here one unit more is thought of, a large one (three items in four
+    come from none that is larger), that lost all its items; p is the chance that units in random proportions (spacings
+    of uniforms) have a mean within H0 (Gaffke 2005, Math. Methods Statist. 14:451; Learned-Miller & Thomas 2020,
+    arXiv:1905.06208). For single wins and losses it is McNemar's exact p; for units of which none was lost, exactly how
+    likely that is.
     """
-    total = items + 2
-    mean = float(values.mean()) * items / total
-    second = (float((values**2).mean()) * items + 2) / total
-    return float(ndtr((bound - mean) / np.sqrt((second - mean**2) / total)))
+    ordered = np.sort(sizes)
+    large = ordered[np.searchsorted(np.cumsum(ordered), LARGE * ordered.sum())]
+    lost = -(1 + bound) * float(large)
+    worth, times = np.unique(np.round(np.append(sums - bound * sizes, lost), 9), return_counts=True)
+    if worth[0] >= 0 or worth[-1] <= 0:
+        return float(worth[0] < 0 or worth[-1] <= 0)
+    return _weighted_below_zero(worth / np.abs(worth).max(), times)
 
 
-def guard_p(values: Floats, estimate: Estimate, bound: float, binary: bool) -> float:
-    """The second opinion beside the t test of H0: mean <= bound, at the effective number of items.
+def _weighted_below_zero(worth: Floats, times: Codes) -> float:
+    """P(sum of worth * E <= 0), E independent exponentials, by the saddlepoint of Lugannani & Rice 1980.
 
-    Tango's score test (McNemar's exact one at 0) for binary scores, Bonett-Price for others. The gate believes the
-    larger p of the two.
+    Within 4 % of the exact value.
     """
-    items = estimate.items / estimate.design_effect
-    if not binary:
-        return bonett_price_p(values, items, bound)
-    wins, losses = int((values > 0).sum()), int((values < 0).sum())
-    if bound == 0:
-        return mcnemar_p(wins, losses)
-    return tango_p(wins / estimate.design_effect, losses / estimate.design_effect, items, -bound)
+
+    def slope(t: float) -> float:
+        return float(times @ (worth / (1 - t * worth)))
+
+    from scipy.optimize import brentq  # noqa: PLC0415 lazy: half a second of import, in every process that serves flows
+
+    t = float(brentq(slope, (1 - 1e-12) / worth[0], (1 - 1e-12) / worth[-1], xtol=1e-14))
+    bent = float(times @ (worth / (1 - t * worth)) ** 2)
+    root = float(np.sign(t) * np.sqrt(max(2 * float(times @ np.log1p(-t * worth)), 0.0)))
+    if abs(root) < NEAR_ZERO:
+        third = 2 * float(times @ (worth / (1 - t * worth)) ** 3)
+        return float(0.5 + third / (6 * np.sqrt(2 * np.pi) * bent**1.5))
+    density = np.exp(-(root**2) / 2) / np.sqrt(2 * np.pi)
+    return float(np.clip(ndtr(root) - density * (1 / (t * np.sqrt(bent)) - 1 / root), 0.0, 1.0))
+
+
+def guard_p(values: Floats, units: Codes, bound: float, binary: bool) -> float:
+    """The second opinion beside the t test of H0: mean <= bound; the gate believes the larger p of the two.
+
+    Where each unit has one item and every score is 0 or 1, exact tests of counts: McNemar's at 0, else Tango's. Else
+    `bounded_p`, which knows that a unit may be lost as a whole.
+    """
+    codes, sizes = np.unique(units, return_inverse=True, return_counts=True)[1:]
+    if binary and len(sizes) == len(values):
+        wins, losses = int((values > 0).sum()), int((values < 0).sum())
+        return mcnemar_p(wins, losses) if bound == 0 else tango_p(wins, losses, len(values), -bound)
+    return bounded_p(np.bincount(codes, weights=values).astype(float), sizes, bound)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -192,11 +219,14 @@ def items_needed(items: int, se: float, difference: float, alpha: float) -> int 
     return int(np.ceil(items * ((float(ndtri(1 - alpha)) + float(ndtri(POWER))) * se / difference) ** 2))
 
 
-def smallest_passing(margin: float, alpha: float) -> int:
-    """Items below which not even a candidate that answers exactly as the champion is shown to be within the margin.
+def smallest_passing(margin: float, alpha: float, single: bool = True) -> int:
+    """Units below which not even a candidate that answers exactly as the champion is shown to be within the margin.
 
-    Tango's z without a discordant item is (n m - 1) / sqrt(n m (1 - m)); solved for n.
+    Of single items Tango's z without a discordant one is (n m - 1) / sqrt(n m (1 - m)), solved for n; of larger units
+    `bounded_p` is (1 - m)^n.
     """
+    if not single:
+        return int(np.ceil(np.log(alpha) / np.log1p(-margin)))
     reach = float(ndtri(1 - alpha)) * np.sqrt(margin * (1 - margin))
     return int(np.ceil(((reach + np.sqrt(reach**2 + 4 * margin)) / (2 * margin)) ** 2))
 
@@ -215,3 +245,69 @@ def mean_ratio(numerator: Floats, denominator: Floats, units: Codes, alpha: floa
     estimate = cluster_mean((numerator - ratio * denominator) / float(denominator.mean()), units)
     low, high = estimate.interval(alpha)
     return ratio, ratio if low is None else ratio + low, ratio if high is None else ratio + high
+
+
+def day_variance(counts: Floats, exposure: Floats) -> tuple[Floats, int]:
+    """How much each column's rate goes up and down between windows beyond chance: tau^2 of a factor of mean 1.
+
+    `counts` and `exposure` by (window, column); a window without exposure says nothing. The factor makes the variance
+    of a count m + tau^2 m^2 (McCullagh and Nelder 1989, 6.2); solved for tau^2 by moments, over all columns together
+    and, where it says more, for one by itself: a column that goes up and down more than the others stays its own. The
+    pooled one is taken one standard error up (chi-square). Second: the degrees of freedom of the pooled one.
+    """
+    total = exposure.sum(axis=0)
+    share = np.divide(exposure, total, out=np.zeros_like(exposure), where=total > 0)
+    events = counts.sum(axis=0)
+    expected = share * events
+    surplus = ((counts - expected) ** 2 - expected * (1 - share)).sum(axis=0)
+    spread = (share**2 - 2 * share**3 + share**2 * (share**2).sum(axis=0)).sum(axis=0)
+    reach = np.maximum(events * events - events, 0.0) * spread
+    free = int(np.maximum((exposure > 0).sum(axis=0) - 1, 0)[events > 0].sum())
+    pooled = max(0.0, float(surplus.sum()) / float(reach.sum())) if reach.sum() > 0 else 0.0
+    pooled *= 1 + np.sqrt(2 / max(free, 1))
+    own = np.divide(surplus, reach, out=np.zeros_like(reach), where=reach > 0)
+    return np.maximum(pooled, own), free
+
+
+def rate_ps(
+    now: tuple[Floats, Floats],
+    before: tuple[Floats, Floats],
+    variance: Floats,
+    least: tuple[Floats, Floats] | None = None,
+) -> tuple[Floats, Floats]:
+    """One-sided p of each column's "the rate did not fall" and "it did not rise", of counts and exposures by window.
+
+    Rates vary by window with `variance` (`day_variance`). Of negative binomial counts the share of one side, given
+    their sum, is beta-binomial (Johnson, Kemp and Kotz, Univariate Discrete Distributions, 2005, 6.8.2): exactly where
+    windows are equally long, else by its first two moments. Without variance it is binomial (Przyborowski and Wilenski
+    1940). `least` (before, now): a column is looked at because there were so many on that side, so the tail is taken
+    among such only; else what was picked for being high would fall by itself. 1 where either side has no exposure.
+    """
+    from scipy.stats import betabinom  # noqa: PLC0415 lazy: 1 s of import
+
+    (new, exposed), (old, exposed_old) = now, before
+    e_new, e_old = exposed.sum(axis=0), exposed_old.sum(axis=0)
+    usable = (e_new > 0) & (e_old > 0)
+    e_new, e_old = np.where(usable, e_new, 1.0), np.where(usable, e_old, 1.0)
+    count, total = new.sum(axis=0), new.sum(axis=0) + old.sum(axis=0)
+    share = e_new / (e_new + e_old)
+    uneven = (exposed**2).sum(axis=0) / e_new**2 + (exposed_old**2).sum(axis=0) / e_old**2
+    size = np.minimum(1 / (share * (1 - share) * np.maximum(variance * uneven, 1e-9)), 1e7)
+    a, b = size * share, size * (1 - share)
+    low, high = betabinom.cdf(count, total, a, b), betabinom.sf(count - 1, total, a, b)
+    if least is not None:
+        low_all = betabinom.cdf(total - least[0], total, a, b)
+        high_all = betabinom.sf(least[1] - 1, total, a, b)
+        low = np.where(total - least[0] >= count, low / np.maximum(low_all, 1e-300), 1.0)
+        high = np.where(count >= least[1], high / np.maximum(high_all, 1e-300), 1.0)
+    fell, rose = (np.where(usable, np.clip(p, 0.0, 1.0), 1.0) for p in (low, high))
+    return fell, rose
+
+
+def discoveries(p: Floats, rate: float) -> npt.NDArray[np.bool_]:
+    """Which of the p-values are called when at most `rate` of the calls may be false (Benjamini, Hochberg 1995)."""
+    order = np.argsort(p, kind="stable")
+    passed = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / max(len(p), 1))
+    called = np.zeros(len(p), dtype=bool)
+    called[order[: passed[-1] + 1 if len(passed) else 0]] = True
+    return called

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from flows.cluster.stage import cluster
+from flows.cost import measured
 from flows.curate.stage import curate
 from flows.embed import code_of
 from flows.extend import fingerprint
 from flows.ledger import fold
-from flows.run import Run, begin, finish, finished, latest
+from flows.promote.experiment import look_at_all
+from flows.run import Run, begin, finish, finished, has_news, latest, named
 from schemas.errors import NotEnoughData
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -48,7 +50,10 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
         "cluster": lambda: dict(msgspec.to_builtins(cluster(lake, settings, as_of))),
         "curate": lambda: curate(lake, settings, as_of),
     }
-    summary = {name: step() for name, step in steps.items()}
+    with named(run), measured(lake, settings.application, run.run_id):
+        summary = {name: step() for name, step in steps.items()}
+    if looked := look_at_all(lake, settings):
+        summary["experiments"] = {one.experiment: one.shares for one in looked}
     finish(lake, run, summary)
     return summary
 
@@ -68,5 +73,5 @@ def _unchanged(lake: Lake, run: Run) -> dict[str, Any] | None:
     last = latest(lake, "turn", run.application)
     if last is None or run.as_of < last.as_of:
         return None
-    same = (last.settings_hash, last.code_version, last.versions) == (run.settings_hash, run.code_version, run.versions)
-    return last.told(dict[str, Any]) if same else None
+    same = (last.settings_hash, last.code_version) == (run.settings_hash, run.code_version)
+    return last.told(dict[str, Any]) if same and not has_news(lake, last, RAW) else None

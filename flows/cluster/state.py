@@ -1,4 +1,4 @@
-"""State of earlier cluster runs, folded from the lake: each failure's cluster, and the clusters as last seen.
+"""State of earlier cluster runs, folded from the lake: the clusters as last seen, and what is proposed for them.
 
 The state is a fold over the finished runs in the lake and lies nowhere else: replaying them gives the same ids. Go on
 to `flow.py`.
@@ -6,22 +6,29 @@ to `flow.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from flows.run import runs
+import pyarrow as pa
+
+from flows.run import Run, as_finished, runs
 from schemas.errors import UsageError
 from schemas.records import Cluster, ClusterEvent
 from streams.lake import Lake
-from streams.lake.query import query
+from streams.lake.parts import Part
+from streams.lake.query import ask
 from streams.lake.query import rows as rows_of
-from streams.lake.rows import from_row
+from streams.lake.rows import Rows, from_row
 
 TABLES = ("cluster_members", "embeddings")
 MEMBERS = Path(__file__).with_name("members.sql")
+NEWEST = 2**62
+"""The number of a run that is not finished: above all others."""
 LINEAGE = ("split", "merged")
 """Events that change which clusters there are: proposed by a run, carried out once a person has accepted."""
 
@@ -38,6 +45,8 @@ class Proposed:
     """As in `lineage.Proposal`."""
     parts: tuple[tuple[str, ...], ...]
     """split: hashes of the texts that stand for each part, the largest part first."""
+    mode: str = ""
+    """A split by how failures fail: the mode that leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +55,18 @@ class State:
 
     previous: str
     """Id of the newest finished run; empty before the first."""
-    homes: dict[str, str]
-    """Interaction → cluster, for every failure that was ever placed."""
-    text_hashes: dict[str, str]
-    """Interaction → hash of the text by which it was placed."""
     clusters: dict[str, Cluster]
     """Cluster → what the previous run said of it, dissolved ones included."""
     resolved: dict[str, datetime]
     """Cluster → start of the window in which it was last called resolved."""
     proposals: tuple[Proposed, ...]
     """Splits and merges that a person may accept, oldest first."""
-    moves: dict[str, int]
-    """Interaction → how often it was moved, where it was."""
+    born: dict[str, datetime]
+    """Cluster → time of the run that it was born in."""
+    ran: tuple[datetime, ...]
+    """Times of the earlier runs, oldest first."""
+    done: frozenset[str]
+    """The decisions that a run has carried out."""
 
     def living(self) -> list[str]:
         """Ids that may take new failures, oldest name first: all that were not merged into another."""
@@ -73,20 +82,56 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
             f"is finished, so none can start as of {as_of:%Y-%m-%d %H:%M:%S}Z. Give a later time."
         )
     previous = history[-1].run_id if history else ""
-    rows = query(lake, MEMBERS.read_text(), lake.versions(TABLES), {"application": application}).to_pylist()
     order = {run.run_id: i for i, run in enumerate(history)}
     told = rows_of(lake, "cluster_events", application=application)
     told.sort(key=lambda row: order[row["run_id"]])
     events = [(row["run_id"], from_row(ClusterEvent, row)) for row in told]
+    times = {run.run_id: run.as_of for run in history}
     return State(
         previous=previous,
-        homes={row["interaction_id"]: row["cluster_id"] for row in rows},
-        text_hashes={row["interaction_id"]: row["text_hash"] for row in rows},
         clusters={cluster.cluster_id: cluster for cluster in clusters_of(lake, previous)},
         resolved=_resolved(event for _, event in events),
         proposals=_proposals(events),
-        moves={row["interaction_id"]: row["moves"] for row in rows if row["moves"]},
+        born={event.cluster_id: times[run_id] for run_id, event in events if event.event == "born"},
+        ran=tuple(run.as_of for run in history),
+        done=frozenset(event.details.decision for _, event in events if isinstance(event.details.decision, str)),
     )
+
+
+@dataclass(frozen=True)
+class Now:
+    """The lake as a run sees it: what earlier runs concluded, and its own rows that are written so far."""
+
+    lake: Lake
+    run: Run
+
+    def ask(
+        self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any
+    ) -> pa.Table:
+        """The answer to a query of this stage. `own_homes`: whether the run's placements count."""
+        with self.stream(file, parts, own_homes=own_homes, **parameters) as answer:
+            return answer.table()
+
+    @contextmanager
+    def stream(
+        self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any
+    ) -> Iterator[Rows]:
+        """The same, where the answer need not fit into memory."""
+        text = sql(file)
+        names = [name for name in ("outcomes", *TABLES) if re.search(rf"\b{name}\b", text)]
+        given = {"application": self.run.application, "run_id": self.run.run_id, **parameters}
+        if "$unseen" in text:
+            given["unseen"] = "" if own_homes else self.run.run_id
+        given = {name: value for name, value in given.items() if re.search(rf"\${name}\b", text)}
+        with ask(
+            self.lake,
+            text,
+            self.lake.versions(names),
+            given,
+            parts=parts,
+            finished=as_finished(self.run, NEWEST),
+        ) as answer:
+            yield answer
 
 
 def sql(file: Path) -> str:
@@ -136,7 +181,9 @@ def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ..
         clusters, details = (event.cluster_id, *event.other_ids), event.details
         if not details.proposed:
             proposals = untouched(proposals, clusters)
-        elif details.parts or event.event == "merged":  # older versions proposed splits without saying into what
+        elif (
+            details.parts or details.mode or event.event == "merged"
+        ):  # older versions proposed splits without saying into what
             proposals = (
                 *proposals,
                 Proposed(
@@ -145,6 +192,7 @@ def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ..
                     run_id=run_id,
                     shares=details.shares or (),
                     parts=details.parts or (),
+                    mode=details.mode or "",
                 ),
             )
     return proposals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.announce import Announcer, announce_pending
 from flows.promote.mirror import keep_in_step
+from flows.seal import seal_of
 from flows.terminal import Terminal
 from schemas.errors import BrokerError, LedgerError, UsageError
 from schemas.events import Decision
@@ -19,7 +20,7 @@ def announce_or_say(lake: Lake, settings: Settings) -> None:
     """Tell Kafka, and MLflow where it is configured; where that fails say so, since the ledger row stands anyway."""
     try:
         with Announcer(settings) as announce:
-            announce_pending(lake, settings.application, announce)
+            announce_pending(lake, settings.application, announce, seal_of(settings))
     except (BrokerError, UsageError) as error:
         _warn("recorded, but not announced yet", f"{error}. The next decision announces it too.")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import msgspec
@@ -10,6 +9,7 @@ import typer
 
 from flows.commands.shared import settings_of
 from streams.archive import run
+from streams.logs import to_stderr
 
 
 def archive(
@@ -27,5 +27,5 @@ def archive(
         settings = msgspec.structs.replace(
             settings, archive=msgspec.structs.replace(settings.archive, accept_loss=True)
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    to_stderr("archive")
     run.archive(settings, until_idle_s=until_idle)

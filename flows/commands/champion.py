@@ -23,6 +23,8 @@ from flows.commands.shared import (
 )
 from flows.context import lake_of
 from flows.promote.rollback import roll_back
+from flows.promote.staleness import of_champion
+from flows.seal import seal_of
 from flows.terminal import Terminal
 from flows.visible import one_line
 from schemas.errors import UsageError
@@ -37,14 +39,18 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand:
         return
     settings = settings_of(context)
-    registry = ledger.fold(lake_of(settings), settings.application)
+    lake = lake_of(settings)
+    registry = ledger.fold(lake, settings.application)
+    stale = of_champion(lake, settings, registry)
     moves = [decision for decision in registry.decisions if decision.action in {"promoted", "rolled_back"}]
     if as_json:
-        print_json({"champion": registry.champion, "decision": moves[-1] if moves else None})
+        print_json({"champion": registry.champion, "decision": moves[-1] if moves else None, "stale": stale})
     elif registry.champion is None:
         Terminal().say(f"{settings.application} has no champion yet: `flywheel champion set` names the first one")
     else:
         _explain(moves[-1])
+        if stale:
+            Terminal().say(("its evidence is stale", "yellow"), f": {one_line(stale)}")
 
 
 @app.command("set")
@@ -60,10 +66,11 @@ def set_first(
     """Name the first champion. Later ones must win: this refuses once somebody serves."""
     settings = settings_of(context)
     lake = lake_of(settings)
-    candidate = candidate_of(model, endpoint, prompt_version, dataset, parameters)
+    candidate = candidate_of(settings, model, endpoint, prompt_version, dataset, parameters)
     decision = ledger.bootstrap(
-        lake, settings.application, candidate, reason, time=datetime.now(UTC), decided_by=identity()
-    )
+        lake, settings.application, candidate, reason, time=datetime.now(UTC), decided_by=identity(),
+        seal=seal_of(settings),
+    )  # fmt: skip
     announce_or_say(lake, settings)
     _explain(decision)
 
@@ -80,7 +87,7 @@ def rollback(
         raise UsageError(f"{settings.application} has no champion")
     now = datetime.now(UTC)
     evidence = {"requested_by": identity(), "requested_at": now.isoformat()}
-    decision = roll_back(lake, settings.application, serving.id, reason, evidence, now, tell_later)
+    decision = roll_back(lake, settings.application, serving.id, reason, evidence, now, tell_later, seal_of(settings))
     announce_or_say(lake, settings)
     _explain(decision)
 

@@ -13,20 +13,28 @@ import typer
 from flows.cluster.catalogue.differences import differences
 from flows.cluster.catalogue.report import examples_of, write
 from flows.cluster.lineage.accepted import OpenProposal, accept, proposals_of
+from flows.cluster.lineage.acts import decisions_of
+from flows.cluster.modes.modes import said
 from flows.cluster.state import clusters_of, events_of
 from flows.cluster.summary import Summary
+from flows.commands.cluster_acts import ACTS, told
+from flows.commands.cluster_embedder import embedder
 from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.run import Finished, Run, latest, runs
 from flows.terminal import Part, Terminal
 from flows.visible import one_line
 from schemas.errors import NotEnoughData, UsageError
-from schemas.records import Cluster, ClusterEvent, Point
+from schemas.records import Cluster, ClusterEvent
 from schemas.settings import Settings
+from schemas.trend import Mode, Point
 from streams.lake import Lake
 
 app = typer.Typer(help="Ways of failing: list them, look into one, compare two runs.", no_args_is_help=True)
+for act in (*ACTS, embedder):
+    app.command(act.__name__)(act)
 STYLES = {"new": "bold magenta", "growing": "red", "regressed": "bold red", "shrinking": "cyan", "resolved": "green"}
+IGNORED = "ignored"
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -34,14 +42,14 @@ BARS = " ▁▂▃▄▅▆▇█"
 def list_clusters(
     context: typer.Context,
     as_json: AsJson = False,
-    status: Annotated[str, typer.Option(help="Only these, e.g. new or growing.")] = "",
+    status: Annotated[str, typer.Option(help="Only these, e.g. new, growing or ignored.")] = "",
 ) -> None:
     """List the clusters of the latest run, the most frequent first."""
     settings = settings_of(context)
     lake = lake_of(settings)
     run = _latest(lake, settings)
     every = clusters_of(lake, run.run_id)
-    shown = [one for one in every if status == one.status or (not status and not one.alias_of)]
+    shown = [one for one in every if _wanted(one, status)]
     proposals = proposals_of(lake, run)
     if as_json:
         print_json([_plain(run, one) | {"proposals": _about(one, proposals)} for one in shown])
@@ -57,6 +65,10 @@ def list_clusters(
         f"{summary.unclustered} failures ({summary.unclustered_share:.1%} of them) have no cluster yet. "
         f"As of {run.as_of:%Y-%m-%d %H:%M} UTC."
     )
+    if audited := str(summary.audit):
+        terminal.say(audited)
+    if not status and (ignored := sum(_wanted(one, IGNORED) for one in every)):
+        terminal.say(f"{ignored} ignored until they grow: `flywheel cluster list --status ignored`.")
     if not shown:
         terminal.say(_why_empty(status, settings))
 
@@ -74,13 +86,17 @@ def show(
     run = _latest(lake, settings)
     every = clusters_of(lake, run.run_id)
     one = _one(every, cluster_id)
-    texts = examples_of(lake, run, examples).get(one.cluster_id, [])
+    texts = examples_of(lake, run, examples, settings.cluster.least_people).get(one.cluster_id, [])
     proposals = _about(one, proposals_of(lake, run))
+    every_act = decisions_of(lake, settings.application)
+    acts = [act for act in every_act if one.cluster_id in {act.cluster_id, *act.other_ids}]
     if as_json:
-        print_json(_plain(run, one) | {"examples": texts, "proposals": proposals})
+        print_json(_plain(run, one) | {"examples": texts, "proposals": proposals, "acts": acts})
         return
     terminal = Terminal()
     _show(terminal, one, texts)
+    for act in acts:
+        terminal.say(f"{act.time:%Y-%m-%d %H:%M} UTC: {told(act)}")
     for proposal in proposals:
         _print_proposal(terminal, proposal, {named.cluster_id: named.name for named in every})
 
@@ -117,7 +133,7 @@ def diff(
     lake = lake_of(settings)
     history = runs(lake, "cluster", settings.application)
     old, new = (_run(history, wanted) for wanted in (run1, run2))
-    before, after = (clusters_of(lake, run.run_id) for run in (old, new))
+    before, after = (_list_of(lake, run) for run in (old, new))
     changes = differences(before, after)
     between = history[history.index(old) + 1 : history.index(new) + 1]
     events = [(run, event) for run in between for event in events_of(lake, run.run_id)]
@@ -148,7 +164,7 @@ def report(
     """Write the latest run as one self-contained HTML file, and say where."""
     settings = settings_of(context)
     lake = lake_of(settings)
-    path = write(lake, _latest(lake, settings), out or settings.home_path / "reports")
+    path = write(lake, _latest(lake, settings), out or settings.home_path / "reports", settings.cluster.least_people)
     Terminal().say(str(path))
 
 
@@ -173,11 +189,29 @@ def _run(history: list[Finished], wanted: str) -> Finished:
     raise UsageError(f"{len(found)} cluster runs match {wanted!r}; the latest are {known}")
 
 
+def _list_of(lake: Lake, run: Finished) -> list[Cluster]:
+    """The clusters as a run saw them. Raises UsageError where its list was removed."""
+    found = clusters_of(lake, run.run_id)
+    if not found and run.told(Summary).clusters:
+        raise UsageError(
+            f"the list of run {run.run_id} ({run.as_of:%Y-%m-%d %H:%M} UTC) is no longer kept: of days older than "
+            "`archive.vacuum_hours` `flywheel maintain` leaves the last one; give that day's last run"
+        )
+    return found
+
+
 def _one(every: list[Cluster], wanted: str) -> Cluster:
     found = [one for one in every if one.cluster_id.startswith(wanted)]
     if len(found) != 1:
         raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel cluster list` shows their ids")
     return found[0]
+
+
+def _wanted(one: Cluster, status: str) -> bool:
+    """Whether a cluster is in a list: without a status those that are open, else that status, or what is ignored."""
+    if status == IGNORED:
+        return one.ignored is not None
+    return status == one.status if status else not one.alias_of and one.ignored is None
 
 
 def _list(terminal: Terminal, clusters: list[Cluster]) -> None:
@@ -216,17 +250,35 @@ def _show(terminal: Terminal, one: Cluster, texts: list[str]) -> None:
     terminal.say(f"{one.size} failures in the last window, {_rate(one.rate)} of interactions{between}")
     if one.alias_of:
         terminal.say(f"merged into {one.alias_of}")
+    if one.ignored:
+        terminal.say(f"ignored until it grows, since {one.ignored.since[:16]}; looked at {one.ignored.looks} times")
     first, last = (f"{getattr(one, name):%Y-%m-%d %H:%M}" for name in ("first_seen", "last_seen"))
     terminal.say(f"{one.size_total} ever, first {first}, last {last} UTC")
     terminal.say(f"reasons: {one_line(', '.join(one.reasons))}\ntrend:   {_spark(one.trend)}")
+    if one.modes:
+        terminal.table(
+            ("how it failed", "ever", "failures", "rate", "trend", "status", "since the last promotion"),
+            [_mode(mode) for mode in one.modes],
+            whole=("trend",),
+        )
     for closed in one.closure:
         difference = "no traffic on one side"
         if closed.difference is not None:
             difference = f"{closed.difference:+.2%} (95 %: {closed.low:+.2%} to {closed.high:+.2%})"
         model = one_line(closed.model)
         terminal.say(f"{closed.action} {model} {closed.time[:16]}: {closed.verdict}, {difference}")
+        if closed.offline is not None:
+            right, low, high = closed.offline
+            around = "" if low is None or high is None else f" ({low:+.2%} to {high:+.2%})"
+            terminal.say(f"  offline: {right:+.2%} right answers{around}; shown to be fixed: {closed.fixed}")
     for text in texts:
         terminal.say(f"  · {one_line(text)[:200]}")
+
+
+def _mode(mode: Mode) -> tuple[Part, ...]:
+    closed = mode.closure[-1] if mode.closure else None
+    counted = (str(mode.size_total), str(mode.size), _rate(mode.rate), _spark(mode.trend))
+    return (one_line(said(mode.mode)), *counted, _styled(mode.status), closed.verdict if closed else "")
 
 
 def _about(one: Cluster, proposals: list[OpenProposal]) -> list[OpenProposal]:
@@ -238,6 +290,8 @@ def _print_proposal(terminal: Terminal, proposal: OpenProposal, names: dict[str,
     named = " and ".join(_named(id_, names) for id_ in proposal.clusters)
     shares = ", ".join(f"{share:.0%}" for share in proposal.shares)
     what = f"split {named} into parts of {shares}"
+    if proposal.mode:
+        what += f": “{one_line(said(proposal.mode))}” goes its own way"
     if proposal.event == "merged":
         what = f"merge {named}, which lie in the same places by {shares}"
     command = f"flywheel cluster accept {' '.join(proposal.clusters)}"

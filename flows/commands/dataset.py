@@ -1,4 +1,4 @@
-"""`flywheel dataset`: build datasets, see which there are, follow a row home, hand them on."""
+"""`flywheel dataset`: build datasets, see which there are and what waits, follow a row home, hand them on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flows.commands.shared import AsJson, print_json, settings_of
+from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
 from flows.curate.folder.export import openai_lines
+from flows.curate.folder.fit import fit
 from flows.curate.folder.folder import check
 from flows.curate.folder.metadata import open_lineage
+from flows.curate.folder.recipes import LENGTH, TOOLS, Wanted, recipe
+from flows.curate.quarantine import clear, waiting
 from flows.curate.stage import curate
 from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
@@ -24,8 +27,10 @@ from schemas.errors import UsageError
 from schemas.secrets import revealed
 from schemas.settings import DEFAULT_RECIPE
 
-app = typer.Typer(help="Datasets: build, list, trace, export, push.", no_args_is_help=True)
+app = typer.Typer(help="Datasets: build, list, quarantine, trace, recipe, fit, export, push.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A dataset's name (its newest version), a version, or its beginning.")]
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""Small enough to try a recipe on any machine."""
 STYLES = {"current": "green", "stale": "yellow", "withdrawn": "red"}
 
 
@@ -114,6 +119,35 @@ def trace_row(
     terminal.table(columns, rows, whole=("id", "topic", "offset"))
 
 
+@app.command("quarantine")
+def quarantine(
+    context: typer.Context,
+    cleared: Annotated[
+        list[str] | None, typer.Option("--clear", help="Vouch for the row of this id, or its beginning; repeatable.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who vouches; default: the name of your account.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the rows that the newest build held back until somebody vouches for them, or vouch for some."""
+    settings = settings_of(context)
+    lake, terminal = lake_of(settings), Terminal()
+    if cleared:
+        done = clear(lake, settings.application, cleared, by or identity(), datetime.now(UTC))
+        if as_json:
+            print_json(done)
+        else:
+            terminal.say(f"cleared {len(done)}: the next build teaches them")
+        return
+    found = waiting(lake, settings.application)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.id, one.reason.removeprefix("quarantine_"), one.origin, one.contributor[:8]) for one in found]
+    terminal.table(("id", "held as", "signal", "whose"), rows, whole=("id",))
+    if not rows:
+        terminal.say("Nothing waits: `flywheel dataset build` says what it left out.")
+
+
 @app.command("export")
 def export(
     context: typer.Context,
@@ -136,6 +170,49 @@ def export(
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error
     Terminal().say(f"{count} lines of {version.dataset}@{version.version} in {out}")
+
+
+@app.command("recipe")
+def print_recipe(
+    context: typer.Context,
+    tool: Annotated[str, typer.Argument(help=", ".join(TOOLS))],
+    name: Name = f"{DEFAULT_RECIPE}-training",
+    model: Annotated[str, typer.Option(help="The model to train, as the tool names it.")] = MODEL,
+    config: Annotated[str, typer.Option(help="sft, preference or kto")] = "sft",
+    max_length: Annotated[int, typer.Option(min=1, help="Tokens of a row.")] = LENGTH,
+    seed_set: Annotated[
+        list[str] | None, typer.Option(help="A dataset with the same columns to mix in; repeatable.")
+    ] = None,
+) -> None:
+    """Print what a trainer needs to train on a version's folder as it is."""
+    settings = settings_of(context)
+    version = _usable(find(lake_of(settings), settings.application, name))
+    wanted = Wanted(version.folder(settings), config, model, max_length, tuple(seed_set or ()))
+    print(recipe(tool, wanted), end="")  # noqa: T201 it goes to a file as it is
+
+
+@app.command("fit")
+def measure(
+    context: typer.Context,
+    name: Name,
+    tokenizer: Annotated[Path, typer.Option(help="A folder with tokenizer.json, as a model's is.", exists=True)],
+    config: Annotated[str, typer.Option(help="sft, completion, preference or kto")] = "sft",
+    max_length: Annotated[int, typer.Option(min=1, help="Tokens of a row that the trainer keeps.")] = LENGTH,
+    as_json: AsJson = False,
+) -> None:
+    """Count rows that are too long for a model, and say what its chat template drops."""
+    settings = settings_of(context)
+    version = _usable(find(lake_of(settings), settings.application, name))
+    found = fit(version.folder(settings), config, tokenizer, max_length)
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+        return
+    terminal = Terminal()
+    terminal.say(f"{found.rows} rows of {found.config}: half have at most {found.median} tokens, 95 of 100 {found.p95}")
+    said = f"{found.cut} rows are longer than {max_length} tokens, the longest has {found.longest}"
+    terminal.say((said, "yellow" if found.cut else "green"))
+    for finding in found.findings:
+        terminal.say(("look: ", "yellow"), finding)
 
 
 @app.command("push")

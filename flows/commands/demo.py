@@ -30,6 +30,10 @@ def demo(
     ] = None,
     turns: Annotated[int, typer.Option(min=1, max=20, help="How often the wheel turns.")] = 4,
     interactions: Annotated[int, typer.Option(min=50, max=100_000, help="Requests in the first turn.")] = 2200,
+    server: Annotated[
+        str,
+        typer.Option(help="MODEL@URL that serves first, behind any OpenAI-compatible server; default: a small bot."),
+    ] = "",
     report: Annotated[Path | None, typer.Option(help="Write the figures of all turns to this JSON file.")] = None,
     plant_regression: Annotated[
         bool, typer.Option("--plant-regression", help="Also register a bad candidate each turn, and see it blocked.")
@@ -51,6 +55,7 @@ def demo(
         data=data,
         turns=turns,
         interactions=interactions,
+        server=server,
         report=report,
         plant_regression=plant_regression,
         keep_running=keep_running,

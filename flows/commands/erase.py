@@ -73,6 +73,8 @@ def _show(terminal: Terminal, result: dict[str, Any], dry_run: bool) -> None:
         terminal.say(
             f"decision {one_line(row['application'])}/{row['sequence']}: {row['action']} {one_line(row['model'])}"
         )
+    for model in result["models"]:
+        terminal.say((one_line(model), "bold"), " was trained on a dataset that holds them: `flywheel trace` names it")
     if dry_run:
         return
     for made in result["rebuilt"]:

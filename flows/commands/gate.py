@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shared import AsJson, print_json, settings_of
+from flows.commands.shared import AsJson, Parameters, PromptVersion, named, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate import report as evaluation_report
 from flows.evaluate.compare import Paired, pair
 from flows.evaluate.plan import plan_of
-from flows.evaluate.reviewing import standing_of
+from flows.evaluate.reviewing import asking_of
 from flows.evaluate.sampled import View, view_of
 from flows.evaluate.selftest import flip_rates
 from flows.evaluate.stage import measure, newest
@@ -24,6 +24,7 @@ from flows.names import cluster_names
 from flows.promote.gate import decide, findings
 from flows.promote.report import junit, markdown
 from flows.terminal import Terminal
+from schemas.errors import UsageError
 from schemas.records import Comparison, content_hash
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -39,6 +40,10 @@ def gate_command(
     context: typer.Context,
     candidate: Annotated[str, typer.Option(help="Id of a registered candidate, or MODEL@URL.")] = "",
     champion: Annotated[str, typer.Option(help="The same; default: who serves.")] = "",
+    parameters: Parameters = "{}",
+    prompt_version: PromptVersion = None,
+    champion_parameters: Annotated[str, typer.Option(help="The same of --champion MODEL@URL.")] = "{}",
+    champion_prompt_version: Annotated[str | None, typer.Option(help="The same of --champion MODEL@URL.")] = None,
     dataset: Annotated[str, typer.Option(help="Folder of an eval set; default: the one that decides about it.")] = "",
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write a Markdown summary here.")] = None,
@@ -49,7 +54,11 @@ def gate_command(
         return
     settings = settings_of(context)
     lake = lake_of(settings)
-    plan = plan_of(lake, settings, candidate, champion, dataset)
+    if not candidate:
+        raise UsageError("--candidate is missing: the id of a registered candidate, or MODEL@URL")
+    wanted = named(settings, candidate, prompt_version, parameters)
+    against = named(settings, champion, champion_prompt_version, champion_parameters)
+    plan = plan_of(lake, settings, wanted, against, dataset)
     name = content_hash([plan.candidate, plan.champion, plan.eval_set.version])[:32]
     _, comparison = measure(lake, plan, settings, name)
     verdict = decide(comparison, settings.gate)
@@ -96,4 +105,4 @@ def _about(lake: Lake, settings: Settings, comparison: Comparison) -> Paired | V
     """What an evaluation's verdict rests on: its scores, or the reviews of its disagreements."""
     if comparison.sampled is None:
         return pair(scores_of(lake, comparison.evaluation_id))
-    return view_of(standing_of(lake, settings, comparison.evaluation_id), comparison.champion)
+    return view_of(*asking_of(lake, settings, comparison))

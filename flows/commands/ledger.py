@@ -10,6 +10,8 @@ import typer
 from flows import ledger
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
+from flows.registry import EVAL_SET
+from flows.seal import seal_of
 from flows.terminal import Terminal
 from schemas.events import Candidate, Decision
 from streams.keyring import signer_of
@@ -56,12 +58,17 @@ def show(
 
 @app.command("verify")
 def verify(context: typer.Context) -> None:
-    """Check every application's hash chain, its end, and what was announced. Exit code 8 where it does not hold."""
+    """Check every application's hash chain, its signatures, its end, and what was announced or seen here before.
+
+    Exit code 8 where it does not hold, with the first row that does not.
+    """
     settings = settings_of(context)
     lake, terminal = lake_of(settings), Terminal()
     for application in (applications := ledger.applications(lake)):
-        rows = ledger.verify(lake, application)
-        terminal.say(f"{application}: {rows} rows hold, head {ledger.fold(lake, application).head}")
+        rows = ledger.verify(lake, application, seal_of(settings))
+        early = ledger.unsigned(lake, application)
+        said = f" ({early} of them unsigned, before signatures)" if early else ""
+        terminal.say(f"{application}: {rows} rows hold{said}, head {ledger.fold(lake, application).head}")
     if not applications:
         terminal.say(_empty(settings.application))
 
@@ -78,7 +85,7 @@ def key(context: typer.Context) -> None:
 
 def _eval_set(decision: Decision) -> str:
     """What it was decided on, or is to be."""
-    name, version = decision.evidence.get(ledger.EVAL_SET, ""), decision.evidence.get("dataset_version", "")
+    name, version = decision.evidence.get(EVAL_SET, ""), decision.evidence.get("dataset_version", "")
     return f"{name}@{version}" if name and version else name or version
 
 

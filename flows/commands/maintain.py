@@ -25,11 +25,13 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
         print_json(summary)
     else:
         joined = sum(summary["compacted"].values())
-        erased = sum(summary["erased"].values())
+        erased, superseded = (sum(summary[what].values()) for what in ("erased", "superseded"))
         Terminal().say(
-            f"{erased} rows erased, {summary['retired']} retired, {joined} files fewer by compaction, "
-            f"{summary['vacuumed']} files removed"
+            f"{erased} rows erased, {summary['retired']} retired, {superseded} superseded, "
+            f"{joined} files fewer by compaction, {summary['vacuumed']} files removed"
         )
+        if summary["waiting"]:
+            Terminal().say(f"{summary['waiting']} erasures wait: `flywheel erasure list` shows them")
     _report([msgspec.convert(incident, auditing.Incident) for incident in summary["incidents"]], summary["files"])
 
 

@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from flows.announce import tell
 from flows.commands.shared import identity, print_json, settings_of
 from flows.context import lake_of
 from flows.evaluate.reviewing import Recorded, record_reviews, to_review
-from flows.evaluate.reviews import Question, read_answers
+from flows.evaluate.reviews import SKIP, VERDICTS, Question, filled, read_answers
 from flows.evaluate.stage import newest
 from flows.evaluations import evaluation_of
 from flows.prefect_api import request_evaluation
@@ -30,8 +29,6 @@ app = typer.Typer(
 Evaluation = Annotated[str, typer.Option(help="Id of an evaluation; default: the newest.")]
 By = Annotated[str, typer.Option(help="Who reviews; default: the name of your account.")]
 Count = Annotated[int | None, typer.Option(min=1, help="How many; default: as many as the gate looks at next.")]
-VERDICTS = {"1": (1.0, 0.0), "2": (0.0, 1.0), "b": (1.0, 1.0), "n": (0.0, 0.0)}
-"""A key → whether the first and the second answer are right."""
 
 
 @app.command("next")
@@ -66,11 +63,11 @@ def answer_command(context: typer.Context, count: Count = None, evaluation: Eval
     for number, question in enumerate(asked, 1):
         _show(terminal, question, f"{number} of {len(asked)}")
         key = typer.prompt("right", prompt_suffix=" [1/2/b/n/s/q]? ").strip().lower()
-        while key not in {*VERDICTS, "s", "q"}:
+        while key not in {*VERDICTS, SKIP, "q"}:
             key = typer.prompt("1, 2, b(oth), n(either), s(kip) or q(uit)", prompt_suffix="? ").strip().lower()
         if key == "q":
             break
-        answers.append(_filled(question, key))
+        answers.append(filled(question, key))
     _record(lake, settings, name, answers, who)
 
 
@@ -108,13 +105,6 @@ def _said(done: Recorded) -> str:
         f"{done.answers} reviews recorded, {done.events} feedback events told; {stood.reviewed} of {differ} "
         f"disagreements are reviewed without a gap{coming}"
     )
-
-
-def _filled(question: Question, key: str) -> Question:
-    if key == "s":
-        return msgspec.structs.replace(question, skip=True)
-    first, second = VERDICTS[key]
-    return msgspec.structs.replace(question, right_1=first, right_2=second)
 
 
 def _show(terminal: Terminal, question: Question, place: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -13,7 +11,9 @@ import typer
 
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.terminal import Part, Terminal
+from schemas import serving, trainer
 from schemas import settings as definitions
+from schemas.reasons import reasons
 from schemas.secrets import shown
 from schemas.settings import Settings
 
@@ -50,14 +50,14 @@ def show(
 
 def knobs() -> Iterator[Knob]:
     """All settings in the order of their file, dotted by section."""
-    reasons = _reasons()
+    sentences = reasons(definitions) | reasons(serving) | reasons(trainer)
     for field in msgspec.structs.fields(Settings):
         section = definitions.SECTIONS.get(field.name)
         if section is None:
-            yield Knob(field.name, _default(field), reasons["Settings", field.name])
+            yield Knob(field.name, _default(field), sentences["Settings", field.name])
             continue
         for inner in msgspec.structs.fields(section):
-            yield Knob(f"{field.name}.{inner.name}", _default(inner), reasons[section.__name__, inner.name])
+            yield Knob(f"{field.name}.{inner.name}", _default(inner), sentences[section.__name__, inner.name])
 
 
 def markdown_page() -> str:
@@ -84,21 +84,3 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()
     return shown(field.default)
-
-
-def _reasons() -> dict[tuple[str, str], str]:
-    """The sentence beneath each field, which Python itself forgets; empty where the name says it all."""
-    reasons: dict[tuple[str, str], str] = {}
-    for node in ast.parse(inspect.getsource(definitions)).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                reasons[node.name, statement.target.id] = _docstring(following)
-    return reasons
-
-
-def _docstring(node: ast.stmt | None) -> str:
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-        return " ".join(node.value.value.split())
-    return ""

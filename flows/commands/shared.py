@@ -11,6 +11,7 @@ import typer
 from flows.visible import json_line
 from schemas.errors import UsageError
 from schemas.events import Candidate, to_json
+from schemas.prompts import messages_of
 from schemas.records import make_candidate
 from schemas.settings import Settings
 
@@ -42,17 +43,39 @@ def identity() -> str:
 
 
 def candidate_of(
-    model: str, endpoint: str, prompt_version: str | None, dataset: str | None, parameters: str
+    settings: Settings, model: str, endpoint: str, prompt_version: str | None, dataset: str | None, parameters: str
 ) -> Candidate:
-    """The candidate that the options describe. Raises UsageError naming the option that is wrong."""
+    """The candidate that the options describe, with the messages that the settings have for its prompt version.
+
+    Raises UsageError naming the option that is wrong.
+    """
     if not endpoint.startswith(("http://", "https://")):
         raise UsageError(f"--endpoint must be an http(s) URL, got {endpoint[:200]!r}")
     try:
         values = msgspec.json.decode(parameters, type=dict[str, Any])
         return make_candidate(
-            model, endpoint.rstrip("/"), prompt_version=prompt_version, parameters=values, dataset=dataset
-        )
+            model, endpoint.rstrip("/"), prompt_version=prompt_version, parameters=values, dataset=dataset,
+            prompt_messages=messages_of(settings.evaluate.prompts, prompt_version),
+        )  # fmt: skip
     except msgspec.ValidationError as error:
         raise UsageError(f"that is not a candidate: {error}") from error
     except msgspec.DecodeError as error:
         raise UsageError(f"--parameters is not a JSON object: {error}") from error
+
+
+def named(settings: Settings, text: str, prompt_version: str | None, parameters: str) -> str | Candidate:
+    """What MODEL@URL and its options describe, whether it is registered or not; an id of the ledger as it stands.
+
+    Raises UsageError for options beside an id: what a registered candidate is asked with is part of it.
+    """
+    model, at, endpoint = text.rpartition("@")
+    if at and endpoint.startswith(("http://", "https://")):
+        return candidate_of(settings, model, endpoint, prompt_version, None, parameters)
+    if at:
+        raise UsageError(f"{text[:200]!r} names no model: write MODEL@URL with an http(s) URL, up to and with /v1")
+    if prompt_version is not None or parameters != "{}":
+        raise UsageError(
+            f"{text[:64]!r} is no MODEL@URL: parameters and prompt of a registered candidate are part of it, so "
+            "register another one with `flywheel candidate add`"
+        )
+    return text

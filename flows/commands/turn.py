@@ -9,7 +9,7 @@ import typer
 
 from flows.commands.shared import AsJson, print_json, settings_of
 from flows.context import lake_of
-from flows.prefect_api import TURN, FlowRun, Orchestrator, page_of
+from flows.prefect_api import TURN, FlowRun, Orchestrator, page_of, served
 from flows.run import latest
 from flows.terminal import Terminal, pairs, progress, working
 from flows.turn import turn as turn_here
@@ -55,7 +55,9 @@ def turn(
 def _asked(settings: Settings, moment: datetime) -> FlowRun | None:
     """The run that was started, or None where no server answers or nobody serves the flow."""
     known = {"application": settings.application, "as_of": moment.isoformat()}
-    return Orchestrator.of(settings).start(TURN, known, f"turn:{settings.application}:{moment.isoformat()}")
+    return Orchestrator.of(settings).start(
+        served(TURN, settings.application), known, f"turn:{settings.application}:{moment.isoformat()}"
+    )
 
 
 def _awaited(terminal: Terminal, settings: Settings, run: FlowRun) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def up(
         bool, typer.Option("--prefect/--no-prefect", help="With the Prefect server and the served flows, or without.")
     ] = True,
 ) -> None:
-    """Start everything and keep it running: broker, archiver, triage, Prefect with its UI, the scheduled flows."""
+    """Start everything and keep it running: broker, archiver, triage, door, web app, Prefect, the scheduled flows."""
     settings = settings_of(context)
     terminal = Terminal()
     stack = Stack(settings, prefect=prefect, say=terminal.say)
@@ -45,8 +45,10 @@ def _where(stack: Stack) -> list[tuple[str, str]]:
     settings, addresses = stack.settings, stack.addresses
     ui = [("Prefect UI: runs, schedules, artifacts", stack.prefect_page)] if addresses.prefect else []
     return [
+        ("web app: the wheel, failures, evaluations", addresses.ui),
         *ui,
         ("live failure rates", addresses.triage),
+        ("HTTP door: events, OpenTelemetry", addresses.door),
         ("Kafka", addresses.kafka),
         ("lake", settings.lake_root),
         ("datasets", str(settings.datasets_path)),

@@ -12,17 +12,21 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from flows.curate.contributors import within_shares
 from flows.curate.dedup import stars
 from flows.curate.examples import Dropped, Found
 from flows.curate.leaks import Guard, Leaks, Paraphrases, texts_of
 from flows.curate.sample import cut_of
-from flows.curate.split import side_of
+from flows.curate.split import chance, side_of
 from schemas.normalise import normalise
-from schemas.records import Example
+from schemas.records import GOLDEN, Example
 from schemas.settings import CurateSettings, Recipe
 
 BEST_FIRST = ("correction", "regenerate", "ab", "accepted", "rejected", "guardrail")
 """A person's own words, an answer taken instead of another, an answer that did better, an answer nobody minded."""
+MOST_ITEMS = 5_000
+"""Eval items at most: each is a guard that all of train is compared with, and a question to two models. With a share of
+all traffic instead, the comparisons would grow with its square."""
 NEVER_TAUGHT = ("rejected", "guardrail")
 
 
@@ -41,6 +45,8 @@ class Build(msgspec.Struct, frozen=True):
     """The newest requests, which decide about what is trained on the rest; by interaction."""
     cut: datetime | None = None
     """Nothing from here on is taught; None: nothing is held back."""
+    threshold: float = 1.0
+    """Eval items whose `split.chance` is above it were left out: there were more than MOST_ITEMS."""
 
     @property
     def pairs(self) -> tuple[Example, ...]:
@@ -64,14 +70,20 @@ def build(
 ) -> Build:
     """Split, keep train away from eval and `guards`, de-duplicate, and take what the recipe asks for.
 
-    The `sample` decides about the model that is trained now: what is as new as it is taught by a later build.
+    Nobody has more than their share: of what guards train and takes the place of duplicates, nor of what is left.
+
+    The `sample` decides about the model that is trained now: what is as new as it is taught by a later build. Golden
+    items are asked whatever else there is and whatever the recipe says.
     """
-    dropped = list(found.dropped)
+    dropped, salt = list(found.dropped), settings.salt.reveal()
     sides: dict[str, list[Example]] = {"train": [], "eval": []}
-    for example in sorted(found.examples, key=_best_first):
-        sides[side_of(example.unit, settings.salt, settings.eval_share)].append(example)
+    for example in within_shares(sorted(found.examples, key=_best_first), settings, dropped):
+        sides[side_of(example.unit, salt, settings.eval_share)].append(example)
     items = _distinct(_askable(sides["eval"], dropped), 1.0, "duplicate_in_eval", dropped)
-    everything = [*map(_guard, items), *guards]
+    threshold = threshold_of(items, salt)
+    items = within_shares(_below(threshold, items, salt, dropped), settings, dropped)
+    items = _beside(found.golden, items, dropped)
+    everything = [*map(_guard, (*found.golden, *items)), *guards]
     cut = cut_of(sample)
     older = _older_than(cut, sides["train"], dropped)
     safe = _away_from(everything, older, settings.near_duplicate, paraphrases, dropped)
@@ -81,15 +93,17 @@ def build(
         for example in _distinct(group, settings.near_duplicate, "duplicate_in_train", dropped)
     ]
     train, items = (_of_recipe(side, recipe, as_of, dropped) for side in (train, items))
-    train = _capped(train, recipe.per_cluster, dropped)
+    train = within_shares(_capped(train, recipe.per_cluster, dropped), settings, dropped)
+    items = within_shares(items, settings, dropped)
     return Build(
         taught=_in_order(_taught(train)),
         rejected=_in_order(_of(train, "rejected")),
         guardrail=_in_order(_of(train, "guardrail")),
-        eval=_in_order(items),
+        eval=_in_order((*found.golden, *items)),
         dropped=tuple(sorted(dropped, key=lambda row: (row.interaction_id, row.reason))),
         sample=sample,
         cut=cut,
+        threshold=threshold,
     )
 
 
@@ -118,8 +132,36 @@ def _askable(examples: Sequence[Example], dropped: list[Dropped]) -> list[Exampl
     return _taught(examples)
 
 
+def threshold_of(items: Sequence[Example], salt: str) -> float:
+    """Up to which `split.chance` eval items are kept, so that there are MOST_ITEMS at most."""
+    if len(items) <= MOST_ITEMS:
+        return 1.0
+    return sorted(chance(item.interaction_id, salt) for item in items)[MOST_ITEMS - 1]
+
+
+def _below(threshold: float, items: list[Example], salt: str, dropped: list[Dropped]) -> list[Example]:
+    kept = [item for item in items if chance(item.interaction_id, salt) <= threshold]
+    left_out = {item.interaction_id for item in items} - {item.interaction_id for item in kept}
+    dropped += [Dropped(interaction_id, "eval_full") for interaction_id in sorted(left_out)]
+    return kept
+
+
+def _beside(golden: Sequence[Example], items: list[Example], dropped: list[Dropped]) -> list[Example]:
+    """The items that say nothing that a golden one says, nor are what it was made from."""
+    said = {normalise(one.text): _name(one) for one in golden}
+    said |= {one.interaction_id: _name(one) for one in golden if one.interaction_id}
+    twice = {item.interaction_id: said.get(item.interaction_id) or said.get(normalise(item.text)) for item in items}
+    dropped += [Dropped(id_, "duplicate_in_eval", name) for id_, name in twice.items() if name]
+    return [item for item in items if not twice[item.interaction_id]]
+
+
+def _name(example: Example) -> str:
+    """What it is called as a reason: the interaction; of a golden item the item."""
+    return example.feedback_id or "" if example.origin == GOLDEN else example.interaction_id
+
+
 def _guard(example: Example) -> Guard:
-    return Guard(example.interaction_id, example.interaction_id, example.unit, example.text, tuple(texts_of(example)))
+    return Guard(_name(example), example.interaction_id, example.unit, example.text, tuple(texts_of(example)))
 
 
 def _away_from(

@@ -15,6 +15,8 @@ from flows.curate.split import pseudonym
 from flows.curate.turns import Turns, says_something
 from schemas.events import to_json
 from schemas.messages import Chat, Conversation, read, text_of
+from schemas.messages.called import calls_in
+from schemas.prompts import Examples, unprompted
 from schemas.records import Example
 from schemas.unit import unit_of
 
@@ -28,6 +30,14 @@ class Dropped(msgspec.Struct, frozen=True):
     interaction_id: str
     reason: str
     resembles: str = ""
+    feedback_id: str | None = None
+    origin: str = ""
+    contributor: str = ""
+    """Of a row in quarantine: whose it is, as a keyed hash."""
+
+
+VOUCHED = {"correction": "correction_reviewed", "accepted": "praise_reviewed"}
+"""Origin → the column that says whether a reviewer told it."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -35,6 +45,8 @@ class Found(msgspec.Struct, frozen=True):
 
     examples: tuple[Example, ...]
     dropped: tuple[Dropped, ...]
+    golden: tuple[Example, ...] = ()
+    """Eval items that people wrote."""
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -43,19 +55,28 @@ class _Read(msgspec.Struct, frozen=True):
     row: Row
     asked: Conversation
     answered: Conversation
+    shots: Examples = ()
 
 
-def examples_of(rows: Iterable[Row], verdicts: Iterable[Row], salt: str, consent: bool, *, mask: bool = True) -> Found:
+def examples_of(
+    rows: Iterable[Row],
+    verdicts: Iterable[Row],
+    salt: str,
+    consent: bool,
+    *,
+    mask: bool = True,
+    shots: Examples = (),
+) -> Found:
     """What the rows of `examples.sql` and `guardrails.sql` give.
 
     `consent` is what a row without `training_consent` counts as; `mask` whether turns that failed are named, to be
-    masked where a form can say so.
+    masked where a form can say so; `shots` are the examples of known prompts, which are no part of a conversation.
     """
     examples: list[Example] = []
     dropped: list[Dropped] = []
     turns = Turns()
     for row in rows:
-        one = _Read(row, read(row["input_messages"]), read(row["output_messages"]))
+        one = _read(row, shots)
         if row["outcome"] == "failed" or row["correction"]:
             turns.fail(row["conversation_id"], one.asked.chat, one.answered.chat)
         _add(one, _example, salt, consent, examples, dropped)
@@ -69,9 +90,16 @@ def examples_of(rows: Iterable[Row], verdicts: Iterable[Row], salt: str, consent
         else:
             kept.append(marked)
     for row in verdicts:
-        one = _Read(row, read(row["input_messages"]), read(row["output_messages"]))
+        one = _read(row, shots)
         _add(one, _verdict, salt, consent, kept, dropped)
     return Found(tuple(kept), tuple(dropped))
+
+
+def _read(row: Row, shots: Examples) -> _Read:
+    asked = read(row["input_messages"])
+    if shots:
+        asked = msgspec.structs.replace(asked, chat=unprompted(asked.chat, shots))
+    return _Read(row, asked, read(row["output_messages"]), shots)
 
 
 def _add(one: _Read, make: Any, salt: str, consent: bool, examples: list[Example], dropped: list[Dropped]) -> None:
@@ -84,8 +112,8 @@ def _add(one: _Read, make: Any, salt: str, consent: bool, examples: list[Example
 def _unusable(one: _Read, consent: bool) -> str | None:
     """Why a row cannot be an example; None where it can."""
     row = one.row
-    if row.get("erased"):
-        return "erased"
+    if gone := next((name for name in ("erased", "excluded") if row.get(name)), None):
+        return gone
     if not _agreed(row["training_consent"], consent):
         return "no_consent"
     kinds = one.asked.left_out if row.get("correction") else one.asked.left_out | one.answered.left_out
@@ -93,9 +121,9 @@ def _unusable(one: _Read, consent: bool) -> str | None:
         return f"has_{min(kinds)}"
     if not text_of(one.asked.chat, "user").strip():
         return "no_question"
-    if not row.get("correction") and not _answer(one.answered):
-        return "no_answer"
-    return None
+    if not row.get("correction"):
+        return None if _answer(one.answered) else "no_answer"
+    return "broken_call" if _corrected(one) is None else None
 
 
 def _agreed(given: bool | None, consent: bool) -> bool:
@@ -109,12 +137,22 @@ def _example(one: _Read, salt: str, consent: bool) -> Example:
         _base(one, salt),
         answer=answer,
         origin=origin,
+        told_by=_told_by(one.row, origin, salt),
+        reviewed=bool(one.row.get("vouched") or (origin in VOUCHED and one.row.get(VOUCHED[origin]))),
         rejected=output if origin != "accepted" and output and output != answer else None,
         other_id=other_id,
         feedback_id=feedback_id,
         cluster_id=one.row["cluster_id"],
         score=one.row["score"],
     )
+
+
+def _told_by(row: Row, origin: str, salt: str) -> str:
+    """Who said what is taught, where it was somebody else than the person who asked; empty where it was they."""
+    said = (
+        row.get("corrected_by") if origin == "correction" else row.get("praised_by") if origin == "accepted" else None
+    )
+    return pseudonym(said, salt) if said else ""
 
 
 def _verdict(one: _Read, salt: str, consent: bool) -> Example:  # noqa: ARG001 one signature with `_example`
@@ -135,9 +173,9 @@ def _verdict(one: _Read, salt: str, consent: bool) -> Example:  # noqa: ARG001 o
     )
 
 
-def request_of(row: Row, salt: str) -> Example | None:
+def request_of(row: Row, salt: str, shots: Examples = ()) -> Example | None:
     """What an interaction's row asks, without an answer; None where a dataset of texts cannot hold it."""
-    one = _Read(row, read(row["input_messages"]), read(None))
+    one = _read({**row, "output_messages": None}, shots)
     asks = not one.asked.left_out and text_of(one.asked.chat, "user").strip()
     return _base(one, salt) if asks else None
 
@@ -163,16 +201,46 @@ def _good_answer(one: _Read, consent: bool) -> tuple[str, str, str | None, str |
     """(answer, origin, feedback id, interaction that gave it, if another). No good answer: empty, `rejected`."""
     row = one.row
     if row["correction"]:
-        answer = to_json([{"role": "assistant", "content": row["correction"]}])
-        return answer, "correction", row["correction_id"], None
+        return to_json([_corrected(one)]), "correction", row["correction_id"], None
     if row["outcome"] == "ok":
         return _answer(one.answered), "accepted", None, None
     if row["replacement_outcome"] == "ok" and _agreed(row["replacement_consent"], consent):
         asked, given = read(row["replacement_input"]), read(row["replacement_output"])
-        same = asked.chat == one.asked.chat and not asked.left_out and not given.left_out
+        same = unprompted(asked.chat, one.shots) == one.asked.chat and not asked.left_out and not given.left_out
         if same and (answer := _answer(given)):
             return answer, row["replacement_origin"], row["replacement_feedback_id"], row["replacement_id"]
     return "", "rejected", None, None
+
+
+def _corrected(one: _Read) -> dict[str, Any] | None:
+    """The answer as it should have been: words or, where tools could be called, calls. None for calls nobody can make.
+
+    Such are half a call, one of a tool that was not offered, and arguments that are no object.
+    """
+    text = one.row["correction"]
+    offered = _offered(one)
+    if offered is None:
+        return {"role": "assistant", "content": text}
+    calls = calls_in(text)
+    if calls is None:
+        half = text.lstrip()[:1] in {"[", "{"} and '"arguments"' in text
+        return None if half else {"role": "assistant", "content": text}
+    if any(not isinstance(arguments, dict) or (offered and name not in offered) for name, arguments in calls):
+        return None
+    made = [
+        {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": to_json(arguments)}}
+        for n, (name, arguments) in enumerate(calls, 1)
+    ]
+    return {"role": "assistant", "content": "", "tool_calls": made}
+
+
+def _offered(one: _Read) -> set[str] | None:
+    """The names of the tools that could be called; none where only calls tell of them, None where nothing does."""
+    tools = msgspec.json.decode(one.row["tool_definitions"] or "[]")
+    if not tools:
+        return set() if any(m.get("tool_calls") for m in (*one.asked.chat, *one.answered.chat)) else None
+    names = [tool.get("function", tool) for tool in tools if isinstance(tool, dict)]
+    return {tool["name"] for tool in names if isinstance(tool, dict) and isinstance(tool.get("name"), str)}
 
 
 def _prompt(one: _Read) -> Chat:

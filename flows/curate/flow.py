@@ -13,6 +13,7 @@ from flows.context import lake_of, settings_from_environment
 from flows.curate.stage import curate
 from flows.markdown import unwrapped
 from flows.run import moment, title
+from flows.run_process import say_process
 
 __all__ = ["curate", "curate_flow"]
 
@@ -21,7 +22,7 @@ def _name() -> str:
     return title("curate", flow_run.parameters, flow_run.scheduled_start_time)
 
 
-@flow(name="curate", flow_run_name=_name, persist_result=False)
+@flow(name="curate", flow_run_name=_name, persist_result=False, on_running=[say_process])
 def curate_flow(application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Build training and eval datasets, and the sample that decides, as of an instant (default: the start)."""
     settings = settings_from_environment(application=application)

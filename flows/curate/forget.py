@@ -10,29 +10,34 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.curate import golden, kept
+from flows.curate.salt import salts
 from flows.curate.split import pseudonym
 from flows.curate.versions.withdraw import Holding, Units, clear, discard_unlisted, holding, withdrawals
 from flows.run import Run, begin, finish
 from flows.versions import Version, record, versions
-from schemas.records import content_hash
 from schemas.settings import Settings
 from schemas.unit import unit_of
+from streams.keyring import mark_of
 from streams.lake import Lake
 from streams.lake.forget import FOR_EVER
+from streams.lake.maintain import delete_rows
+from streams.lake.maintain import holding as holding_rows
 
 
-def held(
-    lake: Lake, settings: Settings, subject: str, interactions: Collection[str], application: str = ""
-) -> list[Holding]:
+def held(lake: Lake, settings: Settings, subject: str, events: Collection[str], application: str = "") -> list[Holding]:
     """The dataset versions with a row of the person; an empty `application` means all. Nothing is changed."""
-    return holding(versions(lake, application or None), settings, _units(settings, subject), interactions)
+    return holding(versions(lake, application or None), settings, _units(settings, subject), events)
 
 
 def forget(
     lake: Lake,
     settings: Settings,
     subject: str,
-    interactions: Collection[str],
+    events: Collection[str],
     as_of: datetime,
     *,
     application: str = "",
@@ -43,14 +48,20 @@ def forget(
     1. The frozen sets without the person's rows, and a finding for each version that holds one.
     2. The row of the run (`summary` is its summary), which makes the findings visible.
     3. The folders of what is withdrawn, and those with a row of theirs that no version names.
+
+    `events` are ids of interactions and feedback. What waited in quarantine, or was vouched for, goes
+    first, and golden items that were made from what they said.
     """
     units = _units(settings, subject)
-    found = withdrawals(versions(lake, application or None), settings, units, interactions, as_of)
-    run = withdraw(lake, settings, application, as_of, found, summary, subject=content_hash(subject))
+    _unlist(lake, units, events)
+    golden.forget(lake, golden.rows_of({unit_of(subject, ""): FOR_EVER}, events, application))
+    found = withdrawals(versions(lake, application or None), settings, units, events, as_of)
+    run = withdraw(lake, settings, application, as_of, found, summary, subject=mark_of(settings.home_path, subject))
+    kept.forget(lake, units, events)
     return {
         "run_id": run.run_id,
         "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
-        "unlisted": discard_unlisted(versions(lake), settings, application, units, interactions),
+        "unlisted": discard_unlisted(versions(lake), settings, application, units, events),
     }
 
 
@@ -71,5 +82,16 @@ def withdraw(
     return run
 
 
+def _unlist(lake: Lake, units: Units, events: Collection[str]) -> None:
+    ids, names = pa.array(sorted(events), pa.string()), pa.array(sorted(units), pa.string())
+    listed = pc.field("interaction_id").isin(ids) | pc.field("feedback_id").isin(ids)
+    for table, which in (
+        ("quarantine", listed | pc.field("contributor").isin(names)),
+        ("cleared", pc.field("id").isin(ids)),
+    ):
+        if holding_rows(lake, table, which):
+            delete_rows(lake, table, which)
+
+
 def _units(settings: Settings, subject: str) -> Units:
-    return {pseudonym(unit_of(subject, ""), settings.curate.salt): FOR_EVER}
+    return {pseudonym(unit_of(subject, ""), salt): FOR_EVER for salt in salts(settings)}

@@ -70,10 +70,13 @@ def _binds(version: Version, split: dict[str, Any]) -> bool:
 
 def _items(version: Version, folder: Path) -> Iterator[Guard]:
     for path in sorted((folder / "data").glob("eval-*.parquet")):
-        for row in pq.read_table(path, columns=["item_id", "interaction_id", "unit", "messages"]).to_pylist():
-            text = text_of(to_chat(row["messages"]), "user")
-            name = f"{version.dataset}@{version.version}/{row['item_id']}"
-            yield Guard(name, row["interaction_id"], row["unit"], text, (normalise(text),))
+        for batch in pq.ParquetFile(path).iter_batches(
+            10_000, columns=["item_id", "interaction_id", "unit", "messages"]
+        ):
+            for row in batch.to_pylist():
+                text = text_of(to_chat(row["messages"]), "user")
+                name = f"{version.dataset}@{version.version}/{row['item_id']}"
+                yield Guard(name, row["interaction_id"], row["unit"], text, (normalise(text),))
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:

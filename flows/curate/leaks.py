@@ -1,13 +1,13 @@
-"""Leak detection: which train texts resemble an eval text, by letters, by words and by meaning, over all pairs.
+"""Leak detection: which train texts resemble an eval text, by letters, by words and by meaning.
 
-Letters and words: every pair's Jaccard similarity, as products of sparse matrices. Meaning: every pair's cosine.
-Go on to `build.py`.
+Letters and words: the Jaccard similarity of every pair, as products of sparse matrices, or, of more than some guards,
+of the pairs that share a band (`bands.py`). Meaning: every pair's cosine, a block at a time. Each distinct text is
+compared once. Go on to `build.py`.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flows.curate.dedup import Grams, gram_sets, similarity
+from flows.curate.bands import CHUNK, Grams, Index, gram_sets, signatures, word_sets
+from flows.curate.dedup import CELLS as LETTERS
+from flows.curate.dedup import MAX_CHARS, similarity
 from schemas.messages import parse
 from schemas.normalise import normalise
 from schemas.records import Example
@@ -38,10 +40,21 @@ SAME = 0.95
 """Cosine from which a pair is a paraphrase whatever its neighbourhood: an eval set may hold one question often."""
 NEIGHBOURS = 5
 """Nearest other guarded texts whose mean similarity is a text's neighbourhood."""
+EVERY_PAIR = 1_000
+"""Guarded texts up to which every pair is compared: beyond that those that share a band, of which a thousandth to three
+thousandths of what every pair finds is missed (docs/datasets.md)."""
 CELLS = 4_000_000
 """Similarities held at once: about 64 MB with their places."""
 
+BLOCK = 100_000
+"""Pairs whose tokens are compared together: some 50 MB."""
+
 Vectors = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
+Pairs = list[tuple[int, int, float]]
+"""(text, guarded text, similarity)."""
+Reasons = dict[str, tuple[str, str]]
+"""Text → (reason, name of the guard)."""
 
 
 class Guard(msgspec.Struct, frozen=True):
@@ -65,7 +78,7 @@ def texts_of(example: Example) -> list[str]:
 
 
 class Near:
-    """Finds every indexed text whose set of tokens has at least a given Jaccard similarity with another one's."""
+    """Finds the indexed texts whose set of tokens has at least a given Jaccard similarity with another one's."""
 
     def __init__(self, tokens: Callable[[Sequence[str]], Grams], texts: Sequence[str]) -> None:
         self._tokens = tokens
@@ -74,7 +87,7 @@ class Near:
         self._vocabulary = np.unique(known.flat)
         self._index = self._matrix(known).T.tocsc()
 
-    def pairs(self, texts: Sequence[str], at_least: float) -> list[tuple[int, int, float]]:
+    def pairs(self, texts: Sequence[str], at_least: float) -> Pairs:
         """(text, indexed text, similarity) of all pairs at or above `at_least`, in order."""
         matches = []
         step = max(1, CELLS // max(1, len(self._sizes)))
@@ -83,9 +96,24 @@ class Near:
             shared = (self._matrix(part) @ self._index).tocoo()
             together = np.diff(part.offsets)[shared.row] + self._sizes[shared.col] - shared.data
             similar = shared.data / together
-            near = similar >= at_least - ROUNDING
+            near = _reaches(similar, at_least)
             rows, columns = (shared.row[near] + start).tolist(), shared.col[near].tolist()
             matches += sorted(zip(rows, columns, similar[near].tolist(), strict=True))
+        return matches
+
+    def among(self, texts: Sequence[str], rows: Places, columns: Places, at_least: float) -> Pairs:
+        """The same, of the pairs (text, indexed text) that are given."""
+        known = self._index.T.tocsr()
+        which, places = np.unique(rows, return_inverse=True)
+        tokens = self._tokens([texts[row] for row in which])
+        matrix, sizes = self._matrix(tokens), np.diff(tokens.offsets)
+        matches: Pairs = []
+        for start in range(0, len(rows), BLOCK):
+            mine, theirs = places[start : start + BLOCK], columns[start : start + BLOCK]
+            shared = matrix[mine].multiply(known[theirs]).sum(axis=1).A1
+            similar = shared / np.maximum(sizes[mine] + self._sizes[theirs] - shared, 1)
+            near = _reaches(similar, at_least)
+            matches += zip(which[mine[near]].tolist(), theirs[near].tolist(), similar[near].tolist(), strict=True)
         return matches
 
     def _matrix(self, tokens: Grams) -> Any:
@@ -100,18 +128,6 @@ class Near:
         return sparse.csr_matrix((ones, place[known], ends), shape=(len(tokens.offsets) - 1, len(self._vocabulary)))
 
 
-def word_sets(texts: Sequence[str]) -> Grams:
-    """The sets of words of normalised texts, each word as its hash."""
-    sets = [np.unique(np.fromiter(map(_word, text.split()), np.uint32)) for text in texts]
-    flat = np.concatenate(sets) if sets else np.zeros(0, np.uint32)
-    return Grams(flat, np.cumsum([0, *map(len, sets)]))
-
-
-@functools.lru_cache(100_000)
-def _word(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "big")
-
-
 class Leaks:
     """What the guards say of train examples: why one must go, or nothing."""
 
@@ -120,19 +136,38 @@ class Leaks:
         self._interactions = {guard.interaction_id: guard.name for guard in guards if guard.interaction_id}
         self._pairs = [(guard.name, text) for guard in guards for text in guard.texts]
         self._near_duplicate = near_duplicate
-        self._letters = Near(gram_sets, [text for _, text in self._pairs])
-        self._words = Near(word_sets, [text for _, text in self._pairs])
+        texts = [text for _, text in self._pairs]
+        self._letters, self._words = Near(gram_sets, texts), Near(word_sets, texts)
+        self._index = Index(signatures(texts)) if len(texts) > EVERY_PAIR else None
 
     def find(self, examples: Sequence[Example]) -> list[tuple[str, str] | None]:
         """For each example (reason, name of the guard), or None: the plainest reason there is."""
-        said = [(number, text) for number, example in enumerate(examples) for text in texts_of(example)]
-        texts = [text for _, text in said]
-        found: list[tuple[str, str] | None] = [self._known(example) for example in examples]
-        for reasons in (self._by_letters(texts), self._by_words(texts)):
-            for place, reason, guard in reasons:
-                number = said[place][0]
-                found[number] = found[number] or (reason, self._pairs[guard][0])
-        return found
+        said = [texts_of(example) for example in examples]
+        by_letters, by_words = self._resembling(list(dict.fromkeys(text for texts in said for text in texts)))
+        return [
+            self._known(example) or _first(by_letters, texts) or _first(by_words, texts)
+            for example, texts in zip(examples, said, strict=True)
+        ]
+
+    def _resembling(self, texts: Sequence[str]) -> tuple[Reasons, Reasons]:
+        """What texts resemble by letters, and what by words."""
+        by_letters: Reasons = {}
+        by_words: Reasons = {}
+        for part in (texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)):
+            for letters, words in self._near(part):
+                for place, reason, guard in self._by_letters(part, letters):
+                    by_letters.setdefault(part[place], (reason, self._pairs[guard][0]))
+                for place, guard, _ in words:
+                    by_words.setdefault(part[place], ("eval_reordered", self._pairs[guard][0]))
+        return by_letters, by_words
+
+    def _near(self, texts: Sequence[str]) -> Iterator[tuple[Pairs, Pairs]]:
+        """Pairs of texts and guards that are near by letters, and by words."""
+        if self._index is None:
+            yield self._letters.pairs(texts, CANDIDATE), self._words.pairs(texts, REORDERED)
+            return
+        for pairs in self._index.pairs(signatures(texts)):
+            yield self._letters.among(texts, *pairs, CANDIDATE), self._words.among(texts, *pairs, REORDERED)
 
     def _known(self, example: Example) -> tuple[str, str] | None:
         if name := self._interactions.get(example.interaction_id) or self._interactions.get(example.other_id or ""):
@@ -141,17 +176,25 @@ class Leaks:
             return "eval_unit", name
         return None
 
-    def _by_letters(self, texts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
-        for place, guard, near in self._letters.pairs(texts, CANDIDATE):
+    def _by_letters(self, texts: Sequence[str], near: Pairs) -> Iterator[tuple[int, str, int]]:
+        spent: Counter[int] = Counter()
+        for place, guard, similar in near:
             other = self._pairs[guard][1]
+            spent[place] += len(texts[place][:MAX_CHARS]) * len(other[:MAX_CHARS]) if similar < NEAR - ROUNDING else 0
             if texts[place] == other:
                 yield place, "eval_exact", guard
-            elif near >= NEAR - ROUNDING or similarity(texts[place], other, self._near_duplicate):
+            elif spent[place] > LETTERS:
+                yield place, "too_costly", guard
+            elif similar >= NEAR - ROUNDING or similarity(texts[place], other, self._near_duplicate):
                 yield place, "eval_near", guard
 
-    def _by_words(self, texts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
-        for place, guard, _ in self._words.pairs(texts, REORDERED):
-            yield place, "eval_reordered", guard
+
+def _reaches(similar: Any, at_least: float) -> Any:
+    return similar >= at_least - ROUNDING
+
+
+def _first(reasons: Reasons, texts: Sequence[str]) -> tuple[str, str] | None:
+    return next((reasons[text] for text in texts if text in reasons), None)
 
 
 class Paraphrases:
@@ -169,6 +212,11 @@ class Paraphrases:
         """For each text the name of the nearest guard that it paraphrases, or None."""
         if not guards or not texts:
             return [None] * len(texts)
+        distinct = list(dict.fromkeys(texts))
+        found = dict(zip(distinct, self._find(guards, distinct), strict=True))
+        return [found[text] for text in texts]
+
+    def _find(self, guards: Sequence[Guard], texts: Sequence[str]) -> list[str | None]:
         vectors, others = self._embed([guard.text for guard in guards]), self._embed(texts)
         needed = np.minimum(np.maximum(self._threshold, _neighbourhood(vectors) + self._margin), SAME)
         found: list[str | None] = []

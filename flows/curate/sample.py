@@ -6,14 +6,16 @@ was trained on before is older than it, so nothing in it can have leaked into ei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from flows.curate.examples import request_of
+from flows.curate.contributors import within_shares
+from flows.curate.examples import Dropped, request_of
 from flows.curate.split import side_of
+from schemas.prompts import Examples
 from schemas.records import Example
 from schemas.settings import CurateSettings
 
@@ -22,7 +24,7 @@ NO_REFERENCE = "none"
 
 
 def sample_of(
-    rows: Iterable[Mapping[str, Any]], examples: Iterable[Example], settings: CurateSettings
+    rows: Iterable[Mapping[str, Any]], examples: Iterable[Example], settings: CurateSettings, shots: Examples = ()
 ) -> tuple[Example, ...]:
     """The rows of `sample.sql` as requests; `examples` are what the same interactions teach, for their references.
 
@@ -31,19 +33,39 @@ def sample_of(
     examples_by_id = {
         example.interaction_id: example for example in examples if example.answer and example.origin != "guardrail"
     }
-    requests = []
+    requests, salt = [], settings.salt.reveal()
     for row in rows:
-        asked = request_of(row, settings.salt)
+        asked = request_of(row, salt, shots)
         if asked is None:
             continue
-        kept_out = side_of(asked.unit, settings.salt, settings.eval_share) == "eval"
+        kept_out = side_of(asked.unit, salt, settings.eval_share) == "eval"
         asked = msgspec.structs.replace(asked, cluster_id=row["cluster_id"], origin=NO_REFERENCE, kept_out=kept_out)
         if known := examples_by_id.get(asked.interaction_id):
             asked = msgspec.structs.replace(
-                asked, answer=known.answer, origin=known.origin, score=known.score, other_id=known.other_id
+                asked,
+                answer=known.answer,
+                origin=known.origin,
+                score=known.score,
+                other_id=known.other_id,
+                told_by=known.told_by,
+                reviewed=known.reviewed,
             )
         requests.append(asked)
-    return tuple(requests)
+    return _bounded(requests, settings)
+
+
+def _bounded(requests: Sequence[Example], settings: CurateSettings) -> tuple[Example, ...]:
+    """The requests, of each person no more references than their share: a request without one is still asked."""
+    told = [request for request in requests if request.answer]
+    over: list[Dropped] = []
+    within_shares(told, msgspec.structs.replace(settings, least_rows=1), over)
+    without = {row.interaction_id for row in over}
+    return tuple(
+        msgspec.structs.replace(request, answer="", origin=NO_REFERENCE, score=None, other_id=None, told_by="")
+        if request.interaction_id in without
+        else request
+        for request in requests
+    )
 
 
 def cut_of(requests: Iterable[Example]) -> datetime | None:

@@ -5,37 +5,47 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from flows.curate.build import Build, build
-from flows.curate.examples import Found, examples_of
+from flows.curate.contributors import held, hold_new, largest
+from flows.curate.examples import Dropped, Found
+from flows.curate.folder.fit import fit
 from flows.curate.folder.folder import Folder, application_folder, write
 from flows.curate.folder.own import kinds_of
 from flows.curate.folder.shapes import Kind
 from flows.curate.forget import withdraw
+from flows.curate.golden import items_of
 from flows.curate.guards import binding, digest_of, of_files, of_versions
+from flows.curate.kept import forget_wished, forgotten, kept
 from flows.curate.leaks import Guard, Paraphrases
-from flows.curate.redact.own import own_recognisers
-from flows.curate.redact.redact import Redactor
+from flows.curate.quarantine import newcomers, strangers
+from flows.curate.quarantine import record as quarantine
+from flows.curate.salt import salt_hash, with_salt
 from flows.curate.sample import sample_of
-from flows.curate.split import pseudonym
+from flows.curate.split import KEYS
 from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
 from flows.extend import fingerprint
-from flows.run import Run, begin, counted, finish, finished, latest, under_way
+from flows.ledger import fold
+from flows.redact.own import redactor_of
+from flows.redact.redact import Redactor, TooCostly
+from flows.run import Run, begin, counted, finish, finished, latest, named, under_way
 from flows.versions import Version, record, versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.normalise import VERSION
-from schemas.records import Example
+from schemas.prompts import Examples
+from schemas.records import Example, content_hash
+from schemas.secrets import encoded
 from schemas.settings import DEFAULT_RECIPE, SAMPLE, CurateSettings, Recipe, Settings
 from streams.lake import Lake
 from streams.lake.audit import check_files
@@ -43,7 +53,9 @@ from streams.lake.query import query
 from streams.lake.query import rows as rows_of
 
 _log = logging.getLogger(__name__)
-TABLES = ("interactions", "feedback", "erasures", "outcomes", "cluster_members", "clusters")
+TABLES = (
+    "interactions", "feedback", "erasures", "outcomes", "voices", "cluster_members", "clusters", "cleared", "golden",
+)  # fmt: skip
 FOLDER = Path(__file__).parent
 
 
@@ -54,7 +66,9 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT_
     Raises NotEnoughData where no cluster run has finished or no interaction gives an example; UsageError for an unknown
     recipe; FileDamaged, before anything is read, where a file of the tables changed since it was written.
     """
-    with under_way(settings.home_path):
+    lake = lake.asked_by(settings.engine)
+    forget_wished(lake, settings)
+    with under_way(lake):
         return _curate(lake, settings, as_of, name)
 
 
@@ -65,47 +79,62 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         raise NotEnoughData(f"nothing is known of {settings.application!r} yet: `flywheel turn` finds it out")
     recipe = _with_clusters(lake, judged, recipe, name)
     known = versions(lake, settings.application)
+    settings = with_salt(settings, known)
     clear(known, settings)
     bound = binding(known, split_of(settings.curate), as_of)
+    shots = fold(lake, settings.application).shots
     inputs = {
         "outcome_run": judged.run_id,
         "recipe": name,
         "frozen": ",".join(f"{v.dataset}@{v.version}" for v in bound),
         "benchmarks": digest_of(settings.curate.benchmarks),
         "embedder": settings.cluster.embedder + settings.cluster.embedder_url,
+        "split": salt_hash(settings.curate.salt.reveal()),
         "after_erasure": settings.archive.after_erasure,
+        **({"shots": content_hash(shots)} if shots else {}),
         "extensions": fingerprint(*settings.curate.recognise_with, *settings.curate.kinds)
         + code_of(settings.cluster.embedder, settings.cluster.embedder_url),
     }
     run = begin(lake, "curate", settings.application, as_of, TABLES, settings.curate, **inputs)
     if (summary := finished(lake, run, dict[str, Any])) is not None:
         return summary
-    _log.info("dataset %s: checking the files that it is built from", name)
-    check_files(lake, TABLES)
-    guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
-    found, newest = _read(lake, run, settings, judged.run_id)
-    _log.info("dataset %s: %s examples to redact, split and de-duplicate", name, len(found.examples))
-    made, redacted = _think(found, newest, settings, recipe, as_of, guards)
-    units = _forgotten(lake, run, settings)
-    discard_unlisted(known, settings, settings.application, units)
-    withdrawn = withdrawals(known, settings, units, (), as_of)
-    if not made.taught and not made.eval:
-        if withdrawn:  # there is nothing to build, but what is to be forgotten does not wait for it
-            withdraw(
-                lake, settings, settings.application, as_of, withdrawn, {"withdrawn": len(withdrawn)}, build=run.run_id
-            )
-        left_out = made.reasons()
-        hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
-        reasons = ", ".join(f"{reason} {count}" for reason, count in left_out.items()) or "none was judged"
-        raise NotEnoughData(f"no interaction gives an example yet; left out: {reasons}{hint}")
-    left = {version.version for version in withdrawn}
-    marked = [*withdrawn, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
-    held_back = {"cut": made.cut.isoformat() if made.cut else None, "sampled": len(made.sample)}
-    facts = {**inputs, "redacted": redacted, "guards": len(guards), **held_back}
-    summary = _publish(lake, settings, run, name, made, kinds, marked, facts)
-    for part in ("training", "eval", SAMPLE):
-        _log.info("dataset %s: %s: %s", name, part, counted(summary[part]))
-    return summary
+    with named(run):
+        _log.info("dataset %s: checking the files that it is built from", name)
+        check_files(lake, TABLES, as_of.date())
+        guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
+        found, newest, redacted = _read(lake, run, settings, judged.run_id, shots)
+        _log.info("dataset %s: %s examples to split and de-duplicate", name, len(found.examples))
+        made = _think(found, newest, settings, recipe, as_of, guards, redacted)
+        units = forgotten(lake, settings, run.versions["erasures"])
+        discard_unlisted(known, settings, settings.application, units)
+        withdrawn = withdrawals(known, settings, units, (), as_of)
+        if not made.taught and not made.eval:
+            raise _nothing(lake, settings, run, name, made, withdrawn)
+        left = {version.version for version in withdrawn}
+        marked = [*withdrawn, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
+        facts = {**inputs, "redacted": dict(sorted(redacted.items())), "guards": len(guards), **_facts(made)}
+        summary = _publish(lake, settings, run, name, made, kinds, marked, facts)
+        for part in ("training", "eval", SAMPLE):
+            _log.info("dataset %s: %s: %s", name, part, counted(summary[part]))
+        return summary
+
+
+def _facts(made: Build) -> dict[str, Any]:
+    cut = made.cut.isoformat() if made.cut else None
+    return {"eval_threshold": made.threshold, "cut": cut, "sampled": len(made.sample)}
+
+
+def _nothing(
+    lake: Lake, settings: Settings, run: Run, name: str, made: Build, withdrawn: Sequence[Version]
+) -> NotEnoughData:
+    """Why there is nothing to build; what is to be forgotten does not wait for it."""
+    if withdrawn:
+        brief = {"withdrawn": len(withdrawn)}
+        withdraw(lake, settings, settings.application, run.as_of, withdrawn, brief, build=run.run_id)
+    left_out = made.reasons()
+    hint = f"; look at what the recipe {name!r} asks for" if "not_in_recipe" in left_out else ""
+    reasons = ", ".join(f"{reason} {count}" for reason, count in left_out.items()) or "none was judged"
+    return NotEnoughData(f"no interaction gives an example yet; left out: {reasons}{hint}")
 
 
 def split_of(settings: CurateSettings) -> dict[str, Any]:
@@ -113,20 +142,8 @@ def split_of(settings: CurateSettings) -> dict[str, Any]:
 
     Of the salt only its hash: a name and the salt together give the unit.
     """
-    salt = hashlib.sha256(settings.salt.encode()).hexdigest()[:16]
-    return {"salt_sha256": salt, "eval_share": settings.eval_share, "normaliser": VERSION}
-
-
-def _forgotten(lake: Lake, run: Run, settings: Settings) -> dict[str, datetime]:
-    """The units of the people whose wish to be forgotten has arrived as an event, and until when they are forgotten."""
-    sql, versions = (FOLDER / "wishes.sql").read_text(), {"erasures": run.versions["erasures"]}
-    after = settings.archive.after_erasure
-    wishes = query(lake, sql, versions, {"application": run.application}, after_erasure=after).to_pylist()
-    units: dict[str, datetime] = {}
-    for wish in wishes:
-        unit = pseudonym(wish["unit"], settings.curate.salt)
-        units[unit] = max(wish["until"], units.get(unit, wish["until"]))
-    return units
+    salt = salt_hash(settings.salt.reveal())
+    return {"salt_sha256": salt, "keys": KEYS, "eval_share": settings.eval_share, "normaliser": VERSION}
 
 
 def _recipe(settings: CurateSettings, name: str) -> Recipe:
@@ -166,22 +183,22 @@ def _full_id(lake: Lake, judged: Run, known: Mapping[str, str], wanted: str, nam
     )
 
 
-def _read(lake: Lake, run: Run, settings: Settings, outcome_run: str) -> tuple[Found, tuple[Example, ...]]:
-    """What teaches, and the newest requests, which decide."""
-
-    def rows(file: str, **more: Any) -> Iterator[dict[str, Any]]:
-        parameters, after = {"application": run.application, **more}, settings.archive.after_erasure
-        table = query(lake, (FOLDER / file).read_text(), run.versions, parameters, after_erasure=after)
-        for batch in table.to_batches(10_000):
-            yield from batch.to_pylist()
-
+def _read(
+    lake: Lake, run: Run, settings: Settings, outcome_run: str, shots: Examples
+) -> tuple[Found, tuple[Example, ...], Counter[str]]:
+    """What teaches, redacted; the newest requests, which decide; and how often which personal data was replaced."""
     how = settings.curate
-    examples = rows("examples.sql", outcome_run=outcome_run)
-    mask = how.failed_turns == "mask"
-    found = examples_of(examples, rows("guardrails.sql"), how.salt, how.consent, mask=mask)
-    size = {"most": how.sample, "share": how.hold_back, "consent": how.consent}
-    newest = rows("sample.sql", outcome_run=outcome_run, as_of=run.as_of, **size)
-    return found, sample_of(newest, found.examples, how)
+    memory = kept(lake, run, settings, outcome_run, shots)
+    _log.info("examples: %s in all, %s conversations made anew", len(memory.found.examples), memory.made)
+    found = msgspec.structs.replace(memory.found, dropped=(*memory.found.dropped, *strangers(lake, run, settings)))
+    found = hold_new(found, newcomers(lake, run, settings))
+    found = msgspec.structs.replace(found, golden=items_of(lake, run, settings))
+    each = int(how.max_share * how.sample)
+    size = {"most": how.sample, "share": how.hold_back, "consent": how.consent, "each": each}
+    parameters = {"application": run.application, "outcome_run": outcome_run, "as_of": run.as_of, **size}
+    sql, after = (FOLDER / "sample.sql").read_text(), settings.archive.after_erasure
+    newest = query(lake, sql, run.versions, parameters, after_erasure=after).to_pylist()
+    return found, sample_of(newest, found.examples, how, shots), memory.redacted
 
 
 def _think(
@@ -191,20 +208,34 @@ def _think(
     recipe: Recipe,
     as_of: datetime,
     guards: Sequence[Guard],
-) -> tuple[Build, dict[str, int]]:
-    """The build, and how often which kind of personal data was replaced."""
+    redacted: Counter[str],
+) -> Build:
+    """The build; counts in `redacted` what was replaced in the sample."""
     options = settings.curate
-    redactor = Redactor(options.regions, options.recognisers, own_recognisers(options.recognise_with))
     if options.redact:
-        found = msgspec.structs.replace(found, examples=tuple(map(redactor.example, found.examples)))
-        newest = tuple(map(redactor.example, newest))
+        redactor = redactor_of(options)
+        newest, _ = _redacted(newest, redactor)
+        golden, costly = _redacted(found.golden, redactor)
+        found = msgspec.structs.replace(found, golden=golden, dropped=(*found.dropped, *costly))
+        redacted.update(redactor.counts)
     paraphrases = None
     if options.paraphrase < 1:
         cluster = settings.cluster
-        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key.reveal())
+        declared = settings.evaluate.private_endpoints
+        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key, declared)
         paraphrases = Paraphrases(embedder.embed, options.paraphrase, options.paraphrase_margin)
-    made = build(found, options, recipe, as_of, guards, paraphrases, newest)
-    return made, dict(sorted(redactor.counts.items()))
+    return build(found, options, recipe, as_of, guards, paraphrases, newest)
+
+
+def _redacted(examples: Iterable[Example], redactor: Redactor) -> tuple[tuple[Example, ...], list[Dropped]]:
+    """Examples without personal data; what would take too long to look through is left out."""
+    kept, dropped = [], []
+    for example in examples:
+        try:
+            kept.append(redactor.example(example))
+        except TooCostly:
+            dropped.append(Dropped(example.interaction_id, "too_costly"))
+    return tuple(kept), dropped
 
 
 def _publish(
@@ -223,6 +254,7 @@ def _publish(
     newest = _write(settings, run, SAMPLE, SAMPLE, made, kinds, facts)
     folders = ((name, "training", training), (name, "eval", items), (SAMPLE, SAMPLE, newest))
     found = [_version(run, settings, *each) for each in folders]
+    quarantine(lake, run, held(made.dropped))
     record(lake, run, [*marked, *found])
     summary = {
         "training": _brief(training)
@@ -257,14 +289,26 @@ def _write(
         "run_id": run.run_id,
         "versions": run.versions,
         "settings_hash": run.settings_hash,
-        "settings": {**msgspec.to_builtins(settings.curate), "salt": "its hash is in split"},
+        "settings": {**msgspec.to_builtins(settings.curate, enc_hook=encoded), "salt": "its hash is in split"},
         "split": split_of(settings.curate),
         "code_version": run.code_version,
         "origins": _count(example.origin for example in counted),
         "clusters": _count(example.cluster_id for example in counted),
         "dropped": made.reasons(),
+        "contributors": largest(counted),
     }
-    return write(application_folder(settings.datasets_path, run.application), name, parts, manifest, kinds)
+    root, how = application_folder(settings.datasets_path, run.application), settings.curate
+    if kind != "training" or not how.tokenizer:
+        return write(root, name, parts, manifest, kinds)
+    return write(root, name, parts, manifest, kinds, partial(_lengths, how))
+
+
+def _lengths(how: CurateSettings, folder: Path) -> dict[str, Any]:
+    """How many tokens the rows of `sft` have, for the card; a tokenizer that cannot be read costs no build."""
+    try:
+        return {"lengths": msgspec.to_builtins(fit(folder, "sft", Path(how.tokenizer), how.max_length))}
+    except UsageError as error:
+        return {"lengths": {"problem": str(error)}}
 
 
 def _belongs(kind: Kind, dataset: str) -> bool:

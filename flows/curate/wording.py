@@ -52,8 +52,8 @@ def same_wording(a: str, b: str, frequency: Mapping[str, int]) -> bool:
     `frequency`: in how many texts each word stands. What stands in one alone is more likely mistyped than what others
     say.
     """
-    ours, theirs = Counter(a.split()), Counter(b.split())
-    mine, other = list((ours - theirs).elements()), list((theirs - ours).elements())
+    ours, theirs = a.split(), b.split()
+    mine, other = _without(ours, theirs), _without(theirs, ours)
     if max(len(mine), len(other)) > MAX_LEFT:
         return False
     if _joined(mine, other):  # `don t` and `do not`
@@ -65,14 +65,24 @@ def same_wording(a: str, b: str, frequency: Mapping[str, int]) -> bool:
     if _joined(mine, other):  # `log in` and `login`, beside a typo
         return True
     left = max(sum(not _small(word) for word in words) for words in (mine, other))
-    return left < LEFT_OVER * max(ours.total(), theirs.total())
+    return left < LEFT_OVER * max(len(ours), len(theirs))
+
+
+def _without(words: list[str], others: list[str]) -> list[str]:
+    """The words but those of the others, each as often as it stands more often."""
+    known, distinct = set(others), set(words)
+    if len(known) == len(others) and len(distinct) == len(words):  # as in most texts
+        return [word for word in words if word not in known]
+    return list((Counter(words) - Counter(others)).elements())
 
 
 def _joined(mine: Sequence[str], other: Sequence[str]) -> bool:
     """Whether words are the same but for where they are parted, and a letter, of longer ones two."""
+    if len(mine) + len(other) < 3 or not (mine and other):
+        return False
     one, two = "".join(mine), "".join(other)
     least = min(len(one), len(two))
-    if len(mine) + len(other) < 3 or least < 3 or _DIGIT.search(one + two):
+    if least < 3 or _DIGIT.search(one + two):
         return False
     wrong = 2 if least >= TYPO and len(mine) != len(other) else 1
     return OSA.distance(one, two, score_cutoff=wrong) <= wrong
@@ -80,21 +90,32 @@ def _joined(mine: Sequence[str], other: Sequence[str]) -> bool:
 
 def alike(one: str, other: str, frequency: Mapping[str, int]) -> bool:
     """Whether two words are one, mistyped or with another ending. Numbers are alike where they are equal."""
-    short, long = sorted((one, other), key=len)
-    if _DIGIT.search(long) or _DIGIT.search(short):
+    short, long = (one, other) if len(one) <= len(other) else (other, one)
+    more = len(long) - len(short)
+    if more > max(ENDING, len(long) // 4):  # than any of what follows allows
+        return False
+    if _DIGIT.search(long + short):
         return short == long
-    if long.startswith(short) and len(long) - len(short) <= min(ENDING, len(short) // 2):
+    if more <= min(ENDING, len(short) // 2) and long.startswith(short):
         return True
-    if not has_blanks(one + other):  # a word is a sentence, and a character a word
-        wrong = int(LEFT_OVER * len(long))
-        return OSA.distance(short, long, score_cutoff=wrong) <= wrong
-    if any(unicodedata.category(char)[0] == "M" for char in one + other):  # one vowel sign is another word
-        wrong = len(long) // TYPO
-        return OSA.distance(short, long, score_cutoff=wrong) <= wrong
-    known = sorted((frequency.get(one, 1), frequency.get(other, 1)))
-    mistyped = known[0] == 1 < known[1] and one[:1] == other[:1]
-    wrong = max(2, len(long) // 4) if mistyped else max(1, len(long) // TYPO)
-    return len(long) > 2 and OSA.distance(short, long, score_cutoff=wrong) <= wrong
+    if (wrong := _typos_of_script(long + short, len(long))) is None:
+        known = sorted((frequency.get(one, 1), frequency.get(other, 1)))
+        mistyped = known[0] == 1 < known[1] and one[:1] == other[:1]
+        wrong = max(2, len(long) // 4) if mistyped else max(1, len(long) // TYPO)
+        if len(long) <= 2:
+            return False
+    return more <= wrong and OSA.distance(short, long, score_cutoff=wrong) <= wrong
+
+
+def _typos_of_script(letters: str, long: int) -> int | None:
+    """How many letters of a word may be wrong where its script decides that, and not how often others say it."""
+    if letters.isascii():
+        return None
+    if not has_blanks(letters):  # a word is a sentence, and a character a word
+        return int(LEFT_OVER * long)
+    if any(unicodedata.category(char)[0] == "M" for char in letters):  # one vowel sign is another word
+        return long // TYPO
+    return None
 
 
 def _small(word: str) -> bool:

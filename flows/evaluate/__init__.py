@@ -3,12 +3,13 @@
 stage         the stage itself: read, think, publish (`flow.py` puts it under Prefect)
 items         the eval set → items
 plan          who is compared with whom, on which eval set
-addresses     which endpoints may be called
 endpoint      one request to an OpenAI-compatible server, with its limits
+pace          how many requests a slow one is sent at a time
 sse           the bytes of an event stream as events
 calls         tool calls from the deltas of a stream
 failures      errors of endpoints, by name
 answers       what came back, or the named reason why nothing did
+server        a candidate's own command: started for an evaluation, stopped after it
 runner        all items through all models, with budget, retries and limits
 journal       what was paid for, kept across kills
 scorers       how good is an answer: text, structure, judge

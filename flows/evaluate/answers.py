@@ -16,6 +16,7 @@ from flows.evaluate.calls import Calls
 from flows.evaluate.failures import error_in, failure
 from flows.evaluate.sse import BOM, DONE, Event, Events
 from schemas.messages import read_messages
+from schemas.messages.finish import is_cut
 
 ENOUGH = 32
 """Bytes that tell a body from a stream."""
@@ -43,7 +44,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """The text that is stored and shown: the output, or the tool calls as JSON."""
-        if self.output is None and self.tool_calls:
+        if not self.output and self.tool_calls:  # many servers put an empty text beside a call
             return msgspec.json.encode(self.tool_calls).decode()
         return self.output or ""
 
@@ -124,6 +125,7 @@ class Stream:
         self._usage: Any = None
         self._problem: Answer | None = None
         self._choice: int | None = None
+        self._finish: Any = None
         self.begun = False
         """Whether the first token has come."""
         self.done = False
@@ -143,7 +145,7 @@ class Stream:
             return self._problem
         if not self.done:
             return unanswered("torn_stream", "the stream ended before its end mark")
-        return _answer("".join(self._text) if self._text else None, self._calls.whole(), self._usage)
+        return _answer("".join(self._text) if self._text else None, self._calls.whole(), self._usage, self._finish)
 
     def _take(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -174,7 +176,8 @@ class Stream:
         if failed := _failed_choice(choice):
             self._problem = failed
         self._delta(choice.get("delta") or choice.get("message") or {})
-        self.done = self.done or bool(choice.get("finish_reason"))
+        self._finish = choice.get("finish_reason") or self._finish
+        self.done = self.done or bool(self._finish)
 
     def _delta(self, delta: dict[str, Any]) -> None:
         text = _text_of(delta)
@@ -204,7 +207,7 @@ def _completed(completion: dict[str, Any]) -> Answer:
         calls.add({**call, "index": place, "id": call.get("id") or f"call_{place + 1}"})
     if message.get("function_call"):
         calls.add({"function": message["function_call"], "index": "function_call"})
-    return _answer(_text_of(message), calls.whole(), completion.get("usage"))
+    return _answer(_text_of(message), calls.whole(), completion.get("usage"), choice.get("finish_reason"))
 
 
 def _check_name(name: Any) -> None:
@@ -234,7 +237,10 @@ def _text_of(message: dict[str, Any]) -> str | None:
     return "".join(said["content"] for said in read_messages([{"role": "assistant", "content": content}]).chat)
 
 
-def _answer(content: str | None, tool_calls: list[dict[str, Any]], usage: Any) -> Answer:
+def _answer(content: str | None, tool_calls: list[dict[str, Any]], usage: Any, finish: Any) -> Answer:
+    if is_cut(finish):
+        said = f"finish_reason is {finish}: the candidate's max_tokens or its context is too small. It began: {content}"
+        return unanswered("cut_short", said)
     if content is None and not tool_calls:
         return unanswered("empty_answer", "neither text nor a tool call")
     usage = usage if isinstance(usage, dict) else {}

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from flows.evaluations import told
 from flows.statistics import (
     Codes,
-    Estimate,
     Floats,
     cluster_mean,
     guard_p,
@@ -29,6 +29,13 @@ from flows.statistics import (
 from schemas.events import Candidate
 from schemas.records import Comparison, Difference, Score
 from schemas.settings import GateSettings
+
+MEASURED = ("duration_ms", "time_to_first_chunk_ms", "output_tokens", "cost_usd")
+"""Columns of scores in which two models are compared beside being right."""
+SUMS = frozenset({"output_tokens", "cost_usd"})
+"""Those of which the whole is paid for, so that the ratio is that of the means and not a typical answer's."""
+LISTED = 20
+"""Slices named in a note; of the rest the number is told."""
 
 
 class Paired(Struct, frozen=True):
@@ -47,6 +54,15 @@ class Paired(Struct, frozen=True):
         """Which items have a score on both sides."""
         return np.isfinite(self.champion) & np.isfinite(self.candidate)
 
+    def limits(self) -> tuple[Floats, Floats]:
+        """Candidate - champion where every missing score is the worst for the candidate, and where it is the best."""
+        missing = np.isnan(self.champion), np.isnan(self.candidate)
+        worst, best = (
+            np.where(missing[1], one, self.candidate) - np.where(missing[0], 1 - one, self.champion)
+            for one in (0.0, 1.0)
+        )
+        return worst, best
+
     @property
     def binary(self) -> bool:
         """Whether every score is 0 or 1, so that the tests for counts apply."""
@@ -64,8 +80,8 @@ def compare(
 ) -> Comparison:
     """Compare two models by the scores of one scorer, any number of samples an item.
 
-    An item counts where both sides have a score; a side's score is the mean over its samples. A score that is missing,
-    not finite or outside 0 to 1 is unscored: never a zero, never a pass.
+    The difference is of items where both sides have a score; a side's score is the mean over its samples. A score that
+    is missing, not finite or outside 0 to 1 is unscored: never a pass, and in a proof as bad for it as it may be.
     """
     paired = pair(scores)
     overall, slices = differences(paired, gate)
@@ -82,7 +98,7 @@ def compare(
         regressed=regressed,
         flaky=flaky,
         guards=guards_of(scores, gate.alpha),
-        notes=(*missing_notes(scores), *_mcnemar_note(overall, paired.binary)),
+        notes=(*missing_notes(scores), *_mcnemar_note(overall, paired.binary), *untested_note(slices, gate)),
     )
 
 
@@ -146,26 +162,27 @@ def _difference(
     gate: GateSettings,
     how: _How,
 ) -> Difference:
-    """The difference over the masked items."""
+    """The difference over the masked items; what is missing is tested at its worst, never left out of a proof."""
     scored = mask & paired.scored
     missing = int(mask.sum() - scored.sum())
     if not scored.any():
         return Difference(slice=name, unscored=missing)
-    champion, candidate, units = paired.champion[scored], paired.candidate[scored], paired.units[scored]
+    champion, candidate = paired.champion[scored], paired.candidate[scored]
     values = candidate - champion
-    estimate = cluster_mean(values, units)
-    among = estimate.units
+    estimate = cluster_mean(values, paired.units[scored])
+    worst, best = (limit[mask] for limit in paired.limits())
+    units = paired.units[mask]
     tests = _Tests(
-        non_inferior=p_above(values, estimate, -how.margin, how.binary),
-        superior=p_above(values, estimate, 0.0, how.binary),
-        harm=p_above(-values, estimate.mirrored(), 0.0, how.binary),
+        non_inferior=p_above(worst, units, -how.margin, how.binary),
+        superior=p_above(worst, units, 0.0, how.binary),
+        harm=p_above(-best, units, 0.0, how.binary),
     )
-    low, high = estimate.interval(how.interval)
+    low, high = (cluster_mean(limit, units).interval(how.interval)[end] for end, limit in enumerate((worst, best)))
     measurable = estimate.se > 0 and estimate.units > 1
     return Difference(
         slice=name,
         items=len(values),
-        units=among,
+        units=estimate.units,
         champion=float(champion.mean()),
         candidate=float(candidate.mean()),
         difference=estimate.mean,
@@ -191,9 +208,9 @@ class _Tests(Struct, frozen=True):
     harm: float | None
 
 
-def p_above(values: Floats, estimate: Estimate, bound: float, binary: bool) -> float:
+def p_above(values: Floats, units: Codes, bound: float, binary: bool) -> float:
     """One-sided p of H0: mean <= bound: the larger of the cluster-robust t test's and the guard's."""
-    return max(estimate.p_above(bound), guard_p(values, estimate, bound, binary))
+    return max(cluster_mean(values, units).p_above(bound), guard_p(values, units, bound, binary))
 
 
 def _mean(values: list[float]) -> float:
@@ -227,11 +244,11 @@ def item_lists(scores: Sequence[Score], pass_score: float) -> tuple[tuple[str, .
 
 
 def guards_of(scores: Sequence[Score], alpha: float) -> dict[str, dict[str, float | None]]:
-    """Latency, time to first token and cost of the candidate over the champion's, with bounds at 1 - 2 alpha.
+    """Latency, time to first token, tokens and cost of the candidate over the champion's, with bounds at 1 - 2 alpha.
 
     A measured value that is no number is counted as `unusable`: there is none that we measure ourselves.
     """
-    measures = {name: _measure(scores, name, alpha) for name in ("duration_ms", "time_to_first_chunk_ms", "cost_usd")}
+    measures = {name: _measure(scores, name, alpha) for name in MEASURED}
     return {name: measure for name, measure in measures.items() if measure}
 
 
@@ -255,7 +272,7 @@ def _measure(scores: Sequence[Score], name: str, alpha: float) -> dict[str, floa
     champion = np.array([_mean(sides["champion"][item]) for item in items])
     candidate = np.array([_mean(sides["candidate"][item]) for item in items])
     codes = np.unique([units[item] for item in items], return_inverse=True)[1]
-    ratio, low, high = (mean_ratio if name == "cost_usd" else log_ratio)(candidate, champion, codes, alpha)
+    ratio, low, high = (mean_ratio if name in SUMS else log_ratio)(candidate, champion, codes, alpha)
     return {
         "champion": float(champion.mean()),
         "candidate": float(candidate.mean()),
@@ -273,6 +290,15 @@ def missing_notes(scores: Sequence[Score]) -> Iterable[str]:
     reasons = Counter((score.role, _why(score)) for score in scores if valid(score) is None)
     for (role, reason), count in sorted(reasons.items()):
         yield f"{role}: {count} answers unscored ({reason})"
+
+
+def untested_note(slices: Iterable[Difference], gate: GateSettings) -> Iterable[str]:
+    """Which slices are listed and not tested: with so few of what would tell, silence about them says nothing."""
+    few = {one.slice: size for one in slices if (size := told(one)) < gate.min_slice_items}
+    if few:
+        named = ", ".join(f"{name} ({size})" for name, size in sorted(few.items())[:LISTED])
+        more = f" and {len(few) - LISTED} more" if len(few) > LISTED else ""
+        yield f"not tested for harm, with fewer than {gate.min_slice_items} reviews or scores: slices {named}{more}"
 
 
 def _mcnemar_note(overall: Difference, binary: bool) -> Iterable[str]:

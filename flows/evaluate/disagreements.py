@@ -6,23 +6,17 @@ unbroken beginning of the order: whoever reviews what they like, or what another
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from flows.evaluate.reviewed import Evidence, youden
+from flows.opinions import Opinions, spoken
 from flows.statistics import Codes, Floats
 from schemas.events import Candidate
 from schemas.messages import text_of
 from schemas.records import GOLDEN, Item, Score
-
-Opinions = Mapping[tuple[str, str], Mapping[str, float | None]]
-"""(item, answer as `spoken`) → reviewer → right (1) or wrong (0), None where they could not tell."""
 
 
 class Asked(Struct, frozen=True):
@@ -106,6 +100,11 @@ def asked_of(items: Sequence[Item], scores: Iterable[Score]) -> tuple[Asked, ...
     )
 
 
+def answers_of(asked: Iterable[Asked]) -> list[tuple[str, str]]:
+    """What a review of any of it would be about: (item, answer)."""
+    return [(one.item.item_id, text) for one in asked for text in (one.champion, one.candidate) if text is not None]
+
+
 def in_order(asked: Iterable[Asked]) -> list[Asked]:
     """The disagreements, first to be reviewed first."""
     return sorted((one for one in asked if one.differs), key=lambda one: one.item.order)
@@ -141,37 +140,18 @@ def opinion_of(one: Asked, opinions: Opinions) -> float | None:
     return sum(told) / len(told) if told else float("nan")
 
 
-def reference_from(item: Item, champion: Candidate) -> str:
-    """Whose word it is: `own` (the champion's), `other` (another model's), `correction`, `golden`, or `none`."""
+def reference_from(item: Item, champion: Candidate, reviewed: bool = False, frozen: bool = False) -> str:
+    """Whose word it is: `own` (the champion's), `other` (another model's; `frozen`, where its set is), or a person's.
+
+    A `correction` of a request whose answers reviewers judged is the `reviewer`'s; `golden` came with the set.
+    """
     if item.reference is None:
         return "none"
-    if item.source in {"correction", GOLDEN}:
-        return item.source
-    return "own" if item.model == champion.model else "other"
-
-
-def spoken(text: str) -> str:
-    """What an answer says, for comparing two: Unicode form, case, spacing and a final stop do not count.
-
-    Tool calls, as their JSON, by name and arguments: the ids that a server gives them say nothing.
-    """
-    if text.lstrip().startswith("[") and (calls := _calls(text)) is not None:
-        return calls
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold().rstrip(" .!")
-
-
-def _calls(text: str) -> str | None:
-    try:
-        calls = [_call(call) for call in msgspec.json.decode(text)]
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        return None
-    return msgspec.json.encode(calls, order="sorted").decode()
-
-
-def _call(call: dict[str, Any]) -> list[Any]:
-    function = call["function"]
-    arguments = function.get("arguments") or {}
-    return [function["name"], msgspec.json.decode(arguments) if isinstance(arguments, str) else arguments]
+    if item.source == "correction":
+        return "reviewer" if reviewed else "correction"
+    if item.source == GOLDEN:
+        return GOLDEN
+    return "own" if item.model == champion.model else "frozen" if frozen else "other"
 
 
 def _agreement(order: Sequence[Asked], opinions: Opinions) -> tuple[float, float]:

@@ -25,17 +25,19 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
-from flows.evaluate.addresses import CheckedResolver, check_url
+from flows.addresses import check_url
 from flows.evaluate.answers import Answer, Incoming, unanswered
 from flows.evaluate.failures import RETRIED, reason_of
+from flows.evaluate.pace import Pace
+from flows.outbound import session, without
+from llm_flywheel.prompts import with_prompt
 from schemas.errors import EndpointError
 from schemas.events import Candidate
+from schemas.prompts import messages_of
 from schemas.settings import EvaluateSettings
 
 BACKOFF_MAX_S = 30.0
 """The longest wait between two tries that nobody asked for (Retry-After may ask for more)."""
-CONNECT_S = 10.0
-"""A host that takes longer to accept a connection is away."""
 WAITS = 20
 """With the n-th wait up to n times as long, twenty of a second each are three minutes."""
 GIVEN_UP = unanswered("endpoint_down", "not asked: the endpoint failed too many requests in a row")
@@ -59,16 +61,15 @@ def make_request(
 ) -> Request:
     """The call that asks a candidate for its answer to messages in chat form.
 
-    The prompt version is what the candidate is asked under: its text, where `evaluate.prompts` has one, replaces the
-    system message; its name always travels in the header `x-prompt-version`, for endpoints that keep their own prompts.
+    The prompt version is what the candidate is asked under: its messages, those that it was registered with or else
+    those of `evaluate.prompts`, come first, as `llm_flywheel.with_prompt` puts them; its name always travels in the
+    header `x-prompt-version`, for endpoints that keep their own prompts.
     Raises EndpointError if the endpoint's URL may not be called.
     """
     url = _completions(candidate.endpoint, settings.private_endpoints)
     version = candidate.prompt_version
-    if version in settings.prompts:
-        system = {"role": "system", "content": settings.prompts[version]}
-        messages = [system, *(message for message in messages if message["role"] not in {"system", "developer"})]
-    messages = [_sendable(message) for message in messages]
+    prompt = candidate.prompt_messages or messages_of(settings.prompts, version)
+    messages = [_sendable(dict(message)) for message in with_prompt(messages, prompt)]
     what: dict[str, Any] = {**candidate.parameters, "model": candidate.model, "messages": messages}
     if tools:
         what["tools"] = tools
@@ -103,8 +104,9 @@ def _completions(endpoint: str, declared: tuple[str, ...]) -> URL:
 class Client:
     """Connections to all endpoints of one evaluation: bounded, paced, patient, and suspicious.
 
-    Opened with `async with`. A Retry-After holds back every request to that endpoint; an endpoint that has given
-    nothing but failures `settings.give_up_after` times in a row is not asked again (`endpoint_down`).
+    Opened with `async with`. A Retry-After holds back every request to that endpoint, and a slow one is sent fewer at
+    a time (`pace.py`); an endpoint that has given nothing but failures `settings.give_up_after` times in a row, or
+    nothing at all for as long as all tries of one request may take, is not asked again (`endpoint_down`).
     """
 
     def __init__(self, settings: EvaluateSettings, seed: int) -> None:
@@ -113,21 +115,16 @@ class Client:
         self._stopping = asyncio.Event()
         self._resume_at: dict[URL, float] = {}
         self._failures: dict[URL, int] = {}
+        self._paces: dict[URL, Pace] = {}
+        self._silent_since: dict[URL, float] = {}
         self._keys = {
             URL(base.rstrip("/")) / "chat" / "completions": key.reveal() for base, key in settings.api_keys.items()
         }
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._settings.connections, resolver=CheckedResolver(self._settings.private_endpoints)
-            ),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s, sock_connect=CONNECT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"content-type": "application/json", "accept-encoding": "identity", "user-agent": "llm-flywheel"},
-            auto_decompress=False,  # a compressed answer was not asked for, and may be a bomb
-        )
+        settings = self._settings
+        self._session = session(settings.private_endpoints, settings.timeout_s, settings.connections)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -147,7 +144,7 @@ class Client:
                 await self._pause(url)
             if self._stopping.is_set():
                 break
-            answer, later = await self._try(request)
+            answer, later = await self._in_turn(request)
             if answer.unscored == "rate_limited" and later is not None and waits < WAITS:
                 waits += 1
                 await self._nap(self._random.uniform(0, later * waits))  # each time wider: not all at once again
@@ -159,6 +156,27 @@ class Client:
                 await self._nap(self._random.uniform(0, min(BACKOFF_MAX_S, self._settings.backoff_s * 2**tries)))
         self._count(url, answer)
         return answer if tries == 1 else msgspec.structs.replace(answer, tries=tries)
+
+    async def _in_turn(self, request: Request) -> tuple[Answer, float | None]:
+        """`_try`, once the endpoint has room."""
+        url, how = request.url, self._settings
+        pace = self._paces.setdefault(url, Pace(how.connections, how.timeout_s))
+        async with pace.turn() as learn:
+            if self._stopping.is_set() or self._failures.get(url, 0) >= how.give_up_after:
+                return GIVEN_UP, None
+            now = asyncio.get_running_loop().time
+            begin = now()
+            self._silent_since.setdefault(url, begin)  # while nobody is asked, nobody is silent
+            answer, later = await self._try(request)
+            if answer.unscored == "timeout":
+                learn(None)
+                if now() - self._silent_since.get(url, begin) > how.tries * how.timeout_s:
+                    self._failures[url] = how.give_up_after
+                return answer, later
+            self._silent_since.pop(url, None)
+            if answer.unscored is None:
+                learn(now() - begin)
+            return answer, later
 
     def _count(self, url: URL, answer: Answer) -> None:
         if answer.unscored is None:
@@ -242,13 +260,6 @@ class Client:
         answer = incoming.answer()
         duration = 1000 * (time.perf_counter() - begin)
         return msgspec.structs.replace(answer, duration_ms=duration, time_to_first_chunk_ms=first)
-
-
-def without(key: str, seen: str) -> str:
-    """What was seen, but for the key, and for a beginning of it where the text was cut."""
-    seen = seen.replace(key, "***")
-    cut = next((n for n in range(len(key) - 1, 3, -1) if seen.endswith(key[:n])), 0)
-    return seen[:-cut] + "***" if cut else seen
 
 
 def _refused(status: int, excerpt: str) -> Answer:

@@ -17,6 +17,7 @@ from flows.evaluate.stage import evaluate
 from flows.evaluations import evaluation_of
 from flows.names import cluster_names
 from flows.run import moment, title
+from flows.run_process import say_process
 
 __all__ = ["evaluate", "evaluate_flow"]
 
@@ -25,7 +26,7 @@ def _name() -> str:
     return title("evaluate", flow_run.parameters, flow_run.scheduled_start_time)
 
 
-@flow(name="evaluate", flow_run_name=_name, persist_result=False)
+@flow(name="evaluate", flow_run_name=_name, persist_result=False, on_running=[say_process])
 def evaluate_flow(
     candidate_id: str | None = None, application: str | None = None, as_of: str | None = None
 ) -> dict[str, Any]:

@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pyarrow.parquet as pq
 from msgspec import Struct
 
-from flows.ledger import Registry
+from flows.opinions import spoken
+from flows.registry import Registry
 from flows.versions import Version
 from schemas.events import Candidate
+from schemas.messages import text_of
 from schemas.records import Item
+from schemas.settings import Settings
 
+BATCH = 2_000
+"""Training rows that are read at a time."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -53,6 +59,31 @@ def fresh(items: Sequence[Item], cuts: Sequence[Cut]) -> Fresh:
     taken = [item for item in items if all(_may_ask(item, cut) for cut in cuts)]
     older = sum(any(item.time is None or item.time < cut.time for cut in cuts) for item in taken)
     return Fresh(tuple(taken), len(items) - len(taken), older)
+
+
+def unseen(
+    items: Sequence[Item], models: Sequence[Candidate], known: Sequence[Version], settings: Settings
+) -> frozenset[str] | None:
+    """The items whose words no training row of these models has; None where no training rows are known.
+
+    Reads each model's rows once, a batch at a time, and keeps nothing but the items' own words.
+    """
+    taught = {version.path: version for model in models for version in known if _taught(model, version)}
+    if not taught:
+        return None
+    words = {item.item_id: spoken(text_of(list(item.messages), "user")) for item in items}
+    wanted, seen = set(words.values()), set[str]()
+    for version in taught.values():
+        for file in sorted(version.folder(settings).glob("data/sft-*.parquet")):
+            for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["messages"]):
+                seen |= wanted & {spoken(text_of(row, "user")) for row in batch["messages"].to_pylist()}
+    return frozenset(item for item, text in words.items() if text not in seen)
+
+
+def _taught(model: Candidate, version: Version) -> bool:
+    """Whether a version is what a model was trained on, and still there."""
+    named = bool(model.dataset) and model.dataset in {version.version, version.sha256}
+    return named and version.kind == "training" and version.status != "withdrawn"
 
 
 def _may_ask(item: Item, cut: Cut) -> bool:

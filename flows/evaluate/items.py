@@ -31,6 +31,8 @@ class EvalSet(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     sha256: dict[str, str]
     """Of the folder's files, as recorded when the eval set was frozen."""
+    frozen: bool = False
+    """Whether it is a set that somebody froze under a name."""
     warning: str = ""
     """What a comparison has to say of it: that it is stale."""
 
@@ -42,6 +44,7 @@ def of_version(version: Version, settings: Settings) -> EvalSet:
         version=version.version,
         folder=version.folder(settings),
         sha256=version.manifest.get("files", {}),
+        frozen=version.kind == "frozen",
         warning=evalset.warning(version),
     )
 

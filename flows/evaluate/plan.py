@@ -14,11 +14,12 @@ from flows import evalset
 from flows.evaluate.freshness import cut_of, fresh
 from flows.evaluate.items import EvalSet, of_folder, of_version, read_items
 from flows.evaluations import evaluations
-from flows.ledger import Registry, fold
+from flows.ledger import fold
+from flows.registry import Registry
 from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate
-from schemas.records import Item, make_candidate
+from schemas.records import Item
 from schemas.settings import SAMPLE, Settings
 from streams.lake import Lake
 
@@ -50,13 +51,13 @@ def plan_for(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
     return _with_items(lake, settings, registry, Plan(candidate=candidate, champion=registry.champion, eval_set=asked))
 
 
-def plan_of(lake: Lake, settings: Settings, candidate: str, champion: str = "", folder: str = "") -> Plan:
-    """What a pipeline asks for: models as ids of the ledger or as MODEL@URL, and a folder that no lake need know.
+def plan_of(
+    lake: Lake, settings: Settings, candidate: str | Candidate, champion: str | Candidate = "", folder: str = ""
+) -> Plan:
+    """What a pipeline asks for: models as ids of the ledger or as they are, and a folder that no lake need know.
 
     Without a champion it is who serves, without a folder the set that decides. Raises as `plan_for` does.
     """
-    if not candidate:
-        raise UsageError("--candidate is missing: the id of a registered candidate, or MODEL@URL")
     registry = fold(lake, settings.application)
     serving = _model(champion, registry) if champion else registry.champion
     if serving is None:
@@ -98,14 +99,5 @@ def _newest_waiting(registry: Registry) -> Candidate:
     return registry.waiting[-1]
 
 
-def _model(text: str, registry: Registry) -> Candidate:
-    """The candidate of an id, or a model at an endpoint that need not be registered."""
-    model, at, endpoint = text.rpartition("@")
-    if not at:
-        return registry.candidate(text)
-    if not endpoint.startswith(("http://", "https://")):
-        raise UsageError(f"{text[:200]!r} names no model: write MODEL@URL with an http(s) URL, up to and with /v1")
-    try:
-        return make_candidate(model, endpoint.rstrip("/"))
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{text[:200]!r} names no model: {error}") from error
+def _model(named: str | Candidate, registry: Registry) -> Candidate:
+    return registry.candidate(named) if isinstance(named, str) else named

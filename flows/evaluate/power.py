@@ -23,9 +23,10 @@ def impossible(items: Sequence[Item], gate: GateSettings) -> Iterator[str]:
     still growing, and the verdict says what it lacks.
     """
     units = len({item.unit or item.item_id for item in items})
-    if len(items) < gate.min_items or units < gate.min_units:
+    if len(items) < gate.min_items or gate.few(len(items), units):
         return
-    if gate.policy == "as_good" and units < (needed := smallest_passing(gate.margin, gate.alpha)):
+    single = units == len(items)
+    if gate.policy == "as_good" and units < (needed := smallest_passing(gate.margin, gate.alpha, single)):
         yield f"gate.margin {gate.margin} needs {needed} units, the eval set has {units}: widen it or collect more"
     if gate.policy == "better" and 0.5 ** len(items) > gate.level:
         yield f"gate.alpha {gate.alpha} cannot be reached with {len(items)} items even if all are won"
@@ -40,7 +41,8 @@ def refuse_impossible(items: Sequence[Item], gate: GateSettings) -> None:
 
 def _slices(items: Sequence[Item], gate: GateSettings) -> Iterator[str]:
     units = Counter(name for name, _ in {(item.slice, item.unit or item.item_id) for item in items})
-    needed = smallest_passing(gate.slice_margin, gate.alpha)
+    single = sum(units.values()) == len(items)
+    needed = smallest_passing(gate.slice_margin, gate.alpha, single)
     for name in gate.protected:
         if not units[name]:
             yield f"protected slice {name} has no item in the eval set"

@@ -25,14 +25,15 @@ def markdown(comparison: Comparison, names: Mapping[str, str] = NO_NAMES) -> str
         f"Candidate `{escape.code(candidate.model)}` ({candidate.id}) against champion `{escape.code(champion.model)}` "
         f"({champion.id}) on eval set {escape.text(comparison.measured_on)}; evaluation {comparison.evaluation_id}."
     )
-    return "\n".join([who, "", *_table(comparison, names), *_guards(comparison), "", *_changes(comparison)])
+    parts = [*_table(comparison, names), *_sampled(comparison), *_guards(comparison), "", *_changes(comparison)]
+    return "\n".join([who, "", *parts])
 
 
 def rows(comparison: Comparison, names: Mapping[str, str] = NO_NAMES) -> list[dict[str, str | int]]:
-    """The same table as plain values, one row a slice, for a table that can be sorted."""
+    """The same table as plain values, one row a slice, for a table that can be sorted: Prefect reads Markdown there."""
     return [
         {
-            "slice": named(difference.slice, names) or "all items",
+            "slice": escape.text(named(difference.slice, names)) or "all items",
             "items": difference.items,
             "champion": _share(difference.champion),
             "candidate": _share(difference.candidate),
@@ -72,6 +73,26 @@ def _row(difference: Difference, names: Mapping[str, str]) -> str:
         difference.unscored,
     )
     return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def _sampled(comparison: Comparison) -> Iterator[str]:
+    """What reviews decided on: which requests, how many of them, and the difference by whose word references are."""
+    sampled = comparison.sampled
+    if sampled is None:
+        return
+    coming = f"; the gate looks again at {sampled.next_look}" if sampled.next_look else ""
+    yield (
+        f"\nThe answers differ in {sampled.differ} of {sampled.requests} requests. Reviewed without a gap: "
+        f"{sampled.reviewed}, of which {sampled.look} count and {sampled.skipped} could not be told{coming}. "
+        f"Not asked, since a model may know them: {sampled.left_out}; older, but of users of whom nothing is taught: "
+        f"{sampled.kept_out}. Reviewers' Youden J {sampled.youden:.2f}; guesses count {sampled.trust:.2f}.\n"
+    )
+    yield "| reference from | requests | differ | reviewed | difference | interval | won | lost |"
+    yield "|---|--:|--:|--:|--:|---|--:|--:|"
+    for found in sampled.origins:
+        counts = (found.items, found.differ, found.reviewed, _share(found.difference, sign=True), _interval(found))
+        cells = (f"**{escape.text(found.slice)}**", *counts, found.wins, found.losses)
+        yield f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
 def _guards(comparison: Comparison) -> Iterator[str]:

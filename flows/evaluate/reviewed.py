@@ -14,22 +14,26 @@ its source; docs/gate.md says what is assumed. Go on to `disagreements.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, sqrt
+from functools import cache
+from math import ceil, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
-from scipy.special import bdtr, bdtrc, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
-from flows.statistics import POWER, Codes, Floats
+from flows.statistics import POWER, Codes, Floats, bounded_p, guard_p
 
 Bools = npt.NDArray[np.bool_]
 MOST_LEVERAGE = 3.0
 """HC3's factor is cut here: with a handful of reviews one of them may be nearly all that fixes a regression."""
-FEW = 30
-"""With fewer reviews the exact sign test must agree whatever is guessed: a t test of so few is not to be trusted."""
+MANY, PLENTY = 100, 300
+"""From MANY users (texts) on one more is thought of who lost everything (`bounded_p`); for better and worse only up to
+PLENTY, where the t test errs no more without. Of fewer than MANY nothing is shown at all (`gate.min_units`)."""
 LEAST_J = 0.2
 """Reviewers who agree no better than this on a second look tell nothing; the estimate is not blown up beyond it."""
+GRID = 501
+"""Points that the density between two looks is integrated over: levels are right to four digits."""
 ONE_RIGHT = 0.75
 """Share of disagreements in which exactly one side is right, before any was reviewed: .55 to .85 were seen."""
 
@@ -117,10 +121,10 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
         se         the largest over codings of sqrt(G/(G-1) sum_g (sum of g's influences)^2) / N; t with G - 1
 
     Requests that agree have no say in the sign: better and worse are tested with D in place of N, as in McNemar 1947.
-    Where no guess is used, or with FEW reviews, the exact sign test of the reviews must agree. Each missing request
-    counts 1 against what is to be shown: a loss for better and not worse, a win for harm; the interval is wider by
-    their share. `shrink` is Youden's J of the reviewers and its standard error: it stretches estimate and interval, and
-    changes neither better nor worse.
+    Where no guess is used, `guard_p` must agree (McNemar's exact test, where each user has one review), and from MANY
+    users on `bounded_p`. Each missing request counts 1 against what is to be shown: a loss for better and not worse, a
+    win for harm; the interval is wider by their share. `shrink` is Youden's J of the reviewers and its standard error:
+    it stretches estimate and interval, and changes neither better nor worse nor not worse.
     """
     n, many = len(evidence.differs), int(evidence.differs.sum())
     missing = int(evidence.missing.sum())
@@ -132,27 +136,25 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
         return Reviewed(None, low, high, 1.0, 1.0, p, 0.0, n, many, m, 0, 0, 0.0, 0.0, 0.0)
     fit = _fit(evidence, reviewed, many)
     verdicts = evidence.said[reviewed]
-    wins, losses = int((verdicts > 0).sum()), int((verdicts < 0).sum())
-    superior = _sign(evidence, fit, missing, (wins, losses))
-    harm = _sign(evidence.mirrored(), _flipped(fit), missing, (losses, wins))
     mean, se, freedom = _estimate(evidence, fit, n)
+    within = max(_t_above(mean - missing / n + margin, se, freedom), _guard(evidence, fit, missing - margin * n))
     j, j_se = shrink
     mean, se = mean / j, sqrt(se**2 + (mean / j * j_se) ** 2) / j
-    shift = missing / n
     reach = float(stdtrit(freedom, 1 - level)) * se
+    below, above = _unseen(evidence, fit, level)
     return Reviewed(
         mean=mean,
-        low=mean - reach - shift,
-        high=mean + reach + shift,
-        p_superior=superior,
-        p_harm=harm,
-        p_non_inferior=_t_above(mean - shift + margin, se, freedom),
+        low=mean - reach - below - missing / n,
+        high=mean + reach + above + missing / n,
+        p_superior=_sign(evidence, fit, missing),
+        p_harm=_sign(evidence.mirrored(), _flipped(fit), missing),
+        p_non_inferior=within,
         se=se,
         requests=n,
         differ=many,
         reviewed=m,
-        wins=wins,
-        losses=losses,
+        wins=int((verdicts > 0).sum()),
+        losses=int((verdicts < 0).sum()),
         one_right=float((verdicts**2).mean()),
         explained=fit.explained,
         trust=fit.trust,
@@ -209,22 +211,49 @@ def needed(
 
 
 def levels(level: float, looks: Sequence[int]) -> list[float]:
-    """The one-sided level of each look, after so many reviews: shares of `level` that sum to it.
+    """The one-sided level of each look, after so many reviews: together they err in `level`.
 
-    Increments of level (m / last)^2 (Kim & DeMets 1987, Biometrika 74:149), added up as by Bonferroni, so that they
-    hold under any dependence between looks.
+    After m of the last look's reviews (m / last)^2 of the level is spent (Kim & DeMets 1987, Biometrika 74:149).
     """
-    spent = level * (np.asarray(looks, float) / looks[-1]) ** 2
-    return [float(step) for step in np.diff(spent, prepend=0.0)]
+    return _nominal(level, tuple(looks), tuple((look / looks[-1]) ** 2 for look in looks))
 
 
 def level_at(level: float, looks: Sequence[int], reviewed: int, differ: int) -> float:
     """The level that may be used now: that of the newest look reached, or, with all reviewed, what looks left over."""
-    shares = levels(level, looks)
+    if differ and reviewed >= differ:
+        before = [look for look in looks if look < differ]
+        spent = [(look / looks[-1]) ** 2 for look in before]
+        return _nominal(level, (*before, differ), (*spent, 1.0))[-1]
     reached = sum(look <= reviewed for look in looks)
-    if reviewed >= differ:
-        return sum(shares[sum(look < differ for look in looks) :]) or shares[-1]
-    return shares[reached - 1] if reached else 0.0
+    return levels(level, looks)[reached - 1] if reached else 0.0
+
+
+@cache
+def _nominal(level: float, looks: tuple[int, ...], spent: tuple[float, ...]) -> list[float]:
+    """The level of a test at each look, where `spent` is what share of `level` all looks so far may err in.
+
+    A mean over more and more reviews is a Brownian motion seen at the looks (Armitage, McPherson & Rowe 1969, JRSS A
+    132:235), integrated over a grid; p values are held against its levels, as by Jennison & Turnbull 2000, §3.
+    """
+    from scipy.optimize import brentq  # noqa: PLC0415 lazy: as in `flows/statistics.py`
+
+    found: list[float] = []
+    at, mass, done = np.zeros(1), np.ones(1), 0.0
+    for look, step in zip(np.asarray(looks) / looks[-1], np.diff(spent, prepend=0.0) * level, strict=True):
+        spread, most = sqrt(look - done), 9 * sqrt(look)
+        edge = brentq(lambda edge, *known: _beyond(edge, *known) - step, -most, most, args=(at, mass, spread))  # noqa: B023 used at once
+        found.append(float(ndtr(-edge / sqrt(look))))
+        grid = np.linspace(-most, edge, GRID)
+        weights = np.full(GRID, grid[1] - grid[0])
+        weights[[0, -1]] /= 2
+        steps = (grid[:, None] - at) / spread
+        at, mass, done = grid, np.exp(-(steps**2) / 2) @ mass / (spread * sqrt(2 * pi)) * weights, look
+    return found
+
+
+def _beyond(edge: float, at: Floats, mass: Floats, spread: float) -> float:
+    """The chance of being beyond the edge after a step from where one was."""
+    return float(mass @ ndtr((at - edge) / spread))
 
 
 def youden(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[float, float]:
@@ -282,13 +311,41 @@ def _estimate(evidence: Evidence, fit: _Fit, total: int, missing: int = 0) -> tu
     return mean, *worst
 
 
-def _sign(evidence: Evidence, fit: _Fit, missing: int, counts: tuple[int, int]) -> float:
+def _sign(evidence: Evidence, fit: _Fit, missing: int) -> float:
     """One-sided p of H0: the balance of the disagreements is 0 or less; what is missing was lost."""
     mean, se, freedom = _estimate(evidence, fit, int(evidence.differs.sum()), missing)
     p = _t_above(mean, se, freedom) if se > 0 else 0.0
-    wins, losses = counts[0], counts[1] + missing
-    exact = float(bdtrc(wins - 1, wins + losses, 0.5)) if wins else 1.0
-    return max(p, exact) if fit.trust == 0 or se == 0 or len(fit.rest) < FEW else p
+    return max(p, _guard(evidence, fit, missing))
+
+
+def _guard(evidence: Evidence, fit: _Fit, lost: float) -> float:
+    """One-sided p of H0: disagreements are won by `lost` at most."""
+    n, many, m = len(evidence.differs), int(evidence.differs.sum()), len(fit.rest)
+    balance = fit.rest + fit.trust * float(evidence.guess[evidence.differs].mean())
+    worst = 0.0
+    for codes in evidence.groups:
+        groups = np.unique(codes, return_inverse=True)[1]
+        known = groups[fit.known]
+        if not fit.trust and lost > -many:
+            counted = bool(np.isin(balance, (-1.0, 0.0, 1.0)).all())
+            worst = max(worst, guard_p(balance, known, lost / many, counted))
+        sizes = np.bincount(groups)
+        if len(sizes) >= MANY and (lost < 0 or len(sizes) < PLENTY):
+            sums = np.bincount(known, weights=balance, minlength=len(sizes)) * many / m
+            worst = max(worst, bounded_p(sums, sizes, lost / n))
+    return worst
+
+
+def _unseen(evidence: Evidence, fit: _Fit, level: float) -> tuple[float, float]:
+    """How far the interval reaches where all that was reviewed was the same: what was not seen need not be.
+
+    With G groups reviewed, a share of 1 - level^(1/G) may be otherwise, lost or won.
+    """
+    if fit.rest.var() > 0:
+        return 0.0, 0.0
+    groups = min(len(np.unique(codes[fit.known])) for codes in evidence.groups)
+    share = float(evidence.differs.mean()) * (1 - level ** (1 / groups))
+    return share * (1 + fit.mean), share * (1 - fit.mean)
 
 
 def _t_above(value: float, se: float, freedom: float) -> float:

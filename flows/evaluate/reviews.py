@@ -15,22 +15,24 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from flows.evaluate.disagreements import Asked, Opinions, opinion_of, spoken
+from flows.evaluate.disagreements import Asked, opinion_of
 from flows.ledger import decision_id
+from flows.opinions import EITHER, HUMAN, TAKEN_BACK, Opinions, spoken
 from schemas.errors import InputFileError
 from schemas.events import Feedback
+from schemas.kinds import Kind
 from schemas.messages import Chat
 from schemas.records import content_hash
 from streams.files import objects_of
-from streams.lake import Lake
-from streams.lake.query import read
 
-HUMAN = "human:"
-"""Scorer names of people begin so."""
 SKIPPED = "skipped"
 OUT_OF_ORDER = "lines stand in another order than they came in: whoever picks what to review picks the result"
 TWICE = 5
 """Each so many-th disagreement is shown to a second person too: how far two agree says how often one errs."""
+VERDICTS = {"1": (1.0, 0.0), "2": (0.0, 1.0), "b": (1.0, 1.0), "n": (0.0, 0.0)}
+"""A key → whether the first and the second answer are right: in the terminal and in the web app."""
+SKIP = "s"
+"""The key of whoever cannot tell."""
 Right = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -53,6 +55,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """The right answer, if you care to write it."""
     skip: bool = False
     """True where you cannot tell; too many of these and nothing is decided."""
+    again: Annotated[int, Meta(ge=0)] = 0
+    """How often you took back what you said of it: what is said anew is another event."""
 
     @property
     def answered(self) -> bool:
@@ -60,25 +64,44 @@ class Question(Struct, frozen=True, kw_only=True):
         return self.skip or (self.right_1 is not None and self.right_2 is not None)
 
 
-class Served(Struct, frozen=True):
-    """The interaction that a request came from."""
+class About(Struct, frozen=True):
+    """The interaction that somebody judges."""
 
     interaction_id: str
     application: str
     conversation_id: str
+
+
+class Served(About, frozen=True):
+    """The interaction that a request came from."""
+
     answer: str
 
 
-def next_questions(order: Sequence[Asked], opinions: Opinions, rubric: str, count: int, by: str) -> list[Question]:
-    """The next `count` disagreements without a review, and of those that another person has reviewed each fifth."""
+def filled(question: Question, key: str) -> Question:
+    """A question as a key of VERDICTS, or SKIP, answers it."""
+    if key == SKIP:
+        return msgspec.structs.replace(question, skip=True)
+    first, second = VERDICTS[key]
+    return msgspec.structs.replace(question, right_1=first, right_2=second)
+
+
+def next_questions(
+    order: Sequence[Asked], opinions: Opinions, rubric: str, count: int, by: str, again: Mapping[str, int]
+) -> list[Question]:
+    """The next `count` disagreements without a review, and of those that another person has reviewed each fifth.
+
+    `again`: how often this person took back what they said of an item.
+    """
     told = [opinion_of(one, opinions) is not None for one in order]
     first = [one for one, known in zip(order, told, strict=True) if not known][:count]
-    again = [
+    second = [
         one
         for n, (one, known) in enumerate(zip(order, told, strict=True))
         if known and n % TWICE == 0 and len(names := _reviewers(one, opinions)) == 1 and by not in names
     ]
-    return sorted((_question(one, rubric) for one in [*again, *first]), key=lambda question: question.order)
+    chosen = [_question(one, rubric, again.get(one.item.item_id, 0)) for one in [*second, *first]]
+    return sorted(chosen, key=lambda question: question.order)
 
 
 def read_answers(path: Path) -> list[Question]:
@@ -94,68 +117,82 @@ def read_answers(path: Path) -> list[Question]:
     return [question for question in found if question.answered]
 
 
-def rows_of(answers: Sequence[Question], by: str, batch: str) -> list[dict[str, Any]]:
-    """Rows of the table `scores`: what one person said of each answer."""
+def rows_of(answers: Sequence[Question], by: str, batch: str, told: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rows of the table `scores`: what one person said of each answer; `told` is the feedback event of an item."""
     return [
         {
             "evaluation_id": batch,
             "item_id": answer.item_id,
-            "role": "any",  # the same answer of either model is the same answer
+            "role": EITHER,
             "sample": place,
             "scorer": HUMAN + by,
             "score": None if answer.skip else right,
             "unscored": SKIPPED if answer.skip else None,
             "output": reply,
             "answered": True,
+            "feedback_id": told.get(answer.item_id),
         }
         for answer in answers
         for place, (reply, right) in enumerate(((answer.reply_1, answer.right_1), (answer.reply_2, answer.right_2)))
     ]
 
 
-def batch_of(answers: Sequence[Question], by: str) -> str:
-    """The name of a file's reviews: the same ones twice have one name."""
-    return content_hash([by, sorted((a.id, a.right_1, a.right_2, a.correction, a.skip) for a in answers)])[:32]
+def taken_back_rows(answers: Sequence[Question], by: str, batch: str) -> list[dict[str, Any]]:
+    """Rows of the table `scores` by which reviews stand no longer, those too that no event was told of."""
+    rows = rows_of(answers, by, batch, {})
+    return [row | {"score": None, "unscored": TAKEN_BACK} for row in rows]
 
 
-def opinions(lake: Lake) -> dict[tuple[str, str], dict[str, float | None]]:
-    """All that people said of answers, in the lake."""
-    return opinions_of(row for row in read(lake, "scores").to_pylist() if row["scorer"].startswith(HUMAN))
-
-
-def opinions_of(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, float | None]]:
-    """What people said, from rows of `scores`; of a person who said two things of one answer, the later batch's."""
-    found: dict[tuple[str, str], dict[str, float | None]] = {}
-    for row in sorted(rows, key=lambda row: row["evaluation_id"]):
-        name = row["scorer"].removeprefix(HUMAN)
-        found.setdefault((row["item_id"], spoken(row["output"] or "")), {})[name] = row["score"]
+def again_of(reviews: Iterable[Mapping[str, Any]], by: str) -> dict[str, int]:
+    """Item → how often a person took back what they said of it, from rows of `scores`."""
+    found: dict[str, int] = {}
+    for row in reviews:
+        if row["unscored"] == TAKEN_BACK and row["sample"] == 0 and row["scorer"] == HUMAN + by:
+            found[row["item_id"]] = found.get(row["item_id"], 0) + 1
     return found
 
 
-def fingerprint(opinions: Opinions, items: Iterable[str]) -> str:
-    """A hash of what was said of these items: with more reviews, an evaluation is another evaluation."""
-    wanted = set(items)
-    return content_hash(sorted((key, sorted(said.items())) for key, said in opinions.items() if key[0] in wanted))
+def batch_of(answers: Sequence[Question], by: str, *what: str) -> str:
+    """The name of a file's reviews: the same ones twice have one name; `what` sets those apart that take back."""
+    said = sorted((a.id, a.right_1, a.right_2, a.correction, a.skip, *([a.again] if a.again else [])) for a in answers)
+    return content_hash([by, said, *what])[:32]
 
 
-def feedback_of(answers: Iterable[Question], served: Mapping[str, Served], by: str, now: datetime) -> list[Feedback]:
-    """The reviews as feedback, with ids made of what was said: told again, it is the same event.
+def feedback_of(
+    answers: Iterable[Question], served: Mapping[str, Served], by: str, now: datetime
+) -> dict[str, list[Feedback]]:
+    """The reviews as feedback by item, with ids made of what was said: told again, it is the same event.
 
     A verdict where one of the two answers is the one that was served; a correction where the reviewer wrote the right
     answer, or found the served one wrong and the other right. `served` is by item.
     """
-    events = []
+    events: dict[str, list[Feedback]] = {}
     for answer in answers:
         about = served.get(answer.item_id)
         if about is None or answer.skip:
             continue
+        told = events.setdefault(answer.item_id, [])
         sides = {spoken(answer.reply_1): answer.right_1, spoken(answer.reply_2): answer.right_2}
         verdict = sides.get(spoken(about.answer))
         if verdict is not None:
-            events.append(_event(about, by, now, "reviewer", value=float(verdict)))
+            told.append(_event(about, by, now, "reviewer", answer.again, value=float(verdict)))
         if right := _right_answer(answer, about, verdict):
-            events.append(_event(about, by, now, "correction", text=right))
+            told.append(_event(about, by, now, "correction", answer.again, text=right))
     return events
+
+
+def retraction_of(event_id: str, kind: Kind, source: str, about: About, now: datetime) -> Feedback:
+    """The event by which its source takes back another; of one event always the same one."""
+    return Feedback(
+        id=decision_id("taken back", event_id),
+        time=now,
+        application=about.application,
+        conversation_id=about.conversation_id,
+        interaction_id=about.interaction_id,
+        kind=kind,
+        source=source,
+        retracts=event_id,
+    )
 
 
 def served_answer(messages: Chat) -> str:
@@ -178,11 +215,12 @@ def _right_answer(answer: Question, about: Served, verdict: float | None) -> str
     return next(iter(others), None)
 
 
-def _event(about: Served, by: str, now: datetime, kind: str, **said: Any) -> Feedback:
+def _event(about: Served, by: str, now: datetime, kind: str, again: int, **said: Any) -> Feedback:
     source = f"reviewer:{by}"
+    anew = [str(again)] if again else []
     return msgspec.convert(
         {
-            "id": decision_id("review", about.interaction_id, source, kind, str(sorted(said.items()))),
+            "id": decision_id("review", about.interaction_id, source, kind, str(sorted(said.items())), *anew),
             "time": now,
             "application": about.application,
             "conversation_id": about.conversation_id,
@@ -195,7 +233,7 @@ def _event(about: Served, by: str, now: datetime, kind: str, **said: Any) -> Fee
     )
 
 
-def _question(one: Asked, rubric: str) -> Question:
+def _question(one: Asked, rubric: str, again: int) -> Question:
     item = one.item
     replies = sorted((one.candidate or "", one.champion or ""), key=lambda reply: content_hash([item.item_id, reply]))
     return Question(
@@ -206,6 +244,7 @@ def _question(one: Asked, rubric: str) -> Question:
         reply_1=replies[0],
         reply_2=replies[1],
         rubric=item.rubric or rubric,
+        again=again,
     )
 
 

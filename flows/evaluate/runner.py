@@ -149,15 +149,26 @@ class Runner:
             self._tell()
 
     async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(SYNC_S)
-            await asyncio.to_thread(self._journal.sync)
-            self._tell()
+        try:
+            while True:
+                await asyncio.sleep(SYNC_S)
+                await asyncio.to_thread(self._journal.sync)
+                self._tell()
+        except Exception:  # whoever watches has seen why nothing more need be asked
+            self.stop()
+            raise
 
     def _tell(self) -> None:
         if self._watch:
             spent = self._budget.cost_usd if self._settings.prices else None
             self._watch(Progress(self._done, self._total, self._unscored, spent))
+
+
+def is_whole(
+    items: Sequence[Item], models: Mapping[Role, Candidate], settings: EvaluateSettings, journal: Journal
+) -> bool:
+    """Whether both models' answers are all in the journal: nobody need be asked, but for a judge."""
+    return all(journal.get(request.key) for request in _requests(items, models, settings))
 
 
 async def take(
@@ -169,10 +180,7 @@ async def take(
 ) -> list[Score]:
     """A score, or the named reason why there is none, for every item, model and sample."""
     plan = list(_side_by_side(items, settings.samples))
-    requests = [
-        make_request(models[role], item.messages, item.tools, settings=settings, sample=sample)
-        for item, role, sample in plan
-    ]
+    requests = list(_requests(items, models, settings))
     answers = await runner.answer_all(requests)
     cases = [Case(item, role, sample, answer) for (item, role, sample), answer in zip(plan, answers, strict=True)]
     marks = await _marks(cases, scorer, runner)
@@ -180,6 +188,11 @@ async def take(
         _score(case, mark, scorer.name, settings, models[case.role].model)
         for case, mark in zip(cases, marks, strict=True)
     ]
+
+
+def _requests(items: Sequence[Item], models: Mapping[Role, Candidate], settings: EvaluateSettings) -> Iterator[Request]:
+    for item, role, sample in _side_by_side(items, settings.samples):
+        yield make_request(models[role], item.messages, item.tools, settings=settings, sample=sample)
 
 
 def _side_by_side(items: Sequence[Item], samples: int) -> Iterator[tuple[Item, Role, int]]:

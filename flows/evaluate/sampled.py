@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from flows.evaluate.compare import guards_of, item_lists, missing_notes
+from flows.evaluate.compare import guards_of, item_lists, missing_notes, untested_note
 from flows.evaluate.disagreements import (
     Asked,
-    Opinions,
     Standing,
+    answers_of,
     asked_of,
     in_order,
     opinion_of,
@@ -24,6 +24,8 @@ from flows.evaluate.disagreements import (
     standing,
 )
 from flows.evaluate.reviewed import Bools, Evidence, Reviewed, difference, level_at, needed
+from flows.evaluations import UNSEEN
+from flows.opinions import Opinions, fingerprint
 from flows.statistics import kappa, minimum_detectable_z
 from schemas.events import Candidate
 from schemas.records import Comparison, Difference, Item, Sampled, Score
@@ -44,6 +46,9 @@ class Asking(Struct, frozen=True):
     opinions: Opinions
     left_out: int = 0
     kept_out: int = 0
+    unseen: frozenset[str] | None = None
+    """Items whose words no training row of either model has; None where no training rows are known."""
+    frozen: bool = False
 
 
 class View(Struct, frozen=True):
@@ -56,6 +61,7 @@ class View(Struct, frozen=True):
     win: Evidence
     slices: tuple[str, ...]
     origins: tuple[str, ...]
+    unseen: Bools | None = None
 
     def exchanged(self, which: Bools) -> View:
         """The same with the two models' answers exchanged in some requests: an A/A comparison on these reviews."""
@@ -64,18 +70,23 @@ class View(Struct, frozen=True):
             Evidence(one.differs, one.said * sign, one.guess * sign, one.groups, one.missing)
             for one in (self.tie, self.loss, self.win)
         )
-        return View(self.stood, tie, loss, win, self.slices, self.origins)
+        return View(self.stood, tie, loss, win, self.slices, self.origins, self.unseen)
 
 
-def view_of(stood: Standing, champion: Candidate) -> View:
+def view_of(stood: Standing, asking: Asking) -> View:
     """The arrays of a sample, as far as its reviews have come."""
+    judged = {item for item, _ in asking.opinions}
+    unseen = asking.unseen
     return View(
         stood,
         stood.evidence(),
         stood.evidence(-1.0),
         stood.evidence(1.0),
         tuple(one.item.slice or NO_CLUSTER for one in stood.asked),
-        tuple(reference_from(one.item, champion) for one in stood.asked),
+        tuple(
+            reference_from(one.item, asking.champion, one.item.item_id in judged, asking.frozen) for one in stood.asked
+        ),
+        None if unseen is None else np.array([one.item.item_id in unseen for one in stood.asked], bool),
     )
 
 
@@ -85,7 +96,7 @@ def compare_reviewed(
     """Compare two models on requests by what reviewers said of their disagreements; scores only guess."""
     asked = asked_of(asking.items, scores)
     stood = standing(asked, asking.opinions, gate.reviews)
-    overall, slices, sampled = reviewed_differences(view_of(stood, asking.champion), gate)
+    overall, slices, sampled = reviewed_differences(view_of(stood, asking), gate)
     fixed, still, regressed, flaky = item_lists(scores, gate.pass_score)
     return Comparison(
         evaluation_id=evaluation_id,
@@ -99,9 +110,17 @@ def compare_reviewed(
         regressed=regressed,
         flaky=flaky,
         guards=guards_of(scores, gate.alpha),
-        sampled=msgspec.structs.replace(sampled, left_out=asking.left_out, kept_out=asking.kept_out),
-        notes=(*missing_notes(scores), *_agreement_note(asked, asking.opinions)),
-    )
+        sampled=msgspec.structs.replace(
+            sampled,
+            left_out=asking.left_out,
+            kept_out=asking.kept_out,
+            reviews=fingerprint(asking.opinions, answers_of(asked)),
+        ),
+        notes=(
+            *missing_notes(scores), *_agreement_note(asked, asking.opinions), *_ties_note(overall),
+            *untested_note(slices, gate),
+        ),
+    )  # fmt: skip
 
 
 def reviewed_differences(view: View, gate: GateSettings) -> tuple[Difference, tuple[Difference, ...], Sampled]:
@@ -126,7 +145,14 @@ def reviewed_differences(view: View, gate: GateSettings) -> tuple[Difference, tu
         trust=estimate.trust,
         origins=by(view.origins, gate.margin, gate.level),
     )
-    return overall, by(view.slices, gate.slice_margin, gate.alpha), sampled
+    return overall, (*by(view.slices, gate.slice_margin, gate.alpha), *_unseen(view, gate)), sampled
+
+
+def _unseen(view: View, gate: GateSettings) -> tuple[Difference, ...]:
+    """The slice of what neither model can know by heart, where that is some of it and not all."""
+    if view.unseen is None or not view.unseen.any() or view.unseen.all():
+        return ()
+    return (_difference(view, view.unseen, UNSEEN, gate, gate.slice_margin, gate.alpha)[0],)
 
 
 def _difference(
@@ -172,7 +198,7 @@ def _difference(
 def _share_of_level(stood: Standing, gate: GateSettings) -> float:
     """What share of the level this look may use; the smallest positive number where none may."""
     differ = sum(one.differs for one in stood.asked)
-    return max(level_at(1.0, gate.reviews, stood.look, differ), 1e-12)
+    return max(level_at(gate.level, gate.reviews, stood.look, differ) / gate.level, 1e-12)
 
 
 def _needed(estimate: Reviewed, gate: GateSettings) -> int | None:
@@ -182,6 +208,15 @@ def _needed(estimate: Reviewed, gate: GateSettings) -> int | None:
     level = level_at(gate.level, gate.reviews, max(gate.reviews), max(gate.reviews) + 1)
     effect = estimate.mean + (gate.margin if gate.policy == "as_good" else 0.0)
     return needed(estimate.differ / estimate.requests, effect, level, estimate.one_right, estimate.explained)
+
+
+def _ties_note(overall: Difference) -> tuple[str, ...]:
+    """Nothing won and nothing lost is little known, not nothing between them."""
+    if not overall.reviewed or overall.wins or overall.losses:
+        return ()
+    return (
+        f"all {overall.reviewed} reviews are ties: the interval says how much of what was not reviewed may be none",
+    )
 
 
 def _agreement_note(asked: Sequence[Asked], opinions: Opinions) -> tuple[str, ...]:

@@ -17,22 +17,31 @@ from msgspec import Struct
 from flows.evalset import answers_folder
 from flows.evaluate.compare import compare
 from flows.evaluate.disagreements import is_golden
+from flows.evaluate.freshness import unseen
 from flows.evaluate.journal import Journal
 from flows.evaluate.plan import Plan, plan_for
 from flows.evaluate.power import refuse_impossible
-from flows.evaluate.reviews import fingerprint, opinions
-from flows.evaluate.runner import Progress, Role, run
+from flows.evaluate.runner import Progress, Role, is_whole, run
 from flows.evaluate.sampled import Asking, compare_reviewed
+from flows.evaluate.scorers.auto import FREE_TEXT, kind_for
 from flows.evaluate.scorers.registry import extensions, scorer_of
+from flows.evaluate.server import serving
 from flows.ledger import fold
-from flows.run import Run, begin, finish, finished, latest, runs
+from flows.opinions import opinions
+from flows.run import Run, begin, finish, finished, latest, named, runs
+from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate, to_json
-from schemas.records import Comparison, Evaluation, Score
+from schemas.records import Comparison, Evaluation, Score, content_hash
 from schemas.settings import EvaluateSettings, Settings
 from streams.lake import Lake
 from streams.lake.append import publish
 from streams.lake.rows import to_table
+
+UNSCORABLE = (
+    "references are free text, which no comparison of words scores rightly: reviews decide (`flywheel review next`); "
+    "`evaluate.judge_endpoint` and `evaluate.judge_model` name a judge whose guesses narrow their interval"
+)
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -67,12 +76,12 @@ def evaluate(
 
     What an endpoint does wrong makes unscored items, not errors. Answers are kept in a journal: started again, only
     missing ones are asked for. Raises NotEnoughData without a champion, candidate or eval set, UsageError where the
-    set's name is nobody's.
+    set's name is nobody's, EndpointError where nobody is at an endpoint.
     """
     if earlier := _decided(lake, settings.application, candidate_id):
         return earlier
     plan = plan_for(lake, settings, candidate_id)
-    reviews = fingerprint(opinions(lake), (item.item_id for item in plan.items))
+    said = opinions(lake, settings, [item.item_id for item in plan.items])
     how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
     run_of = begin(
         lake,
@@ -84,13 +93,14 @@ def evaluate(
         candidate=plan.candidate.id,
         champion=plan.champion.id,
         dataset_version=plan.eval_set.version,
-        reviews=reviews,
+        reviews=content_hash(sorted((key, sorted(names.items())) for key, names in said.items())),
         extensions=extensions(how),
     )
     if summary := finished(lake, run_of, Summary):
         return summary
-    scores, comparison = measure(lake, plan, settings, run_of.run_id, watch)
-    return _publish(lake, run_of, settings, scores, comparison)
+    with named(run_of):
+        scores, comparison = measure(lake, plan, settings, run_of.run_id, watch)
+        return _publish(lake, run_of, settings, scores, comparison)
 
 
 def measure(
@@ -99,24 +109,46 @@ def measure(
     """Ask both models what was not asked yet, score the answers, compare.
 
     Scores decide where every reference came with its set and no judge gave them; else people's reviews do. Raises
-    SettingsError for a gate that could not pass whatever is answered, before anything is asked.
+    SettingsError for a gate that could not pass whatever is answered, before anything is asked, and EndpointError where
+    a model is not there, or its command has ended.
     """
-    how = settings.evaluate
+    how = msgspec.structs.replace(settings.evaluate, scorer=kind_for(plan.items, settings.evaluate))
     scorer = scorer_of(how)
-    believed = is_golden(plan.items) and not scorer.asks
+    believed = is_golden(plan.items) and not scorer.asks and scorer.name != FREE_TEXT
     if believed:
         refuse_impossible(plan.items, settings.gate)
     models: dict[Role, Candidate] = {"candidate": plan.candidate, "champion": plan.champion}
     with Journal(journal_path(settings.home_path, plan, how)) as journal:
-        scores = run(plan.items, models, how, scorer, journal, watch)
+        if is_whole(plan.items, models, how, journal):
+            scores = run(plan.items, models, how, scorer, journal, watch)
+        else:
+            with serving(models, settings) as check:
+                scores = run(plan.items, models, how, scorer, journal, _watching(check, watch))
     where = plan.eval_set.version, evaluation_id, settings.gate
     if believed:
         comparison = compare(scores, plan.candidate, plan.champion, *where)
     else:
-        asking = Asking(plan.candidate, plan.champion, plan.items, opinions(lake), plan.left_out, plan.kept_out)
+        opined = opinions(lake, settings, [item.item_id for item in plan.items])
+        pair = plan.candidate, plan.champion
+        unknown = unseen(plan.items, pair, versions(lake, settings.application), settings)
+        asking = Asking(*pair, plan.items, opined, plan.left_out, plan.kept_out, unknown, plan.eval_set.frozen)
         comparison = compare_reviewed(scores, asking, *where)
-    said = (plan.eval_set.warning,) if plan.eval_set.warning else ()
+    said = (
+        *([plan.eval_set.warning] if plan.eval_set.warning else []),
+        *([UNSCORABLE] if scorer.name == FREE_TEXT else []),
+    )
     return scores, msgspec.structs.replace(comparison, eval_set=plan.eval_set.name, notes=(*comparison.notes, *said))
+
+
+def _watching(check: Callable[[], None], watch: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """Sees with each progress that the models are still there."""
+
+    def seen(progress: Progress) -> None:
+        check()
+        if watch:
+            watch(progress)
+
+    return seen
 
 
 def newest(lake: Lake, application: str) -> str:

@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from flows.context import lake_of, settings_from_environment
 from flows.maintain.stage import maintain
 from flows.run import moment, title
+from flows.run_process import say_process
 
 __all__ = ["maintain", "maintain_flow"]
 
@@ -19,7 +20,7 @@ def _name() -> str:
     return title("maintain", flow_run.parameters, flow_run.scheduled_start_time)
 
 
-@flow(name="maintain", flow_run_name=_name, persist_result=False)
+@flow(name="maintain", flow_run_name=_name, persist_result=False, on_running=[say_process])
 def maintain_flow(as_of: str | None = None) -> dict[str, Any]:
     """Forget, retire, compact, vacuum and audit all tables."""
     settings = settings_from_environment()

@@ -64,14 +64,15 @@ def condition(lake: Lake, kafka: KafkaSettings) -> Condition:
     letters = query(lake, LETTERS.read_text(), lake.versions(["dead_letters"])).to_pylist()
     tables = [_table(lake, name) for name in TABLES if lake.exists(name)]
     try:
-        return Condition(tables, _lags(lake, Admin(kafka)), letters, "")
+        return Condition(tables, lags(lake, Admin(kafka)), letters, "")
     except (BrokerError, UsageError) as error:
         return Condition(tables, [], letters, str(error))
 
 
-def _lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
+def lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
+    """Each archived partition against its table."""
     names = [topic.name for topic in ARCHIVED]
-    ids, held, lags = admin.topic_ids(names), admin.offsets(names), []
+    ids, held, found = admin.topic_ids(names), admin.offsets(names), []
     for topic in ARCHIVED:
         handle = lake.open(topic.table) if lake.exists(topic.table) else None
         for (name, number), kafka in sorted(held.items()):
@@ -82,8 +83,8 @@ def _lags(lake: Lake, admin: Admin) -> list[PartitionLag]:
                 at = kafka.earliest if committed is None else committed
                 lost = max(0, kafka.earliest - at)
                 lag = max(0, kafka.stable - at - lost)  # an open transaction's events cannot be read yet
-                lags.append(PartitionLag(name, number, committed, kafka.latest, lag, lost))
-    return lags
+                found.append(PartitionLag(name, number, committed, kafka.latest, lag, lost))
+    return found
 
 
 def _table(lake: Lake, name: str) -> TableState:

@@ -24,6 +24,7 @@ from flows.promote.mirror import keep_in_step
 from flows.promote.report import markdown
 from flows.promote.stage import Approval, Summary, approval_of, promote
 from flows.run import moment, title
+from flows.run_process import say_process
 from schemas.errors import LedgerError, UsageError
 from schemas.records import Verdict
 
@@ -45,7 +46,7 @@ def _name() -> str:
     return title("promote", flow_run.parameters, flow_run.scheduled_start_time)
 
 
-@flow(name="promote", flow_run_name=_name, persist_result=False)
+@flow(name="promote", flow_run_name=_name, persist_result=False, on_running=[say_process])
 def promote_flow(evaluation_id: str, application: str | None = None, as_of: str | None = None) -> dict[str, Any]:
     """Decide on an evaluation; suspended for a person's word where `gate.approval` asks for it."""
     settings = settings_from_environment(application=application)

@@ -18,6 +18,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from flows.evaluations import UNSEEN, told
 from flows.statistics import holm
 from schemas.records import Comparison, Difference, Sampled, Verdict
 from schemas.settings import GateSettings
@@ -49,7 +50,7 @@ def _waits_for(comparison: Comparison, gate: GateSettings) -> Literal["", "revie
     sampled = comparison.sampled
     if sampled is None:
         return ""
-    if sampled.requests < gate.min_items or comparison.overall.units < gate.min_units:
+    if sampled.requests < gate.min_items or gate.few(sampled.requests, comparison.overall.units):
         return "traffic"
     return "reviews" if sampled.next_look is not None else ""
 
@@ -79,7 +80,7 @@ def _lacking(comparison: Comparison, gate: GateSettings) -> Iterable[Finding]:
             f"only {overall.items} items of eval set {comparison.measured_on} have both scores; {gate.min_items} are "
             "needed",
         )
-    elif overall.units < gate.min_units:
+    elif gate.few(overall.items, overall.units):
         yield Finding(
             "inconclusive", "evidence", f"the items come from {overall.units} units; {gate.min_units} are needed"
         )
@@ -201,6 +202,10 @@ def _slices(comparison: Comparison, gate: GateSettings, harmed: dict[str, float]
             )
         elif found.slice in gate.protected:
             yield _protected(found, gate, text, within)
+        elif found.slice == UNSEEN and found.reviewed:
+            yield Finding(
+                "promote", f"slice {UNSEEN}", f"{text}: neither model was taught these words: {describe(found)}"
+            )
 
 
 def _protected(found: Difference, gate: GateSettings, text: str, within: bool) -> Finding:
@@ -225,7 +230,7 @@ def _harmed(comparison: Comparison, gate: GateSettings) -> dict[str, float]:
 
     Uncorrected, ten slices alarm falsely in 40 % of comparisons of equal models.
     """
-    large = (s for s in comparison.slices if (s.items if s.reviewed is None else s.reviewed) >= gate.min_slice_items)
+    large = (found for found in comparison.slices if told(found) >= gate.min_slice_items)
     family = [comparison.overall, *large]
     tested = [(found.slice, found.p_harm) for found in family if found.p_harm is not None]
     adjusted = holm([p for _, p in tested])

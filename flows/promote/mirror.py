@@ -6,9 +6,15 @@ writer, so the compare-and-set is ours: an alias that somebody else moved is not
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
-from flows.ledger import Registry, fold
+from flows.addresses import check_host
+from flows.ledger import fold
+from flows.outbound import allowed
+from flows.registry import Registry
 from schemas.errors import LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, to_json
 from schemas.secrets import without_userinfo
@@ -18,13 +24,15 @@ from streams.lake import Lake
 ALIASES = ("champion", "challenger")
 
 
-def mirror(registry: Registry, uri: str, name: str) -> dict[str, str | None]:
+def mirror(registry: Registry, uri: str, name: str, declared: Collection[str] = ()) -> dict[str, str | None]:
     """Make the registered model `name` say who serves and who waits; returns alias → version.
 
     Each candidate is one model version, tagged with what it is. The model's tags say what was mirrored last; a call
     with an older ledger changes nothing. Raises LedgerConflict where an alias was moved by somebody else, LedgerError
-    where MLflow does not answer, UsageError where it is not installed.
+    where MLflow does not answer, UsageError where it is not installed, EndpointError where a server may not be called:
+    `declared` are the private hosts that may be, beside one that `uri` names by its address.
     """
+    _bounded(uri, declared)
     try:
         # lazy: MLflow takes seconds to import, and is an extra
         from mlflow import MlflowClient  # noqa: PLC0415
@@ -45,7 +53,18 @@ def keep_in_step(lake: Lake, settings: Settings) -> dict[str, str | None]:
     """Mirror the ledger where `gate.mlflow_uri` asks for it; raises as `mirror` does."""
     if not settings.gate.mlflow_uri:
         return {}
-    return mirror(fold(lake, settings.application), settings.gate.mlflow_uri.reveal(), settings.gate.mlflow_model)
+    uri, name = settings.gate.mlflow_uri.reveal(), settings.gate.mlflow_model
+    return mirror(fold(lake, settings.application), uri, name, settings.evaluate.private_endpoints)
+
+
+def _bounded(uri: str, declared: Collection[str]) -> None:
+    """Hold MLflow's own client to the bounds of `flows/outbound.py`; it stays, since its URI may name a database."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    check_host(urlsplit(uri).hostname or "", allowed(uri, declared))
+    os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] = "false"  # its only way to be told
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 
 def _mirror(client: Any, registry: Registry, name: str) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from flows import ledger
 from flows.announce import Announce, announce_pending
+from flows.seal import Seal
 from schemas.events import Decision
 from streams.lake import Lake
 
@@ -21,6 +22,7 @@ def roll_back(
     evidence: dict[str, str],
     as_of: datetime,
     announce: Announce,
+    seal: Seal,
 ) -> Decision:
     """Take a champion back: who served before it serves again.
 
@@ -37,6 +39,7 @@ def roll_back(
         expected_champion=candidate_id,
         reasons=[reason],
         evidence=evidence,
+        seal=seal,
     )
-    announce_pending(lake, application, announce)
+    announce_pending(lake, application, announce, seal)
     return decision

@@ -18,7 +18,10 @@ from flows import evalset, ledger
 from flows.announce import Announce, announce_pending
 from flows.evaluations import evaluation_of, evaluations, scores_of
 from flows.promote.gate import Answer, decide
+from flows.promote.staleness import changed
+from flows.registry import EVAL_SET, Registry
 from flows.run import code_version
+from flows.seal import seal_of
 from flows.versions import Version
 from schemas.errors import NotEnoughData, UsageError
 from schemas.events import Candidate
@@ -26,6 +29,7 @@ from schemas.records import Comparison, Verdict, content_hash
 from schemas.settings import GateSettings, Settings
 from streams.lake import Lake
 from streams.lake.query import rows
+from streams.logs import about
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +68,8 @@ class Evidence(Struct, frozen=True):
     """The eval set that decides about the candidate now; None where there is none to decide."""
     missing: str
     """Why there is none, and what to do about it; empty where there is one."""
+    changed: str
+    """What of its ground has moved since it was made; empty where nothing has."""
     used: int
     """How many other candidates were decided about on some of the same items."""
     slack: float
@@ -76,7 +82,7 @@ class Evidence(Struct, frozen=True):
         return {
             "evaluation_id": self.evaluation_id,
             "comparison": content_hash(self.comparison),
-            ledger.EVAL_SET: self.comparison.eval_set,
+            EVAL_SET: self.comparison.eval_set,
             "dataset_version": self.comparison.dataset_version,
             "dataset_sha256": self.eval_set.sha256 if self.eval_set else "",
             "scores": self.scores_hash,
@@ -126,9 +132,11 @@ def promote(
             reasons=verdict.reasons,
             evidence=evidence.ids(),
             decided_by=approval.reviewer if approval and settings.gate.approval else "flywheel",
+            seal=seal_of(settings),
         )
-    announce_pending(lake, settings.application, announce)
-    _log.info("verdict %s: the candidate is %s", decision.verdict, decision.action.replace("_", " "))
+    announce_pending(lake, settings.application, announce, seal_of(settings))
+    with about(evaluation=evaluation_id):
+        _log.info("verdict %s: the candidate is %s", decision.verdict, decision.action.replace("_", " "))
     found = ledger.fold(lake, settings.application)
     return _summary(decision.action, decision.verdict, decision.reasons, comparison, found, decision.id)
 
@@ -138,13 +146,15 @@ def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
     comparison = evaluation_of(lake, settings.application, evaluation_id).comparison
     eval_set, missing = _deciding(lake, settings, comparison)
     registry = ledger.fold(lake, settings.application)
-    scores = [{**msgspec.structs.asdict(s), "evaluation_id": evaluation_id} for s in scores_of(lake, evaluation_id)]
+    stored = scores_of(lake, evaluation_id)
+    scores = [{**msgspec.structs.asdict(score), "evaluation_id": evaluation_id} for score in stored]
     keys = ("item_id", "role", "sample", "scorer")
     return Evidence(
         evaluation_id=evaluation_id,
         comparison=comparison,
         eval_set=eval_set,
         missing=missing,
+        changed=changed(lake, settings, comparison, stored),
         used=_used(lake, registry, comparison, {score["item_id"] for score in scores}),
         slack=slack(registry, _comparisons(lake, settings.application), settings.gate.margin),
         scores_hash=content_hash(sorted(scores, key=lambda score: tuple(str(score[key]) for key in keys))),
@@ -152,28 +162,34 @@ def gather(lake: Lake, settings: Settings, evaluation_id: str) -> Evidence:
     )
 
 
-def judge(evidence: Evidence, registry: ledger.Registry, gate: GateSettings) -> Verdict:
+def judge(evidence: Evidence, registry: Registry, gate: GateSettings) -> Verdict:
     """The gate's verdict, or inconclusive where the evidence is not about the present champion and eval set."""
     comparison = evidence.comparison
-    serving = registry.champion
+    if reason := _not_about_the_present(evidence, registry):
+        return Verdict("inconclusive", (f"{reason}; evaluate again",), gate.policy)
+    if evidence.changed:
+        return Verdict("inconclusive", (f"{evidence.changed}; evaluate again",), gate.policy, waits_for="reviews")
+    verdict = _within_slack(decide(comparison, after(evidence.used, gate)), comparison, evidence.slack, gate)
+    said = (warning,) if evidence.eval_set and (warning := evalset.warning(evidence.eval_set)) else ()
+    return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, *said))
+
+
+def _not_about_the_present(evidence: Evidence, registry: Registry) -> str:
+    """Why a comparison says nothing of who serves and of what decides now; empty where it does."""
+    comparison, serving, decides = evidence.comparison, registry.champion, evidence.eval_set
     if serving is None or serving.id != comparison.champion.id:
         against = serving.id if serving else "nobody"
-        return _stale(f"evaluated against champion {comparison.champion.id}, but {against} serves by now", gate)
+        return f"evaluated against champion {comparison.champion.id}, but {against} serves by now"
     if comparison.candidate.id == serving.id:
-        return _stale(f"candidate {comparison.candidate.id} is the champion", gate)
+        return f"candidate {comparison.candidate.id} is the champion"
     if comparison.candidate.id not in registry.candidates:
-        return _stale(f"candidate {comparison.candidate.id} was never registered", gate)
-    if evidence.eval_set is None:
-        return _stale(evidence.missing, gate)
-    if (comparison.eval_set or evidence.eval_set.dataset, comparison.dataset_version) != (
-        evidence.eval_set.dataset,
-        evidence.eval_set.version,
-    ):
-        decides = evalset.of(evidence.eval_set)
-        return _stale(f"evaluated on eval set {comparison.measured_on}, but {decides} decides now", gate)
-    verdict = _within_slack(decide(comparison, after(evidence.used, gate)), comparison, evidence.slack, gate)
-    said = (warning,) if (warning := evalset.warning(evidence.eval_set)) else ()
-    return msgspec.structs.replace(verdict, reasons=(*verdict.reasons, *said))
+        return f"candidate {comparison.candidate.id} was never registered"
+    if decides is None:
+        return evidence.missing
+    measured = comparison.eval_set or decides.dataset, comparison.dataset_version
+    if measured != (decides.dataset, decides.version):
+        return f"evaluated on eval set {comparison.measured_on}, but {evalset.of(decides)} decides now"
+    return ""
 
 
 def approval_of(decision: Literal["promote", "reject"], reviewer: str, comment: str) -> Approval:
@@ -203,7 +219,7 @@ def after(used: int, gate: GateSettings) -> GateSettings:
     return msgspec.structs.replace(gate, alpha=gate.alpha * 3.0**-used) if used else gate
 
 
-def slack(registry: ledger.Registry, comparisons: dict[str, Comparison], margin: float) -> float:
+def slack(registry: Registry, comparisons: dict[str, Comparison], margin: float) -> float:
     """How much of the margin is left to a candidate that is as good: no row of small losses may add up to more.
 
     What each promotion may have lost, at the lower end of its interval, is taken off; what one has certainly won is put
@@ -230,7 +246,7 @@ def _within_slack(verdict: Verdict, comparison: Comparison, left: float, gate: G
     return Verdict("inconclusive", (reason, *verdict.reasons), verdict.policy)
 
 
-def _used(lake: Lake, registry: ledger.Registry, comparison: Comparison, items: set[str]) -> int:
+def _used(lake: Lake, registry: Registry, comparison: Comparison, items: set[str]) -> int:
     """How many other candidates were decided about on some of these items."""
     decided = {
         decision.evidence["evaluation_id"]: decision.candidate.id
@@ -255,16 +271,12 @@ def _deciding(lake: Lake, settings: Settings, comparison: Comparison) -> tuple[V
         return None, str(error)
 
 
-def _stale(reason: str, gate: GateSettings) -> Verdict:
-    return Verdict("inconclusive", (f"{reason}; evaluate again",), gate.policy)
-
-
 def _summary(
     action: str,
     verdict: str,
     reasons: Iterable[str],
     comparison: Comparison,
-    registry: ledger.Registry,
+    registry: Registry,
     decision_id: str = "",
 ) -> Summary:
     return Summary(

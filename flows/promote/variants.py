@@ -1,12 +1,12 @@
-"""Live A/B: who gets which variant, and whether one does better, in the gate's own terms.
+"""Live A/B: whether users of one variant fare better than those of another, in the gate's own terms.
 
-Applications call `assign` (or do the same sum: it is three lines) and put the variant into their interactions. Offline
-comparisons pair answers to the same items; here each user sees one arm, so the arms are compared unpaired.
+Applications deal users (`llm_flywheel.variant`, or the same sum: docs/contracts.md) and put the variant into their
+interactions. Offline comparisons pair answers to the same items; here each user sees one arm, so the arms are compared
+unpaired.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from scipy.special import bdtr
 
 from flows.run import latest
 from flows.statistics import Estimate, cluster_mean, minimum_detectable
-from schemas.errors import NotEnoughData, UsageError
+from schemas.errors import NotEnoughData
 from schemas.records import Difference
 from streams.lake import Lake
 from streams.lake.query import query
@@ -38,23 +38,6 @@ class Report(Struct, frozen=True):
     """Small: the arms' sizes do not fit the shares that were planned."""
 
 
-def assign(unit: str, shares: Mapping[str, float], salt: str) -> str:
-    """The variant of a user: the same for ever under one salt, in the given shares, with no state to keep.
-
-    The unit's hash is a point between 0 and 1; the shares, in order of their names, cut that line. Take a new salt for
-    each experiment, or its arms are those of the last one. Raises UsageError where the shares do not sum to 1.
-    """
-    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
-        raise UsageError(f"shares of variants must be 0 or more and sum to 1, got {dict(shares)}")
-    digest = hashlib.sha256(f"{salt}\0{unit}".encode()).digest()
-    point, edge, names = int.from_bytes(digest[:8], "big") / 2**64, 0.0, sorted(shares)
-    for name in names:
-        edge += shares[name]
-        if point < edge:
-            return name
-    return names[-1]
-
-
 def report(
     lake: Lake, application: str, control: str, treatment: str, alpha: float, share: float | None = None
 ) -> Report:
@@ -62,14 +45,13 @@ def report(
 
     Raises NotEnoughData where nothing was judged or an arm has fewer than two judged users.
     """
-    run = latest(lake, "cluster", application)
-    if run is None:
+    if latest(lake, "cluster", application) is None:
         raise NotEnoughData(f"{application}: no outcomes yet: `flywheel turn` decides them")
     rows = query(
         lake,
         _SQL,
         {"outcomes": lake.version("outcomes")},
-        {"run_id": run.run_id, "control": control, "treatment": treatment},
+        {"application": application, "control": control, "treatment": treatment},
     ).to_pylist()
     return compare_arms(rows, control, treatment, alpha, share)
 
@@ -104,7 +86,6 @@ def _difference(control: Estimate, treatment: Estimate, alpha: float) -> Differe
         sum(arm.items for arm in arms),
         sum(arm.units for arm in arms),
         variance**2 / sum(arm.se**4 / arm.freedom for arm in arms) if variance else 1.0,
-        1.0,
     )
     low, high = change.interval(alpha)
     return Difference(

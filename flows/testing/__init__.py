@@ -5,4 +5,5 @@ world         a lake that is ready for a dataset
 endpoint      a model endpoint that does what it is told
 scoring       a scorer by itself
 bench         a lake that is ready for an evaluation
+hostile       texts that are slow to read, and what reads texts
 """

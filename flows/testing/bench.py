@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from flows import ledger
 from flows.run import begin, finish
+from flows.seal import seal_of
 from flows.testing.endpoint import Endpoint
 from schemas.events import Candidate
 from schemas.settings import EvaluateSettings, Settings
@@ -58,8 +59,8 @@ class Bench:
     def enlist(self) -> tuple[Candidate, Candidate]:
         """A champion and a candidate in the ledger, both behind the endpoint."""
         old, new = self.endpoint.candidate("old"), self.endpoint.candidate("new")
-        ledger.bootstrap(self.lake, self.application, old, "the first", time=self.as_of)
-        ledger.register(self.lake, self.application, new, time=self.as_of)
+        ledger.bootstrap(self.lake, self.application, old, "the first", time=self.as_of, seal=seal_of(self.settings))
+        ledger.register(self.lake, self.application, new, time=self.as_of, seal=seal_of(self.settings))
         return old, new
 
     @staticmethod

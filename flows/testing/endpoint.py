@@ -35,7 +35,10 @@ class Endpoint:
         """Good answers by `Idempotency-Key`: a repeated key is answered from here, as gateways do."""
         self.delay_s = 0.0
         """Seconds before each answer."""
+        self.serial_s = 0.0
+        """Seconds that an answer takes of a machine that makes one at a time, also for those who wait no longer."""
         self.port = 0
+        self._machine = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -77,8 +80,11 @@ class Endpoint:
         body = await request.json()
         self.seen.append(body)
         self.headers.append(dict(request.headers))
-        await asyncio.sleep(self.delay_s)
         key = request.headers.get("Idempotency-Key", f"no key {len(self.seen)}")
+        await asyncio.sleep(self.delay_s)
+        if self.serial_s:
+            async with self._machine:
+                await asyncio.sleep(self.serial_s)
         if key in self.paid:
             return web.json_response(self.paid[key])
         reply = self.reply(body)

@@ -79,6 +79,7 @@ def _raw(event: Event) -> dict[str, Any]:
         "kafka_time": event.time,
         "ingested_at": event.time,
         "ingest_date": event.time.date(),
+        "signed_by": "this home",  # of an erasure: it is in force
     }
     row = {**msgspec.to_builtins(values, builtin_types=(datetime,)), **nested, **place}
     return {name: row.get(name) for name in TABLES[TABLE_OF[type(event)]].schema.names}

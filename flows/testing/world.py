@@ -9,10 +9,12 @@ from typing import Any
 from flows.run import begin, finish
 from flows.testing.events import happened
 from schemas.events import Event
+from schemas.secrets import Secret
 from schemas.settings import CurateSettings, Settings
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 
+DEFAULTS = {"paraphrase": 1, "hold_back": 0, "salt": Secret("a world's")}
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 
 
@@ -20,7 +22,7 @@ class World:
     """A lake and its settings, filled by hand. Without the paraphrase check, unless asked: it loads an embedder."""
 
     def __init__(self, home: Path, **curate: Any) -> None:
-        self.settings = Settings(home=str(home), curate=CurateSettings(**{"paraphrase": 1, "hold_back": 0, **curate}))
+        self.settings = Settings(home=str(home), curate=CurateSettings(**{**DEFAULTS, **curate}))
         self.lake = Lake(self.settings.lake_root)
 
     def happened(self, *events: Event) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cluster.catalogue.trends import FALSE_DISCOVERIES, discoveries
+from flows.cluster.catalogue.trends import FALSE_DISCOVERIES
 from flows.cluster.placement.graph import Ints
+from flows.statistics import discoveries
 
 MIN_VOICES = 10
 """Complaints that a cluster needs in the window before their mix means anything."""

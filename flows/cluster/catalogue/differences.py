@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.records import Cluster, ClusterStatus
+from schemas.records import Cluster
+from schemas.trend import ClusterStatus
 
 
 @dataclass(frozen=True, kw_only=True)

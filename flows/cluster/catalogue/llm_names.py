@@ -8,18 +8,23 @@ A cluster is asked for once; its name then lies in the `clusters` table. Whateve
 from __future__ import annotations
 
 import json
+import logging
 import re
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.errors import SettingsError
+from flows.outbound import Bounds, ask
+from schemas.errors import EndpointError, SettingsError
+from schemas.secrets import Secret
 
+_log = logging.getLogger(__name__)
+_NO_KEY = Secret()
 EXAMPLES = 10
 EXAMPLE_CHARS = 300
 MAX_NAME, MAX_DESCRIPTION = 60, 300
-TIMEOUT_S = 30
+BOUNDS = Bounds(timeout_s=30, max_bytes=2**20)
+"""Two hundred tokens are some kilobytes; a model on a laptop writes them in seconds."""
 SUPPORT = 2
 """Examples in which a word of the name must stand. One could be the attacker's."""
 GENERIC = frozenset({"about", "error", "failu", "help", "issue", "missi", "probl", "quest", "reque", "troub", "with"})
@@ -43,10 +48,12 @@ class Named:
 class Namer:
     """A chat model behind an OpenAI-compatible API."""
 
-    def __init__(self, url: str, model: str, key: str = "") -> None:
+    def __init__(self, url: str, model: str, key: Secret = _NO_KEY, declared: Collection[str] = ()) -> None:
+        """`declared` are private hosts that may be called, beside one that `url` names by its address."""
         if not url.startswith(("http://", "https://")):
             raise SettingsError(f"cluster.namer_url must start with http:// or https://, got {url!r}")
         self._url, self._model, self._key = url.rstrip("/") + "/chat/completions", model, key
+        self._declared = declared
 
     def name(self, terms: Sequence[str], examples: Sequence[str]) -> Named | None:
         """A name for a cluster, or None where the model gives none that can be trusted."""
@@ -54,16 +61,17 @@ class Namer:
         try:
             answer = self._ask(json.dumps({"terms": list(terms), "examples": some}, ensure_ascii=False))
             return checked(json.loads(_unfenced(answer)), terms, some)
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
-            return None
+        except EndpointError as error:
+            _log.warning("the namer gives no name: %s", error)
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+            _log.warning("the namer gives no name: its answer is not of the form that was asked for")
+        return None
 
     def _ask(self, content: str) -> str:
         messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": content}]
         body = {"model": self._model, "messages": messages, "temperature": 0, "max_tokens": 200}
-        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {self._key}"} if self._key else {})
-        request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)  # noqa: S310 scheme was checked
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 as above
-            return str(json.loads(answer.read())["choices"][0]["message"]["content"])
+        answer = ask(self._url, body, self._key, self._declared, BOUNDS)
+        return str(answer["choices"][0]["message"]["content"])
 
 
 def checked(answer: Any, terms: Sequence[str], examples: Sequence[str]) -> Named | None:

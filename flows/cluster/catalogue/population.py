@@ -1,90 +1,171 @@
-"""All interactions of an application in columns, with the outcome and the cluster of each: what trends and names count.
+"""What trends and names count: what is known of each cluster's failures, and the traffic of the times looked at.
 
-Go on to `catalogue.py`, the user.
+Failures are counted where they lie; here are the counts, and as many texts of each cluster as are read for its name:
+nothing grows with how many failures there ever were. Go on to `catalogue.py`, the user.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from flows.cluster.catalogue.terms import MAX_TEXTS, Said
 from flows.cluster.catalogue.trends import Traffic
-from flows.cluster.outcomes.outcomes import Judged
+from flows.cluster.outcomes.coverage import SEGMENTS
 from flows.cluster.placement.graph import Ints
-from schemas.kinds import KINDS, says
+from flows.cluster.placement.placing import asked
+from flows.cluster.state import Now
+from schemas.tables import TIME
+from streams.lake.parts import Part, within
+
+_HERE = Path(__file__).parent
+REASONS = 5
+FIRST = 20
+"""Texts of each cluster that its theme is named by."""
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+Stretch = tuple[datetime, datetime]
+"""From when on, and until before when."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The failures that have their home in a cluster."""
+
+    failures: int
+    people: int
+    first: datetime
+    """When the first of them was."""
+    last: datetime
+    reasons: tuple[str, ...]
+    """The most frequent ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """Some of a cluster's failures, in order of their ids."""
+
+    first: tuple[Said, ...]
+    spread: tuple[Said, ...]
+    """Spread evenly over all of them."""
+    middle: tuple[str, Said]
+    """The one in the middle, with its id."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """All interactions in columns, with the home of each failure."""
+    """The failures that have a home, by cluster, and where all traffic is asked for."""
 
-    rows: pa.Table
-    """The interactions: id, time, unit, request_model, …"""
-    signals: pa.Table
-    """The rows of `signals.sql`."""
-    homes: Mapping[str, str]
-    """Interaction → cluster, new placements included."""
-    judged: Judged
-    failing_labels: Sequence[str] = ()
+    now: Now
+    groups: dict[str, Group]
+    """Of the clusters that have any."""
+    modes: Sequence[tuple[str, str, int]]
+    """Cluster, mode, and how many of its failures failed so."""
 
     @functools.cached_property
-    def ids(self) -> list[str]:
-        """Interaction ids, by row."""
-        return list(self.rows["id"].to_pylist())
+    def words(self) -> dict[str, Words]:
+        """Of the same clusters, what was asked."""
+        with self.now.stream(_HERE / "said.sql", own_homes=True, least=FIRST, most=MAX_TEXTS) as answer:
+            by_cluster = groupby(answer.dicts(), key=lambda row: row["cluster_id"])
+            return {id_: _words(list(rows), self.groups[id_].failures) for id_, rows in by_cluster}
 
-    @functools.cached_property
-    def seconds(self) -> NDArray[np.float64]:
-        """Time of each interaction since the epoch."""
-        return np.asarray(self.rows["time"].to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6)
+    def asked(self, interactions: Sequence[str]) -> dict[str, str]:
+        """What was asked in some interactions."""
+        ids, texts, _ = asked(self.now, pa.array(sorted(set(interactions)), pa.string()))
+        return dict(zip(ids, texts, strict=True))
 
-    @functools.cached_property
-    def units(self) -> list[str]:
-        """The unit of each interaction."""
-        return list(self.rows["unit"].to_pylist())
+    def traffic(
+        self, clusters: Sequence[str], stretches: Sequence[Stretch], current: datetime
+    ) -> tuple[Traffic, pa.ChunkedArray, dict[str, list[str]]]:
+        """The columns that trends count, of all interactions of some times.
 
-    @functools.cached_property
-    def members(self) -> dict[str, list[int]]:
-        """Rows of each cluster's failures."""
-        found: dict[str, list[int]] = {}
-        for i, outcome in enumerate(self.judged.outcomes):
-            if outcome.outcome == "failed" and (home := self.homes.get(outcome.interaction_id)):
-                found.setdefault(home, []).append(i)
-        return found
+        With them each one's mode, where it failed; and the segments of those from `current` on, in the same order.
+        """
+        homes = pa.array(clusters, pa.string())
+        time, cluster, units = [np.zeros(0)], [np.zeros(0, dtype=np.int64)], [pa.array([], pa.string())]
+        modes = [pa.array([], pa.string())]
+        values: dict[str, list[str]] = {name: [] for name in SEGMENTS}
+        since = min(start for start, _ in stretches)
+        with self.now.stream(_HERE / "traffic.sql", self._part(stretches), own_homes=True, since=since) as answer:
+            for every in answer.batches(100_000):
+                batch = every.filter(pa.array(_during(_seconds(every["time"]), stretches)))  # Spark brings others too
+                time.append(_seconds(batch["time"]))
+                found = pc.fill_null(pc.index_in(batch["cluster_id"], value_set=homes), -1)
+                cluster.append(found.to_numpy(zero_copy_only=False).astype(np.int64))
+                units.append(batch["unit"])
+                modes.append(batch["mode"])
+                inside = pa.array(time[-1] >= current.timestamp())
+                for name in SEGMENTS:
+                    values[name] += batch[name].filter(inside).to_pylist()
+        whose = pa.chunked_array(units)
+        codes = pc.index_in(whose, value_set=pc.unique(whose)).to_numpy().astype(np.int64)
+        return Traffic(np.concatenate(time), np.concatenate(cluster), codes), pa.chunked_array(modes), values
 
-    def traffic(self, clusters: Sequence[str]) -> Traffic:
-        """The columns that trends count."""
-        index = {id_: i for i, id_ in enumerate(clusters)}
-        cluster = np.full(len(self.ids), -1, dtype=np.int64)
-        for id_, rows in self.members.items():
-            cluster[rows] = index[id_]
-        _, unit = np.unique(np.array(self.units, dtype=str), return_inverse=True)
-        return Traffic(self.seconds, cluster, unit.astype(np.int64))
+    def complainers(self, clusters: Sequence[str], first: datetime, since: datetime) -> tuple[Ints, NDArray[np.bool_]]:
+        """(cluster, is the unit fresh) of each pair of cluster and unit that was heard of its failures since then."""
+        part = self._part([(first, FOR_EVER)])
+        rows = self.now.ask(_HERE / "complainers.sql", part, own_homes=True, first=first, since=since)
+        homes = pc.index_in(rows["cluster_id"], value_set=pa.array(clusters, pa.string()))
+        known = pc.is_valid(homes)
+        return homes.filter(known).to_numpy().astype(np.int64), rows["fresh"].filter(known).to_numpy()
 
-    def complainers(self, clusters: Sequence[str], since: float) -> tuple[Ints, NDArray[np.bool_]]:
-        """(cluster, is the unit fresh) of each pair of cluster and unit that complained about it since then."""
-        row_of = {id_: i for i, id_ in enumerate(self.ids)}
-        index = {id_: i for i, id_ in enumerate(clusters)}
-        first: dict[str, float] = {}
-        for unit, time in zip(self.units, self.seconds.tolist(), strict=True):
-            first[unit] = min(time, first.get(unit, time))
-        pairs = set()
-        for signal in self.signals.select(["interaction_id", "unit", "kind", "value", "label"]).to_pylist():
-            row = row_of[signal["interaction_id"]]
-            time, unit, home = float(self.seconds[row]), signal["unit"], self.homes.get(signal["interaction_id"])
-            first[unit] = min(time, first.get(unit, time))
-            if time >= since and home in index and self._complains(signal):
-                pairs.add((index[home], unit))
-        ordered = sorted(pairs)
-        fresh = [first[unit] >= since for _, unit in ordered]
-        return np.array([cluster for cluster, _ in ordered], dtype=np.int64), np.array(fresh, dtype=bool)
+    def _part(self, stretches: Sequence[Stretch]) -> dict[str, Part]:
+        lake, at = self.now.lake, pc.field("time")
+        which = ((at >= pa.scalar(start, TIME)) & (at < pa.scalar(end, TIME)) for start, end in stretches)
+        return {"outcomes": within(lake, "outcomes", lake.version("outcomes"), functools.reduce(operator.or_, which))}
 
-    def _complains(self, signal: Mapping[str, Any]) -> bool:
-        """Whether a person said that it was bad."""
-        said = says(signal["kind"], signal["value"], signal["label"], self.failing_labels)
-        return said is False and KINDS[signal["kind"]].voice == "explicit"
+
+def population(now: Now) -> Population:
+    """The failures that have a home by now."""
+    reasons: dict[str, list[str]] = {}
+    for row in _rows(now, "reasons.sql", most=REASONS):
+        reasons.setdefault(row["cluster_id"], []).append(row["reason"])
+    groups = {
+        row["cluster_id"]: Group(
+            failures=row["failures"],
+            people=row["people"],
+            first=row["first_seen"],
+            last=row["last_seen"],
+            reasons=tuple(reasons.get(row["cluster_id"], ())),
+        )
+        for row in _rows(now, "sizes.sql")
+    }
+    modes = [(row["cluster_id"], row["mode"], row["failures"]) for row in _rows(now, "modes.sql")]
+    return Population(now, groups, modes)
+
+
+def _rows(now: Now, sql: str, **given: Any) -> Iterator[dict[str, Any]]:
+    with now.stream(_HERE / sql, own_homes=True, **given) as answer:
+        yield from answer.dicts()
+
+
+def _words(rows: Sequence[dict[str, Any]], failures: int) -> Words:
+    said = {row["nth"]: (row["interaction_id"], Said(row["unit"], row["text"] or "")) for row in rows}
+    step = max(1, -(-failures // MAX_TEXTS))
+    return Words(
+        first=tuple(one for nth, (_, one) in said.items() if nth <= FIRST),
+        spread=tuple(one for nth, (_, one) in said.items() if (nth - 1) % step == 0),
+        middle=said[failures // 2 + 1],
+    )
+
+
+def _during(time: NDArray[np.float64], stretches: Sequence[Stretch]) -> NDArray[np.bool_]:
+    """Which moments, in seconds since the epoch, are in one of some stretches."""
+    inside = np.zeros(len(time), dtype=bool)
+    for start, end in stretches:
+        inside |= (time >= start.timestamp()) & (time < end.timestamp())
+    return inside
+
+
+def _seconds(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
+    return np.asarray(column.to_numpy(zero_copy_only=False).astype("datetime64[us]").astype(np.int64) / 1e6)

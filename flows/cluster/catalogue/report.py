@@ -5,7 +5,7 @@ No script, no font and no image from anywhere: it opens offline and can be maile
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,27 @@ from typing import Any
 import jinja2
 import numpy as np
 import pyarrow as pa
+from markupsafe import Markup
 
+from flows import svg
 from flows.cluster.lineage.accepted import proposals_of
+from flows.cluster.modes.modes import said
 from flows.cluster.state import TABLES, clusters_of, events_of, sql
 from flows.cluster.summary import Summary
 from flows.run import Finished, Run, runs
-from schemas.records import Cluster, Part, Point
+from flows.visible import one_line
+from schemas.records import Cluster
+from schemas.trend import Part
 from streams.lake import Lake
 from streams.lake.query import query
 
 _HERE = Path(__file__).parent
 EXAMPLES = 5
-COLOURS = {
-    "new": "#8e44ad",
-    "growing": "#d35400",
-    "regressed": "#c0392b",
-    "steady": "#7f8c8d",
-    "shrinking": "#2980b9",
-    "resolved": "#27ae60",
-}
-GREY = "#7f8c8d"
 WIDTH, HEIGHT, MARGIN = 900.0, 460.0, 90.0
+LOOKS = {"new": "harm", "growing": "harm", "regressed": "harm", "resolved": "quiet", "shrinking": "quiet"}
+"""Status → how its dot looks: what needs a decision, what is over."""
+LONGEST = 32
+"""Characters of a name on the map."""
 LABELLED = 15
 """Dots of the map with a name beside them: the largest ones."""
 
@@ -43,32 +43,20 @@ class Card:
     """A cluster on the page."""
 
     cluster: Cluster
-    points: str
-    """Of the trend's line."""
-    colour: str
+    trend: Markup
+    """Drawn."""
     segments: dict[str, dict[str, Part]]
     """Those with more than one value."""
     examples: list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dot:
-    """A cluster on the map."""
-
-    cluster: Cluster
-    x: float
-    y: float
-    r: float
-    colour: str
-    label: bool
-
-
-def html(lake: Lake, run: Finished) -> str:
-    """The report of a finished cluster run (its row of `runs`)."""
+def html(lake: Lake, run: Finished, least_people: int) -> str:
+    """The report of a finished cluster run (its row of `runs`); with examples of clusters of so many people."""
     every = clusters_of(lake, run.run_id)
     living = [cluster for cluster in every if not cluster.alias_of]
-    examples = examples_of(lake, run, EXAMPLES)
+    examples = examples_of(lake, run, EXAMPLES, least_people)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True)
+    environment.filters["said"] = said
     environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
     return environment.get_template("report.html").render(
         run=run,
@@ -77,42 +65,32 @@ def html(lake: Lake, run: Finished) -> str:
         cards=[_card(cluster, examples.get(cluster.cluster_id, [])) for cluster in living],
         names={cluster.cluster_id: cluster.name for cluster in every},
         proposals=proposals_of(lake, run),
-        dots=_dots(lake, run.application, living),
-        colours=COLOURS,
+        map=Markup(svg.dots(map_of(lake, run.application, living), "Clusters by likeness")),  # noqa: S704 escaped there
+        drawn=Markup(svg.CSS),  # noqa: S704 ours
         events=events_of(lake, run.run_id),
-        size=(WIDTH, HEIGHT),
     )
 
 
-def write(lake: Lake, run: Finished, folder: Path) -> Path:
+def write(lake: Lake, run: Finished, folder: Path, least_people: int) -> Path:
     """The report as a file named for its run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"clusters-{run.run_id[:12]}.html"
-    path.write_text(html(lake, run), encoding="utf-8")
+    path.write_text(html(lake, run, least_people), encoding="utf-8")
     return path
-
-
-def spark(trend: Sequence[Point], width: float = 120, height: float = 24) -> str:
-    """Points of an SVG polyline of rates, oldest first; windows without traffic are left out."""
-    rates = [(i, failures / served) for i, (_, failures, served) in enumerate(trend) if served]
-    top = max((rate for _, rate in rates), default=0.0) or 1.0
-    step = width / max(len(trend) - 1, 1)
-    return " ".join(f"{i * step:.1f},{height - 2 - rate / top * (height - 4):.1f}" for i, rate in rates)
 
 
 def _card(cluster: Cluster, examples: list[str]) -> Card:
     return Card(
         cluster=cluster,
-        points=spark(cluster.trend),
-        colour=COLOURS.get(cluster.status, GREY),
+        trend=Markup(svg.bars([(part, whole) for _, part, whole in cluster.trend], 0, "Failure rate by window")),  # noqa: S704
         segments={column: values for column, values in cluster.segments.items() if len(values) > 1},
         examples=examples,
     )
 
 
-def examples_of(lake: Lake, run: Run, count: int) -> dict[str, list[str]]:
-    """The newest distinct failures of each cluster."""
-    parameters = {"application": run.application, "run_id": run.run_id, "count": count}
+def examples_of(lake: Lake, run: Run, count: int, least_people: int) -> dict[str, list[str]]:
+    """The newest distinct failures of each cluster of so many people."""
+    parameters = {"application": run.application, "count": count, "people": least_people, "unseen": ""}
     names = ("outcomes", "cluster_members")
     found: dict[str, list[str]] = {}
     for row in query(lake, sql(Path(__file__).with_name("examples.sql")), lake.versions(names), parameters).to_pylist():
@@ -120,10 +98,16 @@ def examples_of(lake: Lake, run: Run, count: int) -> dict[str, list[str]]:
     return found
 
 
-def _dots(lake: Lake, application: str, clusters: list[Cluster]) -> list[Dot]:
-    """Where each cluster is drawn: the two main directions in which the clusters' centroids differ."""
+def map_of(lake: Lake, application: str, clusters: list[Cluster], link: str = "#") -> list[svg.Dot]:
+    """Where each cluster is drawn: the two main directions in which the clusters' centroids differ.
+
+    `link` stands before a cluster's id in its address.
+    """
     table = query(
-        lake, sql(Path(__file__).with_name("report.sql")), lake.versions(TABLES), {"application": application}
+        lake,
+        sql(Path(__file__).with_name("report.sql")),
+        lake.versions(TABLES),
+        {"application": application, "unseen": ""},
     )
     by_id = {cluster.cluster_id: cluster for cluster in clusters}
     ids, centroids = _centroids(table, by_id.keys())
@@ -137,17 +121,19 @@ def _dots(lake: Lake, application: str, clusters: list[Cluster]) -> list[Dot]:
     spread = ((flat - flat.min(axis=0)) / reach + ranks) / 2  # half by place, half by rank: a crowd can be read
     at = spread * [WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN] + MARGIN
     named_from = sorted((cluster.size_total for cluster in clusters), reverse=True)[:LABELLED][-1]
-    return [
-        Dot(
-            cluster=by_id[id_],
-            x=round(float(at[i, 0]), 1),
-            y=round(float(at[i, 1]), 1),
-            r=round(4 + 1.6 * float(np.sqrt(by_id[id_].size_total)) ** 0.8, 1),
-            colour=COLOURS.get(by_id[id_].status, GREY),
-            label=by_id[id_].size_total >= named_from,
-        )
-        for i, id_ in enumerate(ids)
-    ]
+    return [_dot(by_id[id_], at[i, 0], at[i, 1], named_from, link) for i, id_ in enumerate(ids)]
+
+
+def _dot(cluster: Cluster, x: float, y: float, named_from: int, link: str) -> svg.Dot:
+    radius = 4 + 1.6 * float(np.sqrt(cluster.size_total)) ** 0.8
+    words = one_line(" / ".join(cluster.name.split(" / ")[:2]))[:LONGEST]
+    return svg.Dot(
+        float(x), float(y), radius,
+        text=words if cluster.size_total >= named_from else "",
+        title=f"{one_line(cluster.name)}: {cluster.status}, {cluster.size_total} ever",
+        look=LOOKS.get(cluster.status, ""),
+        href=link + cluster.cluster_id,
+    )  # fmt: skip
 
 
 def _centroids(table: pa.Table, wanted: Collection[str]) -> tuple[list[str], Any]:

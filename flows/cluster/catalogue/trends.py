@@ -1,7 +1,8 @@
 """Trends of clusters: failures per interaction served, window by window, and what changed beyond chance.
 
-Rates are over traffic, never counts. A change is called only where an exact test says so after control of the false
-discovery rate over all clusters. Go on to `closure.py` for what promotions did.
+Rates are over traffic, never counts. Tested are people who failed, each once in a window's length, against how
+much such numbers go up and down from window to window anyway; with control of the false discovery rate over all
+clusters, and over the looks that one window is given. Go on to `closure.py` for what promotions did.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.cluster.placement.graph import Ints
-from schemas.records import ClusterStatus, Part
+from flows.statistics import Floats, day_variance, discoveries, rate_ps
+from schemas.trend import ClusterStatus, Part
 
-Floats = NDArray[np.float64]
 BASELINE_WINDOWS = 7
 """With windows of a day the current one is held against a week, so that weekdays and weekends are both in it."""
 FALSE_DISCOVERIES = 0.05
-"""Share of the changes announced in one run that may be chance, where failures are independent of each other: people
-who fail several times, and topics that come and go by the day, are not (docs/clusters.md)."""
+"""Share of the changes announced in the span of one window that may be chance (docs/clusters.md)."""
+UNKNOWN_VARIANCE = 0.25**2
+"""Taken for how rates vary by the day until that is known: a quarter up or down."""
+LEAST_FREEDOM = 6
+"""Known is what so many degrees of freedom say: one cluster in a week."""
 RESOLVED_RATIO = 0.3
 """A cluster is resolved at less than this share of its former rate; a smaller fall is `shrinking`."""
 MAX_SEGMENTS = 12
@@ -39,6 +43,52 @@ class Traffic:
     """Index of the failure's cluster; -1 where it did not fail or has no home."""
     unit: Ints
     """Number of the unit."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted in each window."""
+
+    failures: Ints
+    """By (window, cluster), of one unit at most `cap`."""
+    served: Ints
+    """Interactions by window."""
+    people: Ints
+    """Units that failed, by (window, cluster): onsets, as below."""
+    visitors: Ints
+    """Units that came, by window: onsets too."""
+
+
+@dataclass(frozen=True)
+class Onsets:
+    """Who fails, or comes, not having done so for a window's length.
+
+    Unlike who fails in a window, these add up over stretches of any length, and a part of a window has its part of
+    them: counted by window, people who fail again and again would be too many in a window that was cut short.
+    """
+
+    failures: NDArray[np.bool_]
+    """By interaction: the unit has not failed in this cluster for so long."""
+    visits: NDArray[np.bool_]
+
+
+def onsets(traffic: Traffic, hours: float) -> Onsets:
+    """The onsets among all interactions, for windows of so many hours."""
+    failed = np.where(traffic.cluster >= 0, traffic.cluster, -1)
+    return Onsets(
+        failures=(failed >= 0) & _first_of(traffic, failed, hours),
+        visits=_first_of(traffic, np.zeros_like(failed), hours),
+    )
+
+
+def _first_of(traffic: Traffic, kind: Ints, hours: float) -> NDArray[np.bool_]:
+    """Interactions whose unit had none of the same kind for so long."""
+    order = np.lexsort((traffic.time, traffic.unit, kind))
+    time, unit, kinds = traffic.time[order], traffic.unit[order], kind[order]
+    again = (unit[1:] == unit[:-1]) & (kinds[1:] == kinds[:-1]) & (np.diff(time) < hours * 3600)
+    first = np.ones(len(order), dtype=bool)
+    first[order[1:]] = ~again
+    return first
 
 
 @dataclass(frozen=True)
@@ -79,24 +129,25 @@ def windows(as_of: datetime, hours: float, promoted: datetime | None) -> list[Wi
 
 
 def counts(
-    traffic: Traffic, spans: Sequence[Window], clusters: int, cap: int, *, open_end: bool = True
-) -> tuple[Ints, Ints]:
-    """Failures by (window, cluster) and interactions by window.
+    traffic: Traffic, spans: Sequence[Window], clusters: int, cap: int, since: Onsets, *, open_end: bool = True
+) -> Counted:
+    """Failures and people by (window, cluster), interactions and people by window.
 
     One unit counts at most `cap` times in a window of a cluster: k units move a count by at most k · cap. With
     `open_end` the last window also takes what is dated after its end (clocks differ).
     """
-    failures = np.zeros((len(spans), clusters), dtype=np.int64)
-    served = np.zeros(len(spans), dtype=np.int64)
+    failures, people = (np.zeros((len(spans), clusters), dtype=np.int64) for _ in range(2))
+    served, visitors = (np.zeros(len(spans), dtype=np.int64) for _ in range(2))
     for i, span in enumerate(spans):
         inside = traffic.time >= span.start.timestamp()
         if i + 1 < len(spans) or not open_end:
             inside &= traffic.time < span.end.timestamp()
-        served[i] = inside.sum()
+        served[i], visitors[i] = inside.sum(), (inside & since.visits).sum()
         failed = inside & (traffic.cluster >= 0)
         pairs, times = np.unique(np.stack([traffic.cluster[failed], traffic.unit[failed]]), axis=1, return_counts=True)
         np.add.at(failures[i], pairs[0], np.minimum(times, cap))
-    return failures, served
+        np.add.at(people[i], traffic.cluster[inside & since.failures], 1)
+    return Counted(failures, served, people, visitors)
 
 
 def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.str_]) -> list[dict[str, Part]]:
@@ -117,14 +168,20 @@ def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.s
     ]
 
 
-def changes(failures: Ints, served: Ints, first_baseline: Ints) -> list[Change]:
-    """Each cluster's last window against the ones before it, from `first_baseline` on (an index of windows)."""
-    now, traffic = failures[-1], int(served[-1])
-    used = np.arange(len(served) - 1)[:, None] >= first_baseline[None, :]
-    before = (failures[:-1] * used).sum(axis=0)
-    traffic_before = (served[:-1, None] * used).sum(axis=0)
-    p = rate_p(now, traffic, before, traffic_before)
-    called = discoveries(p, FALSE_DISCOVERIES)
+def changes(
+    counted: Counted, first_baseline: Ints, looks: int = 1, least: NDArray[np.float64] | None = None
+) -> list[Change]:
+    """Each cluster's last window against the ones before it, from `first_baseline` on (an index of windows).
+
+    `looks`: how often a window is looked at while it passes; they share the false discoveries. `least`: people without
+    whom a cluster would not be (0 where it is older than its baseline).
+    """
+    now, traffic = counted.failures[-1], int(counted.served[-1])
+    used = np.arange(len(counted.served) - 1)[:, None] >= first_baseline[None, :]
+    before = (counted.failures[:-1] * used).sum(axis=0)
+    traffic_before = (counted.served[:-1, None] * used).sum(axis=0)
+    p = change_p(counted, used, least)
+    called = discoveries(p, FALSE_DISCOVERIES / max(looks, 1))
     bounds = [wilson(int(count), traffic) for count in now]
     return [
         Change(
@@ -137,34 +194,29 @@ def changes(failures: Ints, served: Ints, first_baseline: Ints) -> list[Change]:
             p=float(p[c]),
             significant=bool(called[c]),
         )
-        for c in range(failures.shape[1])
+        for c in range(counted.failures.shape[1])
     ]
 
 
-def rate_p(now: Ints, traffic: int, before: Ints, traffic_before: Ints) -> Floats:
-    """Two-sided exact p of "same rate"; 1 where either side has no traffic.
-
-    Given their sum the counts are binomial (J. Przyborowski and H. Wilenski, Biometrika 31, 1940).
-    """
-    from scipy.stats import binom  # noqa: PLC0415 lazy: 1 s of import
-
-    share = traffic / np.maximum(traffic + traffic_before, 1)
-    total = now + before
-    low, high = binom.cdf(now, total, share), binom.sf(now - 1, total, share)
-    p = np.minimum(1.0, 2 * np.minimum(low, high))
-    return np.where((traffic == 0) | (traffic_before == 0), 1.0, p)
+def change_p(counted: Counted, used: NDArray[np.bool_], least: NDArray[np.float64] | None) -> Floats:
+    """Two-sided p of "the last window has the rate of the used ones before it", by people."""
+    before, exposed = counted.people[:-1] * used.astype(float), counted.visitors[:-1, None] * used.astype(float)
+    visitors = np.full((1, used.shape[1]), float(counted.visitors[-1]))
+    now = counted.people[-1:].astype(float), visitors
+    bounds = None if least is None else (least, np.zeros_like(least))
+    fell, rose = rate_ps(now, (before, exposed), known_variance([(before, exposed)]), bounds)
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(fell, rose)))
 
 
-def discoveries(p: Floats, rate: float) -> NDArray[np.bool_]:
-    """Which of the p-values are called when at most `rate` of the calls may be false (Benjamini, Hochberg 1995)."""
-    order = np.argsort(p, kind="stable")
-    passed = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / max(len(p), 1))
-    called = np.zeros(len(p), dtype=bool)
-    called[order[: passed[-1] + 1 if len(passed) else 0]] = True
-    return called
+def known_variance(sides: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """How much each cluster's rate varies by the window, from windows between which nothing is said to have changed."""
+    found = [day_variance(*side) for side in sides]
+    free = sum(freedom for _, freedom in found)
+    largest: Floats = np.max([variance for variance, _ in found], axis=0)
+    return largest if free >= LEAST_FREEDOM else np.maximum(largest, UNKNOWN_VARIANCE)
 
 
-def wilson(successes: int, trials: int) -> tuple[float | None, float | None]:
+def wilson(successes: float, trials: float) -> tuple[float | None, float | None]:
     """The 95 % score interval of a share (E. B. Wilson, JASA 22, 1927); None where there were no trials."""
     if trials <= 0:
         return None, None

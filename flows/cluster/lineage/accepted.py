@@ -2,12 +2,11 @@
 
 A run only proposes (`lineage.py`). `accept` writes a row of `cluster_decisions`, which later runs read as of a version
 like everything else, so that the state stays a fold over what is recorded. `carry_out` moves the failures, which
-nothing else ever does. Go on to `flows/cluster/stage.py`.
+nothing else but an act of a person's own does (`acts.py`). Go on to `flows/cluster/stage.py`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,16 +17,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cluster.outcomes.outcomes import Judged
+from flows.cluster.lineage.inside import absorb, inside, moved_to, part_of
 from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.identity import vote
-from flows.cluster.placement.placing import Placed, cluster_id
+from flows.cluster.placement.placing import Placed, cluster_id, typical
 from flows.cluster.placement.texts import Distinct, distinct, vectors_of
-from flows.cluster.state import Proposed, State, load, resolved_after, sql, untouched
+from flows.cluster.state import Now, Proposed, State, load, resolved_after, sql, untouched
 from flows.embed import Embedder, Vectors
 from flows.run import Run, latest
+from schemas.acts import ClusterDecision
 from schemas.errors import NotEnoughData, UsageError
-from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member, content_hash
+from schemas.records import ClusterEvent, EventDetails, content_hash
 from streams.lake import Lake
 from streams.lake.append import publish
 from streams.lake.query import query, rows
@@ -46,6 +46,8 @@ class OpenProposal:
     shares: tuple[float, ...]
     parts: tuple[tuple[str, ...], ...]
     """split: some texts of each part."""
+    mode: str
+    """split by how failures fail: the mode that leaves."""
     accepted_by: str | None
     """Who accepted it, where the next run will carry it out."""
 
@@ -60,7 +62,7 @@ def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: 
     if run is None:
         raise NotEnoughData(f"no cluster run of application {application!r} is finished yet: `flywheel turn` makes one")
     state = load(lake, application, run.as_of)
-    proposal = _wanted(state, [_full_id(state, wanted) for wanted in clusters])
+    proposal = _wanted(state, [full_id(state, wanted) for wanted in clusters])
     decided = pending(lake, application, state.proposals)
     if proposal in decided:
         return decided[proposal]
@@ -87,7 +89,7 @@ def proposals_of(lake: Lake, run: Run) -> list[OpenProposal]:
     shown = {id(proposal): [part[:EXAMPLES] for part in proposal.parts] for proposal in state.proposals}
     hashes = sorted({text_hash for parts in shown.values() for part in parts for text_hash in part})
     names = ("outcomes", "cluster_members")
-    parameters = {"application": run.application, "run_id": run.run_id, "hashes": hashes}
+    parameters = {"application": run.application, "hashes": hashes, "unseen": ""}
     found = (
         query(lake, sql(Path(__file__).with_name("proposals.sql")), lake.versions(names), parameters).to_pylist()
         if hashes
@@ -100,6 +102,7 @@ def proposals_of(lake: Lake, run: Run) -> list[OpenProposal]:
             clusters=proposal.clusters,
             shares=proposal.shares,
             parts=tuple(tuple(texts[h] for h in part if h in texts) for part in shown[id(proposal)]),
+            mode=proposal.mode,
             accepted_by=decided[proposal].decided_by if proposal in decided else None,
         )
         for proposal in state.proposals
@@ -120,12 +123,7 @@ def pending(
 
 
 def carry_out(
-    lake: Lake,
-    decisions: Mapping[Proposed, ClusterDecision],
-    judged: Judged,
-    state: State,
-    placed: Placed,
-    embedder: Embedder,
+    now: Now, decisions: Mapping[Proposed, ClusterDecision], state: State, placed: Placed, embedder: Embedder
 ) -> tuple[State, Placed, list[ClusterEvent]]:
     """State and placements after the accepted changes, and the events that tell of them."""
     events = []
@@ -134,9 +132,9 @@ def carry_out(
             continue
         if proposal.event == "split":
             cluster = proposal.clusters[0]
-            state, placed, others = _split(lake, proposal, judged, state, placed, embedder)
+            state, placed, others = _split(now, proposal, state, placed, embedder)
         else:
-            state, placed, cluster, others = _merge(proposal, state, placed)
+            state, placed, cluster, others = _merge(now, proposal, state, placed)
         resolved = resolved_after(state.resolved, proposal.event, cluster, others)
         state = replace(state, resolved=resolved, proposals=untouched(state.proposals, proposal.clusters))
         details = EventDetails(proposed=False, accepted_by=decision.decided_by, decision=decision.decision_id)
@@ -145,47 +143,44 @@ def carry_out(
 
 
 def _split(
-    lake: Lake, proposal: Proposed, judged: Judged, state: State, placed: Placed, embedder: Embedder
+    now: Now, proposal: Proposed, state: State, placed: Placed, embedder: Embedder
 ) -> tuple[State, Placed, list[str]]:
-    """The largest part keeps the id; every other one that still has failures gets one of its own."""
+    """The largest part keeps the id; every other one that still has failures gets one of its own. Or one mode does."""
     cluster = proposal.clusters[0]
-    homes = state.homes | placed.homes
-    inside = [i for i, o in enumerate(judged.outcomes) if homes.get(o.interaction_id) == cluster]
-    ids = [judged.outcomes[i].interaction_id for i in inside]
-    rows = distinct([judged.texts[i] for i in inside])
-    vectors, _ = vectors_of(lake, embedder, rows)
+    members = [member for member in inside(now, cluster, placed) if member.outcome is not None]
+    rows = distinct([member.text for member in members])
+    vectors, _ = vectors_of(now.lake, embedder, rows)
     part, confidence = _parts(proposal, rows, vectors)
+    chosen = part[rows.row_of]
+    if proposal.mode:
+        chosen = np.array([int(member.mode == proposal.mode) for member in members], dtype=np.int64)
+    of_part = np.where([member.pinned for member in members], 0, chosen)
     names, moved = {0: cluster}, []
-    for number in range(1, len(proposal.parts)):
-        own = [i for i, row in enumerate(rows.row_of) if part[row] == number]
-        if own:
-            names[number] = cluster_id([ids[i] for i in own])
-            moved += [
-                _moved(state, ids[i], names[number], "split", rows.hashes[rows.row_of[i]], confidence[rows.row_of[i]])
-                for i in own
-            ]
-    of_text = {text_hash: names[part[row]] for row, text_hash in enumerate(rows.hashes)}
-    failed = [i for i, at in enumerate(inside) if judged.outcomes[at].outcome == "failed"]
+    for number in range(1, max(len(proposal.parts), 2)):
+        own = np.flatnonzero(of_part == number)
+        if len(own) and not (proposal.mode and len(own) == len(members)):
+            names[number] = cluster_id([members[i].id for i in own])
+            moved += [moved_to(members[i], names[number], "split", confidence=confidence[rows.row_of[i]]) for i in own]
+    of_text = {text_hash: names.get(int(part[row]), cluster) for row, text_hash in enumerate(rows.hashes)}
+    failed = [i for i, member in enumerate(members) if member.outcome == "failed"]
+    of_name = {name: [i for i in failed if of_part[i] == number] for number, name in names.items()}
     named = {
-        name: vectors[[rows.row_of[i] for i in failed if part[rows.row_of[i]] == number]]
-        for number, name in names.items()
+        name: typical([members[i].id for i in own], vectors, rows.row_of[own])
+        for name, own in of_name.items()
+        if own and len(names) > 1
     }
-    old = state.clusters[cluster]
-    children = {
-        name: msgspec.structs.replace(old, cluster_id=name, parent_id=cluster)
-        for name in names.values()
-        if name != cluster
-    }
+    old = msgspec.structs.replace(state.clusters[cluster], ignored=None)
+    children = {name: part_of(old, name, proposal.mode) for name in names.values() if name != cluster}
     sample_homes = tuple(
         of_text.get(text_hash, home) if home == cluster else home
         for home, text_hash in zip(placed.sample_homes, placed.sample_hashes, strict=True)
     )
     return (
-        replace(state, clusters=state.clusters | children),
+        replace(state, clusters=state.clusters | {cluster: old} | children),
         replace(
             placed,
             members=placed.members + moved,
-            vectors={**placed.vectors, **{name: found for name, found in named.items() if children and len(found)}},
+            typical={**placed.typical, **named},
             sample_homes=sample_homes,
         ),
         list(children),
@@ -204,48 +199,20 @@ def _parts(proposal: Proposed, rows: Distinct, vectors: Vectors) -> tuple[Ints, 
     return part, confidence
 
 
-def _merge(proposal: Proposed, state: State, placed: Placed) -> tuple[State, Placed, str, list[str]]:
+def _merge(now: Now, proposal: Proposed, state: State, placed: Placed) -> tuple[State, Placed, str, list[str]]:
     """The larger cluster keeps its id, and the other one's becomes another name of it."""
-    homes = state.homes | placed.homes
-    sizes = Counter(homes.values())
+    sizes = {id_: len(inside(now, id_, placed)) for id_ in proposal.clusters}
     survivor, absorbed = sorted(proposal.clusters, key=lambda id_: (-sizes[id_], id_))
-    hashes = state.text_hashes | {member.interaction_id: member.text_hash for member in placed.members}
-    moved = [
-        _moved(state, id_, survivor, "merged", hashes[id_], 1.0) for id_ in sorted(homes) if homes[id_] == absorbed
-    ]
-    clusters = {
-        id_: msgspec.structs.replace(cluster, alias_of=survivor) if absorbed in {id_, cluster.alias_of} else cluster
-        for id_, cluster in state.clusters.items()
-    }
-    if clusters[absorbed].status != "resolved" and clusters[survivor].status == "resolved":
-        clusters[survivor] = msgspec.structs.replace(clusters[survivor], status="steady")
-    sample_homes = tuple(survivor if home == absorbed else home for home in placed.sample_homes)
-    return (
-        replace(state, clusters=clusters),
-        replace(placed, members=placed.members + moved, sample_homes=sample_homes),
-        survivor,
-        [absorbed],
-    )
-
-
-def _moved(
-    state: State, interaction: str, home: str, why: Literal["split", "merged"], text_hash: str, confidence: float
-) -> Member:
-    return Member(
-        interaction_id=interaction,
-        cluster_id=home,
-        confidence=float(confidence),
-        assigned_by=why,
-        text_hash=text_hash,
-        moves=state.moves.get(interaction, 0) + 1,
-    )
+    state, placed = absorb(now, survivor, absorbed, state, placed)
+    return state, placed, survivor, [absorbed]
 
 
 def _key(proposal: Proposed) -> tuple[str, ...]:
     return (proposal.event, *proposal.clusters, proposal.run_id)
 
 
-def _full_id(state: State, wanted: str) -> str:
+def full_id(state: State, wanted: str) -> str:
+    """The cluster that an id, or the beginning of one, means. Raises UsageError where it is not one."""
     found = [id_ for id_ in state.clusters if id_.startswith(wanted)]
     if len(found) != 1:
         raise UsageError(f"{len(found)} clusters match {wanted!r}: `flywheel cluster list` shows their ids")

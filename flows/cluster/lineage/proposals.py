@@ -58,11 +58,17 @@ def lineage_events(vectors: Vectors, homes: Sequence[str], hashes: Sequence[str]
     events = []
     for proposal in proposals(vectors[rows], find(vectors[rows]), numbers[rows]):
         first, *others = (ids[i] for i in proposal.clusters)
-        if (proposal.kind, (first, *others)) not in open_:
+        of_one_topic = proposal.kind == "merged" and any(_has_mode(before, id_) for id_ in (first, *others))
+        if (proposal.kind, (first, *others)) not in open_ and not of_one_topic:
             parts = tuple(tuple(sorted({hashes[rows[i]] for i in part})) for part in proposal.parts)
             details = EventDetails(proposed=True, shares=proposal.shares, parts=parts)
             events.append(ClusterEvent(cluster_id=first, event=proposal.kind, other_ids=tuple(others), details=details))
     return events
+
+
+def _has_mode(before: State, cluster: str) -> bool:
+    """Whether a cluster was split off by a mode: it says what another says, and was parted from it for that."""
+    return cluster in before.clusters and before.clusters[cluster].mode is not None
 
 
 def proposals(vectors: Vectors, fresh: Ints, homes: Ints) -> list[Proposal]:

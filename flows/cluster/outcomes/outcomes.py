@@ -1,72 +1,91 @@
-"""All feedback on each interaction, folded into ok, failed or unknown, with a probability and every reason.
+"""What was said of an interaction, and what that makes of it: ok, failed or unknown, with a score and every reason.
 
-Pure functions of the rows that `interactions.sql` and `signals.sql` give. Go on to `flows/cluster/stage.py`.
+The outcome follows from the combination of voices alone (`signals.key_of`), and the reliability of sources from how
+often each combination was heard: nothing here grows with the number of interactions. Go on to `judging.py`, the user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import msgspec
 import numpy as np
-import pyarrow as pa
+from msgspec import Struct
 
 from flows.cluster.outcomes.reliability import Reliability, estimate
-from flows.cluster.outcomes.rules import Asked, findings
-from flows.cluster.outcomes.signals import BAD, Voices, voices
-from schemas.messages import last_text, parse, read
-from schemas.records import Outcome
+from flows.cluster.outcomes.signals import BAD, Voice, key_of, voice_of, voices_of, voices_of_rules
 from schemas.settings import ClusterSettings
 
+NOTHING = key_of(())
+"""The combination of no voices."""
+Verdict = tuple[Literal["ok", "failed", "unknown"], float | None]
+"""An outcome and its score."""
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """Every interaction with its outcome, and how the sources fared."""
 
-    outcomes: tuple[Outcome, ...]
-    """In the order of the interactions."""
-    texts: tuple[str, ...]
-    """What the person asked: the last user message of each interaction."""
+class Heard(Struct, frozen=True, kw_only=True):
+    """All that was said of one interaction."""
+
+    voices: str
+    """The combination, as `key_of` names it."""
+    against: tuple[str, ...]
+    """Reasons of those that say bad, sorted."""
+    pro: tuple[str, ...]
+    signals: int
+    """Voices that count."""
+    left_out: int
+    """Voices that do not: their unit had judged more of one day's interactions than the cap allows."""
+    speakers: tuple[str, ...]
+    """The units of the people among them, whether they count or not."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How the sources fared, and what each combination of voices makes of an interaction."""
+
     reliability: Reliability
-    over_cap: int
-    """Voices left out because their unit had judged more of one day's interactions than the cap allows."""
+    verdicts: Mapping[str, Verdict]
+    """Combination → outcome and score."""
 
 
-def judge(interactions: pa.Table, signals: pa.Table, settings: ClusterSettings) -> Judged:
-    """Outcomes of all interactions; the same set of rows gives the same outcomes."""
-    columns = [field.name for field in msgspec.structs.fields(Asked)]
-    rows = msgspec.convert(interactions.select(columns).to_pylist(), list[Asked])
-    items = {row.id: i for i, row in enumerate(rows)}
-    found = [(i, reason) for i, row in enumerate(rows) for reason in findings(row, read(row.output_messages))]
-    heard = voices(items, signals, found, settings.failing_labels, settings.signals_off)
-    fitted = estimate(heard, len(rows), settings.signal_weights)
-    over_cap = int(np.sum(signals["over_cap"].to_numpy(zero_copy_only=False))) if len(signals) else 0
-    texts = tuple(last_text(parse(row.input_messages), "user") for row in rows)
-    return Judged(
-        outcomes=tuple(_outcomes(rows, heard, fitted, settings)),
-        texts=texts,
-        reliability=fitted,
-        over_cap=over_cap,
+def heard(signals: Iterable[Mapping[str, Any]], found: Sequence[str], settings: ClusterSettings) -> Heard:
+    """The rows of `signals.sql` on one interaction and the findings of our own rules, put together."""
+    voices: list[Voice] = voices_of_rules(found, settings.signals_off)
+    speakers, left_out = set(), 0
+    for row in signals:
+        left_out += bool(row["over_cap"])
+        if row["person"]:
+            speakers.add(row["unit"])
+        if (voice := voice_of(row, settings.failing_labels, settings.signals_off)) is not None:
+            voices.append(voice)
+    return Heard(
+        voices=key_of(voices),
+        against=tuple(sorted({voice.reason for voice in voices if voice.says == BAD})),
+        pro=tuple(sorted({voice.reason for voice in voices if voice.says != BAD})),
+        signals=len(voices),
+        left_out=left_out,
+        speakers=tuple(sorted(speakers)),
     )
 
 
-def _outcomes(rows: Sequence[Asked], heard: Voices, fitted: Reliability, settings: ClusterSettings) -> list[Outcome]:
-    said: list[list[tuple[int, str]]] = [[] for _ in rows]
-    for item, says, reason in zip(heard.item, heard.says, heard.reasons, strict=True):
-        said[item].append((int(says), reason))
-    return [
-        _outcome(row.id, voices_of, 1 - bad, settings)
-        for row, voices_of, bad in zip(rows, said, fitted.probability_bad.tolist(), strict=True)
-    ]
+def reasons_of(against: Sequence[str], pro: Sequence[str], outcome: str) -> Sequence[str]:
+    """The reasons that speak for an outcome; all of them where it is unknown."""
+    if outcome == "unknown":
+        return sorted({*against, *pro})
+    return against if outcome == "failed" else pro
 
 
-def _outcome(id_: str, verdicts: list[tuple[int, str]], good: float, settings: ClusterSettings) -> Outcome:
-    if not verdicts:
-        return Outcome(id_, "unknown", None)
-    failed, ok = good < settings.failed_below, good >= settings.ok_from
-    against = {reason for says, reason in verdicts if says == BAD}
-    pro = {reason for says, reason in verdicts if says != BAD}
-    reasons = against if failed else pro if ok else against | pro
-    name = "failed" if failed else "ok" if ok else "unknown"
-    return Outcome(id_, name, round(good, 6), tuple(sorted(reasons)), len(verdicts))  # type: ignore[arg-type] # one of 3
+def fit(counts: Mapping[str, int], settings: ClusterSettings) -> Fitted:
+    """The verdict on each combination of voices; `counts` says of how many interactions it was heard."""
+    keys = sorted(key for key in counts if key != NOTHING)
+    times = np.array([counts[key] for key in keys], dtype=np.float64)
+    reliability = estimate(voices_of(keys), len(keys), settings.signal_weights, times)
+    good = (1 - reliability.probability_bad).tolist()
+    verdicts: dict[str, Verdict] = {
+        key: (_outcome(share, settings), round(share, 6)) for key, share in zip(keys, good, strict=True)
+    }
+    return Fitted(reliability, {**verdicts, NOTHING: ("unknown", None)})
+
+
+def _outcome(good: float, settings: ClusterSettings) -> Literal["ok", "failed", "unknown"]:
+    return "failed" if good < settings.failed_below else "ok" if good >= settings.ok_from else "unknown"

@@ -12,6 +12,7 @@ import msgspec
 
 from flows.cluster.outcomes.signals import MAX_NAME
 from schemas.messages import Conversation, last_text
+from schemas.messages.finish import CUT, FILTERED
 
 _CANNOT = r"i (?:can(?:no|['’])t|am (?:not able|unable) to|['’]m (?:not able|unable) to)"
 REFUSAL = re.compile(
@@ -22,14 +23,6 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 """English refusals at the very start of an answer. In other languages, send a `rule` or `judge` verdict."""
-
-
-FILTERED = frozenset({
-    "content_filter", "content_filtered", "guardrail_intervened", "safety", "recitation", "blocklist",
-    "prohibited_content", "spii", "image_safety",
-})  # fmt: skip
-CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
-"""Finish reasons of the dialects, in lower case."""
 
 
 class Asked(msgspec.Struct, frozen=True):

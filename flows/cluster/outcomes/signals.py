@@ -7,13 +7,15 @@ signals of an interaction into its outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.events import to_json
 from schemas.kinds import KINDS, says
 
 MAX_NAME = 64
@@ -61,18 +63,16 @@ failures are."""
 
 @dataclass(frozen=True)
 class Voices:
-    """Every voice, in columns: who spoke of which interaction, and what it said."""
+    """Every voice, in columns: who spoke of which item, and what it said."""
 
     item: NDArray[np.int64]
-    """Row of the interaction."""
+    """Number of the item: a combination of voices, or an interaction."""
     source: NDArray[np.int64]
     """Index into `sources`."""
     says: NDArray[np.int8]
     """BAD or OK."""
     sources: tuple[str, ...]
     """`thumb`, `judge:NAME`, `found:empty_answer`, …: what one reliability is estimated for. Sorted."""
-    reasons: tuple[str, ...]
-    """The reason that each voice gives, by row: `thumb_down`, `correction`, `error:timeout`, …"""
 
 
 def kind_of(source: str) -> str:
@@ -86,37 +86,58 @@ def is_two_sided(source: str) -> bool:
     return kind in KINDS and KINDS[kind].says == "value"
 
 
-def voices(
-    items: dict[str, int],
-    signals: pa.Table,
-    found: Sequence[tuple[int, str]],
-    failing_labels: Sequence[str],
-    off: Sequence[str],
-) -> Voices:
-    """The rows of `signals.sql` that say something, and what our own rules found (`(item, reason)` pairs)."""
-    rows = [(item, f"found:{reason.partition(':')[0]}", BAD, reason) for item, reason in found]
-    for row in signals.select(["interaction_id", "kind", "source", "value", "label", "over_cap"]).to_pylist():
-        good = says(row["kind"], row["value"], row["label"], failing_labels)
-        if good is None or row["over_cap"] or row["interaction_id"] not in items:
-            continue
-        said = OK if good else BAD
-        named = KINDS[row["kind"]].voice == "verdict" and row["source"] != "user"
-        source = f"{row['kind']}:{_short(row['source'])}" if named else row["kind"]
-        rows.append((items[row["interaction_id"]], source, said, _reason(row, said)))
-    votes = [row for row in rows if row[1] not in off and kind_of(row[1]) not in off]
-    names = tuple(sorted({row[1] for row in votes}))
+@dataclass(frozen=True, order=True)
+class Voice:
+    """One voice on one interaction."""
+
+    source: str
+    says: int
+    """BAD or OK."""
+    reason: str
+    """`thumb_down`, `correction`, `error:timeout`, …"""
+
+
+def voice_of(row: Mapping[str, Any], failing_labels: Collection[str], off: Collection[str]) -> Voice | None:
+    """What a row of `signals.sql` says; None where it says neither good nor bad, is over the cap or switched off."""
+    good = says(row["kind"], row["value"], row["label"], failing_labels)
+    if good is None or row["over_cap"]:
+        return None
+    said = OK if good else BAD
+    named = KINDS[row["kind"]].voice == "verdict" and row["source"] != "user"
+    source = f"{row['kind']}:{_short(row['source'])}" if named else row["kind"]
+    return Voice(source, said, _reason(row, said)) if _is_heard(source, off) else None
+
+
+def voices_of_rules(found: Sequence[str], off: Collection[str]) -> list[Voice]:
+    """What our own rules found, as voices."""
+    voices = [Voice(f"found:{reason.partition(':')[0]}", BAD, reason) for reason in found]
+    return [voice for voice in voices if _is_heard(voice.source, off)]
+
+
+def key_of(voices: Iterable[Voice]) -> str:
+    """The combination of what was said, whoever's reasons: interactions with the same one have the same outcome."""
+    return str(to_json(sorted((voice.source, voice.says) for voice in voices)))
+
+
+def voices_of(keys: Sequence[str]) -> Voices:
+    """The voices of combinations (`key_of`), one item each."""
+    rows = [(i, source, said) for i, key in enumerate(keys) for source, said in msgspec.json.decode(key)]
+    names = tuple(sorted({source for _, source, _ in rows}))
     index = {name: i for i, name in enumerate(names)}
     return Voices(
-        item=np.array([row[0] for row in votes], dtype=np.int64),
-        source=np.array([index[row[1]] for row in votes], dtype=np.int64),
-        says=np.array([row[2] for row in votes], dtype=np.int8),
+        item=np.array([item for item, _, _ in rows], dtype=np.int64),
+        source=np.array([index[source] for _, source, _ in rows], dtype=np.int64),
+        says=np.array([said for _, _, said in rows], dtype=np.int8),
         sources=names,
-        reasons=tuple(row[3] for row in votes),
     )
 
 
-def _reason(row: dict[str, str], vote: int) -> str:
-    kind = row["kind"]
+def _is_heard(source: str, off: Collection[str]) -> bool:
+    return source not in off and kind_of(source) not in off
+
+
+def _reason(row: Mapping[str, Any], vote: int) -> str:
+    kind = str(row["kind"])
     if kind in {"thumb", "rating"}:
         return f"{kind}_{'down' if vote == BAD else 'up'}" if kind == "thumb" else f"{'low' if vote else 'high'}_rating"
     if kind == "label":

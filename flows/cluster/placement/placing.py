@@ -1,6 +1,7 @@
 """Places new failures: embeds their texts, compares them with known ones, assigns a cluster or makes one.
 
-Reads vectors and reference samples from the lake; decides with `identity.py`. Go on to
+Reads vectors and reference samples from the lake; decides with `identity.py`. Words that a person moved go where they
+were moved to. Go on to
 `flows/cluster/catalogue/catalogue.py`.
 """
 
@@ -16,16 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from flows.cluster.outcomes.outcomes import Judged
+from flows.cluster.outcomes.changes import array_of
 from flows.cluster.placement.graph import Ints
-from flows.cluster.placement.identity import place
+from flows.cluster.placement.identity import Placement, place
 from flows.cluster.placement.texts import Distinct, distinct, normalise, vectors_of, wordless_apart
-from flows.cluster.state import TABLES, State, sql
+from flows.cluster.state import Now, State
 from flows.embed import Embedder, Vectors
 from schemas.records import Member
-from streams.lake import Lake
-from streams.lake.query import query
+from streams.lake.parts import holding
 
+_HERE = Path(__file__).parent
+REFERENCE, PLACED_TEXTS = _HERE / "reference.sql", _HERE / "placed_texts.sql"
 REFERENCE_CAP = 400
 """Distinct texts per cluster that new ones are compared with. A sample of 100 leaves holes in which old things look
 new: 1.7 % of the rows of a day without news were called novel with 100, 0.1 % with 400."""
@@ -49,8 +51,8 @@ class Placed:
     """Failures that got a home, or another one."""
     born: Mapping[str, str | None]
     """New clusters, each with the old one it may have grown out of."""
-    vectors: Mapping[str, Vectors]
-    """Of each cluster that needs a name, its failures' vectors in order of interaction id."""
+    typical: Mapping[str, str]
+    """Of each cluster that needs a name, the failure that is nearest to the middle of them all."""
     embeddings: list[Embedding]
     """What was computed now."""
     unclustered: int
@@ -68,86 +70,181 @@ class Placed:
         return {member.interaction_id: member.cluster_id for member in self.members}
 
 
-def place_failures(
-    lake: Lake, application: str, judged: Judged, before: State, embedder: Embedder, min_size: int
-) -> Placed:
+def place_failures(now: Now, before: State, embedder: Embedder, min_size: int) -> Placed:
     """Place every failure that has no home yet."""
-    waiting = [
-        (outcome.interaction_id, text)
-        for outcome, text in zip(judged.outcomes, judged.texts, strict=True)
-        if outcome.outcome == "failed" and outcome.interaction_id not in before.homes
-    ]
-    reference, owners, names, hashes = _reference(lake, application, judged, before, embedder)
-    if not waiting:
+    ids, texts, modes = _waiting(now)
+    reference, owners, names, hashes, anew = _reference(now, before, embedder)
+    if not ids:
         return Placed(
             members=[],
             born={},
-            vectors={},
-            embeddings=[],
+            typical={},
+            embeddings=anew,
             unclustered=0,
             sample=reference,
             sample_homes=tuple(names[i] for i in owners),
             sample_hashes=tuple(hashes),
         )
-    ids, rows = [id_ for id_, _ in waiting], distinct([text for _, text in waiting])
-    vectors, fresh = vectors_of(lake, embedder, rows)
-    found = place(vectors, rows.weights, reference, owners, min_size)
-    births = [_birth_id(ids, rows, found.born, c) for c in range(int(found.born.max(initial=-1)) + 1)]
-    home = [births[b] if b >= 0 else names[k] if k >= 0 else "" for b, k in zip(found.born, found.known, strict=True)]
+    rows = distinct(texts)
+    vectors, fresh = vectors_of(now.lake, embedder, rows)
+    taught = _taught(now, rows, names)
+    placed = _place(vectors, rows.weights, taught, reference, owners, min_size)
+    births = [_birth_id(ids, rows, placed.born, c) for c in range(int(placed.born.max(initial=-1)) + 1)]
+    home = [births[b] if b >= 0 else names[k] if k >= 0 else "" for b, k in zip(placed.born, placed.known, strict=True)]
+    families = _families(before)
     members = [
         Member(
             interaction_id=id_,
-            cluster_id=home[row],
-            confidence=float(found.confidence[row]),
-            assigned_by="birth" if found.born[row] >= 0 else "vote",
+            cluster_id=_by_mode(home[row], mode, families) if placed.born[row] < 0 and taught[row] < 0 else home[row],
+            confidence=float(placed.confidence[row]),
+            assigned_by="birth" if placed.born[row] >= 0 else "taught" if taught[row] >= 0 else "vote",
             text_hash=rows.hashes[row],
         )
-        for id_, row in zip(ids, rows.row_of, strict=True)
+        for id_, row, mode in zip(ids, rows.row_of, modes, strict=True)
         if home[row]
     ]
     of_text = dict(zip(rows.hashes, vectors, strict=True))
-    inside = {
-        name: np.stack([of_text[member.text_hash] for member in members if member.cluster_id == name])
-        for name in births
-    }
-    parents = [names[parent] if parent >= 0 else None for parent in found.parents]
+    born = {name: [i for i, row in enumerate(rows.row_of) if placed.born[row] == b] for b, name in enumerate(births)}
+    parents = [names[parent] if parent >= 0 else None for parent in placed.parents]
     housed = [i for i, name in enumerate(home) if name]
     return Placed(
         members=members,
         born=dict(zip(births, parents, strict=True)),
-        vectors=inside,
-        embeddings=[Embedding(embedder.id, text_hash, of_text[text_hash]) for text_hash in fresh],
-        unclustered=len(waiting) - len(members),
+        typical={
+            name: typical([ids[i] for i in inside], vectors, rows.row_of[inside]) for name, inside in born.items()
+        },
+        embeddings=[*anew, *(Embedding(embedder.id, text_hash, of_text[text_hash]) for text_hash in fresh)],
+        unclustered=len(ids) - len(members),
         sample=np.concatenate([reference, vectors[housed]]) if len(reference) else vectors[housed],
         sample_homes=(*(names[i] for i in owners), *(home[i] for i in housed)),
         sample_hashes=(*hashes, *(rows.hashes[i] for i in housed)),
     )
 
 
+@dataclass(frozen=True)
+class _Family:
+    """The clusters of one topic: the first one, and those that a mode was split off into."""
+
+    first: str
+    by_mode: dict[str, str]
+    """Mode → the cluster that it was split off into; of that one's own parts, none."""
+    modes: dict[str, str]
+    """Cluster → the mode that alone it holds."""
+
+
+def _families(before: State) -> dict[str, _Family]:
+    """Every cluster of a topic that a mode was split off → its family."""
+    found: dict[str, _Family] = {}
+    for id_ in before.living():
+        mode = before.clusters[id_].mode
+        if mode is None or (above := _above(before, id_)) is None:
+            continue
+        first, direct = above
+        family = found.setdefault(first, _Family(first, {}, {}))
+        if direct or mode not in family.by_mode:
+            family.by_mode[mode] = id_
+        family.modes[id_] = mode
+        found[id_] = family
+    return found
+
+
+def _above(before: State, cluster: str) -> tuple[str, bool] | None:
+    """The cluster of all modes that one of a mode comes from, by its living name, and whether nothing lies between."""
+    seen, at = {cluster}, before.clusters[cluster].parent_id
+    while at in before.clusters and at not in seen:
+        seen.add(at)
+        if before.clusters[at].mode is None:
+            return before.clusters[at].alias_of or at, len(seen) == 2
+        at = before.clusters[at].parent_id
+    return None
+
+
+def _by_mode(home: str, mode: str | None, families: Mapping[str, _Family]) -> str:
+    """Which of the clusters of one topic a failure belongs to: its words cannot tell apart what differs by mode."""
+    family = families.get(home)
+    if family is None or (mode and family.modes.get(home) == mode):
+        return home
+    return family.by_mode.get(mode or "", family.first)
+
+
+def typical(ids: Sequence[str], vectors: Vectors, row_of: Ints) -> str:
+    """Of failures in order of their ids, the one most similar to the mean of all; the first of equals.
+
+    `row_of`: the row of each in the vectors of distinct texts, so that a thousand equal texts take no more memory.
+    Vectors lie on a grid, so that sums in float64 are exact: the same failure on any machine.
+    """
+    rows, place, times = np.unique(row_of, return_inverse=True, return_counts=True)
+    said = vectors[rows].astype(np.float64)
+    return ids[int(np.argmax((said @ (times @ said))[place]))]
+
+
+def _taught(now: Now, rows: Distinct, names: Sequence[str]) -> Ints:
+    """For each row the living cluster that a person moved the same words to, or -1."""
+    found = now.ask(_HERE / "taught.sql", own_homes=False, hashes=list(rows.hashes)).to_pylist()
+    index = {name: i for i, name in enumerate(names)}
+    homes = {row["text_hash"]: index[row["cluster_id"]] for row in found if row["cluster_id"] in index}
+    return np.array([homes.get(text_hash, -1) for text_hash in rows.hashes], dtype=np.int64)
+
+
+def _place(vectors: Vectors, weights: Ints, taught: Ints, reference: Vectors, owners: Ints, min_size: int) -> Placement:
+    """`place` of what nobody taught; the rest goes where it was taught to."""
+    if not (taught >= 0).any():
+        return place(vectors, weights, reference, owners, min_size)
+    free = np.flatnonzero(taught < 0)
+    known, born, confidence = taught.copy(), np.full(len(taught), -1, dtype=np.int64), np.ones(len(taught), np.float32)
+    if not len(free):
+        return Placement(known, born, confidence, ())
+    found = place(vectors[free], weights[free], reference, owners, min_size)
+    known[free], born[free], confidence[free] = found.known, found.born, found.confidence
+    return Placement(known, born, confidence, found.parents)
+
+
+def _waiting(now: Now) -> tuple[list[str], list[str], list[str | None]]:
+    """Failures without a home, by id, what was asked, and how they failed: texts are read of these alone."""
+    found = array_of(now.ask(_HERE / "waiting.sql", own_homes=False)["interaction_id"])
+    return asked(now, found)
+
+
+def asked(now: Now, interactions: pa.Array) -> tuple[list[str], list[str], list[str | None]]:
+    """Interactions by id, those that are still there, what was asked in each, and how they failed."""
+    those = holding(now.lake, "outcomes", now.lake.version("outcomes"), "interaction_id", interactions)
+    found = now.ask(_HERE / "asked.sql", {"outcomes": those}, own_homes=False)
+    texts = [text or "" for text in found["text"].to_pylist()]
+    return found["interaction_id"].to_pylist(), texts, found["mode"].to_pylist()
+
+
 def _reference(
-    lake: Lake, application: str, judged: Judged, before: State, embedder: Embedder
-) -> tuple[Vectors, Ints, Sequence[str], Sequence[str]]:
-    """Vectors of a sample of all living clusters, the cluster index of each, the clusters' ids, the texts' hashes."""
+    now: Now, before: State, embedder: Embedder
+) -> tuple[Vectors, Ints, Sequence[str], Sequence[str], list[Embedding]]:
+    """Vectors of a sample of all living clusters, the cluster index of each, the clusters' ids, the texts' hashes.
+
+    And what was computed anew, since it was known to another embedder only: kept, so that the next run need not.
+    """
     names = before.living()
     index = {name: i for i, name in enumerate(names)}
-    parameters = {
-        "application": application,
-        "embedder": embedder.id,
-        "cap": min(REFERENCE_CAP, REFERENCE_ROWS // max(len(names), 1)),
-    }
-    table = query(lake, sql(Path(__file__).with_name("reference.sql")), lake.versions(TABLES), parameters)
+    table = now.ask(REFERENCE, own_homes=False, embedder=embedder.id, cap=cap_for(len(names)))
     table = table.filter(pc.is_in(table["cluster_id"], pa.array(names, pa.string())))
     owners = np.array([index[id_] for id_ in table["cluster_id"].to_pylist()], dtype=np.int64)
     hashes = table["text_hash"].to_pylist()
     if not len(table):
-        return np.zeros((0, 0), np.float32), owners, names, hashes
-    if table["vector"].null_count:  # another embedder than before: its space is built anew
-        by_id = {o.interaction_id: text for o, text in zip(judged.outcomes, judged.texts, strict=True)}
-        texts = {before.text_hashes[id_]: normalise(by_id[id_]) for id_ in before.homes if id_ in by_id}
-        kept = [i for i, text_hash in enumerate(hashes) if text_hash in texts]
-        hashes = [hashes[i] for i in kept]
-        return wordless_apart(embedder.embed([texts[h] for h in hashes])), owners[kept], names, hashes
-    return np.stack(table["vector"].to_numpy()).astype(np.float32), owners, names, hashes
+        return np.zeros((0, 0), np.float32), owners, names, hashes, []
+    stored = table["vector"].to_numpy()
+    anew: dict[str, Vectors] = {}
+    if table["vector"].null_count:  # another embedder than before: what `reembed.py` has not made yet
+        unknown = sorted({text_hash for text_hash, vector in zip(hashes, stored, strict=True) if vector is None})
+        found = now.ask(PLACED_TEXTS, own_homes=False, hashes=unknown).to_pylist()
+        made = wordless_apart(embedder.embed([normalise(row["text"]) for row in found]))
+        anew = {row["text_hash"]: vector for row, vector in zip(found, made, strict=True)}
+    kept = [i for i, text_hash in enumerate(hashes) if stored[i] is not None or text_hash in anew]
+    rows = [anew[hashes[i]] if stored[i] is None else stored[i] for i in kept]
+    vectors = np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
+    made_now = [Embedding(embedder.id, text_hash, vector) for text_hash, vector in anew.items()]
+    return vectors, owners[kept], names, [hashes[i] for i in kept], made_now
+
+
+def cap_for(clusters: int) -> int:
+    """Texts of each of so many clusters that new ones are compared with."""
+    return min(REFERENCE_CAP, REFERENCE_ROWS // max(clusters, 1))
 
 
 def _birth_id(ids: Sequence[str], rows: Distinct, born: Ints, cluster: int) -> str:

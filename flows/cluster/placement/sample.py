@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from flows.cluster.placement.communities import communities, k_for
-from flows.cluster.placement.graph import Ints, neighbours
+from flows.cluster.placement.graph import Ints, elected, neighbours
 from flows.embed import Vectors
 
 WHOLE = 30_000
@@ -23,11 +23,16 @@ MIN_FOUND = 15
 """Rows that a cluster of the second round has at least: fewer would be noise of the sampling."""
 
 
+def spread(count: int, most: int) -> Ints:
+    """Every n-th of `count` rows, at most `most`; of rows that are sorted by content hash, a random sample."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+
+
 def find(vectors: Vectors) -> Ints:
     """A community for each row. Rows come sorted by content hash, so that every n-th is a random sample."""
     if len(vectors) <= WHOLE:
         return communities(vectors)
-    chosen = np.linspace(0, len(vectors) - 1, WHOLE).astype(np.int64)
+    chosen = spread(len(vectors), WHOLE)
     inside = communities(vectors[chosen])
     sampled = np.concatenate([chosen[inside == label][:PER_CLUSTER] for label in range(int(inside.max()) + 1)])
     owners = np.full(len(vectors), -1, dtype=np.int64)
@@ -35,18 +40,8 @@ def find(vectors: Vectors) -> Ints:
     labels = owners.copy()
     rest = np.flatnonzero(labels < 0)
     near, cosines = neighbours(vectors[rest], vectors[sampled], k_for(WHOLE))
-    labels[rest] = majority(owners[sampled][near])
+    labels[rest], _ = elected(owners[sampled][near], cosines)
     return _second_round(vectors, labels, rest, cosines[:, 0], chosen)
-
-
-def majority(votes: Ints) -> Ints:
-    """The most frequent value of each row, the lowest of equals."""
-    ordered = np.sort(votes, axis=1)
-    counts = (ordered[:, :, None] == ordered[:, None, :]).sum(axis=2) if len(votes) <= WHOLE else None
-    if counts is None:
-        parts = [majority(votes[i : i + WHOLE]) for i in range(0, len(votes), WHOLE)]
-        return np.concatenate(parts)
-    return np.asarray(ordered[np.arange(len(votes)), counts.argmax(axis=1)], dtype=np.int64)
 
 
 def _second_round(vectors: Vectors, labels: Ints, rest: Ints, nearest: Vectors, chosen: Ints) -> Ints:

@@ -14,6 +14,7 @@ import numpy as np
 
 from flows.cluster.placement.graph import Ints
 from flows.embed import Embedder, Vectors
+from flows.redact.signature import unsigned
 from streams.lake import Lake
 from streams.lake.query import query
 
@@ -37,8 +38,8 @@ class Distinct:
 
 
 def normalise(text: str) -> str:
-    """Lower case, white space as single blanks: what differs only in that goes wrong alike."""
-    return " ".join(text.lower().split())
+    """Lower case, white space as single blanks, no signature: what differs only in that goes wrong alike."""
+    return " ".join(unsigned(text).lower().split())
 
 
 def text_hash(text: str) -> str:

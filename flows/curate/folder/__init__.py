@@ -7,4 +7,6 @@ card        its README.md
 metadata    its Croissant and its OpenLineage event
 opened      what `datasets` reads from it, compared with what was written
 export      rows → lines for hosted fine-tuning
+recipes     a folder → the config of a trainer
+fit         rows → lengths by a tokenizer, and what a chat template drops
 """

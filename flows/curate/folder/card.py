@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flows.markdown import text
+
 REASONS = {
     "erased": "the person asked to be forgotten",
     "no_consent": "no consent to training",
+    "excluded": "a reviewer excluded it from training",
     "no_question": "the person said nothing in words",
     "no_answer": "the model answered nothing",
+    "broken_call": "corrected by a call that cannot be made: half a call, a tool not offered, arguments that are none",
+    "too_costly": "too much to look through for what one row may cost",
     "eval_without_reference": "on the eval side, and nobody said what would have been right",
     "held_back": "so new that it decides about the model trained on these rows; taught by a later build",
+    "eval_full": "on the eval side, beyond the 5,000 items with the lowest keyed hash",
     "duplicate_in_eval": "the same question is in the eval set already",
     "duplicate_in_train": "a near-duplicate of a better rated row, which counts it in `copies`",
     "eval_interaction": "the interaction itself is in a frozen eval set",
@@ -21,6 +27,9 @@ REASONS = {
     "eval_reordered": "the words of an eval row in another order",
     "eval_paraphrase": "says what an eval row says in other words",
     "not_in_recipe": "not asked for by the recipe",
+    "quarantine_new": "in quarantine: somebody whom nobody knew the day before",
+    "quarantine_share": "in quarantine: beyond one person's share",
+    "quarantine_stranger": "in quarantine: somebody corrected an answer that somebody else was given",
     "cluster_full": "the recipe takes only so many rows of one cluster",
 }
 """Why rows are left out, in words."""
@@ -50,11 +59,14 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
         *_table("Config and split", "Rows", manifest["rows"]),
         *_table("Signal that made the row", "Rows", manifest["origins"]),
         *_table("Cluster (empty: none)", "Rows", manifest["clusters"]),
+        *_lengths(manifest.get("lengths")),
         "## Left out\n",
         *_table("Reason", "Rows", dropped),
         "## Personal data and secrets replaced\n",
         *_table("Kind", "Times", manifest["redacted"]),
-        _TAIL.format(**manifest, tables=_inline(manifest["versions"]), held_back=_held_back(manifest)),
+        _TAIL.format(
+            **manifest, tables=_inline(manifest["versions"]), held_back=_held_back(manifest), people=_people(manifest)
+        ),
     ]
 
 
@@ -77,7 +89,7 @@ _TAIL = """## How it was built
 - Train rows that equal, nearly equal (similarity >= {settings[near_duplicate]}), reorder or paraphrase (cosine
   >= {settings[paraphrase]} and {settings[paraphrase_margin]} above the neighbourhood) an eval row are left out of
   train; eval loses nothing to train. {guards} rows of frozen eval sets and benchmark files count as eval rows too.
-{held_back}- Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.
+{held_back}{people}- Table versions: {tables}; settings `{settings_hash:.16}`, code `{code_version}`.
 - SHA-256 over all rows: `{sha256}`; of each file: `manifest.json`.
 
 ## Known limits
@@ -89,6 +101,21 @@ _TAIL = """## How it was built
 """
 
 
+def _lengths(found: Mapping[str, Any] | None) -> list[str]:
+    """How many tokens rows have, and what the chat template does not say; nothing where no tokenizer was named."""
+    if not found:
+        return []
+    if problem := found.get("problem"):
+        return ["## Tokens\n", f"Not counted: {text(problem)}.", ""]
+    counts = {
+        "Median": found["median"], "95 % have at most": found["p95"], "Longest": found["longest"],
+        f"**Rows of more than {found['max_length']}, which a trainer cuts or drops**": found["cut"],
+    }  # fmt: skip
+    by = "by the chat template" if found["template"] else "of the texts alone"
+    said = [f"- {text(finding)}" for finding in found["findings"]]
+    return ["## Tokens\n", *_table(f"Tokens of a row, {by}", "", counts), *said, *([""] if said else [])]
+
+
 def _held_back(manifest: Mapping[str, Any]) -> str:
     """What decides about models trained on these rows; nothing in sets from before there were samples."""
     if not manifest.get("cut"):
@@ -96,6 +123,17 @@ def _held_back(manifest: Mapping[str, Any]) -> str:
     return (
         f"- The {manifest['sampled']} newest first requests are a sample that decides about models trained on these\n"
         f"  rows: nothing that happened from {manifest['cut']} on is taught here.\n"
+    )
+
+
+def _people(manifest: Mapping[str, Any]) -> str:
+    """Whose the rows are; nothing in sets from before that was bounded."""
+    if not (found := manifest.get("contributors")):
+        return ""
+    bound = f"{manifest['settings']['max_share']:.2%}, or {manifest['settings']['least_rows']} rows in a small set"
+    return (
+        f"- Rows of {found['people']} people. The largest share of one: {found['largest_share']:.2%} "
+        f"({found['largest_rows']} rows);\n  the bound is {bound}. Reviewers vouch for {found['reviewed']} rows.\n"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 
+from flows.curate.folder.opened import shards
 from schemas.errors import UsageError
 from schemas.messages import Chat
 
@@ -25,7 +26,7 @@ def openai_lines(folder: Path, config: str) -> Iterator[bytes]:
     """One JSON line a row, in the rows' order. Raises UsageError for a config that has no such form."""
     if config not in CONFIGS:
         raise UsageError(f"config {config!r} has no OpenAI form; it has for {' and '.join(CONFIGS)}")
-    for path in sorted((folder / "data").glob(f"{config}-train-*.parquet")):
+    for path in shards(folder, config):
         for batch in pq.ParquetFile(path).iter_batches(10_000):
             for row in batch.to_pylist():
                 yield msgspec.json.encode(_sft(row) if config == "sft" else _preference(row)) + b"\n"

@@ -17,7 +17,7 @@ import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,13 @@ def write(
     parts: Mapping[Part, Sequence[Example]],
     facts: Mapping[str, Any],
     kinds: Mapping[str, Kind] = KINDS,
+    measure: Callable[[Path], Mapping[str, Any]] = lambda _: {},
 ) -> Folder:
     """Write a dataset version below `root` and make it visible; where it is there already, leave it as it is.
 
     `name` and `parts` (examples of each config and split, in order) decide the version; `facts` go into the manifest
-    and the card. `kinds` says what each config is.
+    and the card. `kinds` says what each config is. `measure` is given the folder once its rows are written: what it
+    found goes into both too.
 
     1. Parquet, manifest and card into a hidden folder. 2. `datasets` opens it and reads what was written. 3. Rename. A
     kill leaves only what is hidden.
@@ -101,6 +103,7 @@ def write(
             "rows": counts,
             "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in sorted(hidden.rglob("*.parquet"))},
             **facts,
+            **measure(hidden),
         }
         (hidden / "manifest.json").write_bytes(pretty(manifest))
         (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))

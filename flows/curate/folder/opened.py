@@ -49,6 +49,11 @@ def opens(folder: Path, manifest: dict[str, Any], scratch: Path) -> None:
                 )
 
 
+def shards(folder: Path, config: str, split: str = "train") -> list[Path]:
+    """The files of a version that hold a config's rows, in order."""
+    return sorted((folder / "data").glob(f"{config}-{split}-*.parquet"))
+
+
 def _load(datasets: Any, folder: Path, config: str, split: str, scratch: Path) -> Iterator[pa.Table]:
     """The config as the library reads it, some rows at a time: neither memory nor a copy on disk for all of them."""
     offline = datasets.DownloadConfig(local_files_only=True)
@@ -61,7 +66,7 @@ def _load(datasets: Any, folder: Path, config: str, split: str, scratch: Path) -
 
 def _differs(folder: Path, config: str, split: str, tables: Iterator[pa.Table]) -> str | None:
     """The first difference between what is read and the files; None where there is none."""
-    files = [pq.ParquetFile(path) for path in sorted((folder / "data").glob(f"{config}-{split}-*.parquet"))]
+    files = [pq.ParquetFile(path) for path in shards(folder, config, split)]
     rows, start = sum(file.metadata.num_rows for file in files), 0
     ahead = next(tables, None)
     if ahead is None or ahead.column_names != files[0].schema_arrow.names:

@@ -1,6 +1,7 @@
 """Kinds of dataset: examples into the rows that trainers and the eval runner take, one schema a kind.
 
     sft          messages, weighted                         the answer is the last message
+    completion   prompt, completion                         the same rows, so that the answer alone is learned
     preference   prompt, chosen, rejected                   conversational, explicit prompt
     kto          prompt, completion, label                  unpaired: good answers and bad ones
     guardrail    messages, guard, category, passed, right   verdicts that people have judged
@@ -51,6 +52,7 @@ SOURCE = [
     pa.field("other_id", pa.string()),
     pa.field("origin", pa.string()),
     pa.field("unit", pa.string()),
+    pa.field("told_by", pa.string()),
     pa.field("cluster_id", pa.string()),
     pa.field("model", pa.string()),
     pa.field("prompt_version", pa.string()),
@@ -87,7 +89,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     `takes` is called once a build, after the split, the removal of what leaks, de-duplication and the recipe: what it
     is given is safe to teach. `shape` is called with some of those examples at a time, in order, never with all; it
     must depend on them alone, since the rows' hash is the version's name. Neither is given personal data that
-    `curate.redact` found, and neither may keep what it is given.
+    `redact` found, and neither may keep what it is given.
     """
 
     name: str
@@ -131,6 +133,15 @@ def _weighted(example: Example) -> list[str] | None:
     return _texts([*masked, *_DECODER.decode(example.answer)])
 
 
+def _completion(examples: Sequence[Example]) -> Shaped:
+    """The rows of `sft` under their own ids, parted before the answer: trainers learn the completion alone."""
+    chats: dict[str, list[Texts]] = {
+        "prompt": [(_taught(e),) for e in examples],
+        "completion": [(e.answer,) for e in examples],
+    }
+    return Shaped(list(examples), chats)
+
+
 def _preference(examples: Sequence[Example]) -> Shaped:
     chats: dict[str, list[Texts]] = {
         "prompt": [(e.prompt,) for e in examples],
@@ -161,7 +172,7 @@ def _eval(examples: Sequence[Example]) -> Shaped:
     others: dict[str, list[Any]] = {
         "reference": [_reference(e.answer) for e in examples],
         "slice": [e.cluster_id for e in examples],
-        "rubric": [None] * len(examples),
+        "rubric": [e.rubric for e in examples],
         "source": [e.origin for e in examples],
     }
     return Shaped(list(examples), {"messages": [(e.prompt,) for e in examples]}, others)
@@ -182,6 +193,12 @@ KINDS: Mapping[str, Kind] = {
             takes=lambda made: made.taught,
             shape=_sft,
             later=frozenset({"weighted"}),
+        ),
+        Kind(
+            name="completion",
+            columns={"prompt": "chat", "completion": "chat", "tools": "tools"},
+            takes=lambda made: made.taught,
+            shape=_completion,
         ),
         Kind(
             name="preference",

@@ -3,6 +3,7 @@
 staleness    whether what it was built from has changed since
 freeze       an eval set that no later build touches
 trace        a row → the Kafka offsets that it came from
+taught       a model → the dataset, rows and offsets behind its training
 withdraw     rows of an erased person leave every version
 push         a version → the Hub, an object store
 """

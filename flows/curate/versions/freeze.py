@@ -27,7 +27,7 @@ def freeze(lake: Lake, settings: Settings, as_of: datetime, name: str, dataset: 
         raise UsageError(f"{name!r} is no name for an eval set: use small letters, digits and dashes")
     if name in recipes(settings):
         raise UsageError(f"{name!r} is a recipe: a set frozen under its name could not be told from the newest one")
-    with under_way(settings.home_path):
+    with under_way(lake):
         return _freeze(lake, settings, as_of, name, dataset)
 
 

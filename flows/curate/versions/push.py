@@ -12,6 +12,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from flows.curate.folder.folder import check, file_sha256
+from flows.curate.salt import refuse_public
 from flows.versions import Version
 from schemas.errors import FlywheelError, UsageError
 
@@ -29,6 +30,7 @@ def push(version: Version, folder: Path, target: str, options: Mapping[str, str]
     """
     if version.status == "withdrawn":
         raise UsageError(f"{version.dataset}@{version.version} was withdrawn ({version.status_reason}): build it again")
+    refuse_public(version)
     check(folder)
     if target.startswith("hf://datasets/"):
         return _to_hub(version, folder, target.removeprefix("hf://datasets/").strip("/"))

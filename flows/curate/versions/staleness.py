@@ -13,7 +13,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from flows.versions import Version
-from schemas.records import Example
+from schemas.records import GOLDEN, Example
 from schemas.settings import Settings
 
 Basis = tuple[str, str | None]
@@ -46,6 +46,7 @@ def _changed(folder: Path, today: Mapping[str, set[Basis]]) -> list[str]:
     return sorted({
         row["interaction_id"]
         for path in (folder / "data").glob("*.parquet")
-        for row in pq.read_table(path, columns=["interaction_id", "origin", "feedback_id"]).to_pylist()
-        if (row["origin"], row["feedback_id"]) not in today.get(row["interaction_id"], ())
+        for batch in pq.ParquetFile(path).iter_batches(columns=["interaction_id", "origin", "feedback_id"])
+        for row in batch.to_pylist()
+        if row["origin"] != GOLDEN and (row["origin"], row["feedback_id"]) not in today.get(row["interaction_id"], ())
     })  # fmt: skip

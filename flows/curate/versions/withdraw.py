@@ -27,6 +27,8 @@ from schemas.tables import TIME
 
 Units = Mapping[str, datetime]
 """Pseudonym of a unit → until when what they did is forgotten."""
+EVENTS = ("interaction_id", "other_id", "feedback_id")
+"""Columns with the events that a row was made of."""
 REASON = "holds rows of a person who asked to be forgotten"
 
 
@@ -39,13 +41,16 @@ class Holding(msgspec.Struct, frozen=True):
     """Of eval sets: the items, by which scores are found."""
 
 
-def holding(known: Sequence[Version], settings: Settings, units: Units, interactions: Collection[str]) -> list[Holding]:
-    """The versions with a row of one of the units or interactions; withdrawn ones have none left."""
+def holding(known: Sequence[Version], settings: Settings, units: Units, events: Collection[str]) -> list[Holding]:
+    """The versions with a row of one of the units or events; withdrawn ones have none left.
+
+    Events are interactions and feedback, by id: a row is of all that it was made of.
+    """
     holdings = []
     for version in known:
         if version.status == "withdrawn":
             continue
-        tables = [_theirs(path, units, interactions) for path in _files(version.folder(settings))]
+        tables = [_theirs(path, units, events) for path in _files(version.folder(settings))]
         rows = sum(map(len, tables))
         if rows:
             ids = {i for table in tables if "item_id" in table.column_names for i in table["item_id"].to_pylist()}
@@ -54,14 +59,14 @@ def holding(known: Sequence[Version], settings: Settings, units: Units, interact
 
 
 def withdrawals(
-    known: Sequence[Version], settings: Settings, units: Units, interactions: Collection[str], as_of: datetime
+    known: Sequence[Version], settings: Settings, units: Units, events: Collection[str], as_of: datetime
 ) -> list[Version]:
     """The findings to record so that no living version holds the people's rows; frozen sets get a version without."""
     found = []
-    for held in holding(known, settings, units, interactions):
+    for held in holding(known, settings, units, events):
         found.append(withdrawn(held.version, as_of))
         if held.version.kind == "frozen":
-            found.append(without(held.version, settings, units, interactions, as_of))
+            found.append(without(held.version, settings, units, events, as_of))
     return found
 
 
@@ -70,9 +75,7 @@ def withdrawn(version: Version, as_of: datetime, reason: str = REASON) -> Versio
     return msgspec.structs.replace(version, created=as_of, status="withdrawn", status_reason=reason)
 
 
-def without(
-    version: Version, settings: Settings, units: Units, interactions: Collection[str], as_of: datetime
-) -> Version:
+def without(version: Version, settings: Settings, units: Units, events: Collection[str], as_of: datetime) -> Version:
     """A new version of a (frozen) dataset without the rows, on disk; the old folder stays until `clear`."""
     folder = version.folder(settings)
     with hidden_folder(folder.parent, version.version) as hidden:
@@ -80,7 +83,7 @@ def without(
         rows: dict[str, int] = {}
         for path in _files(folder):
             table = pq.read_table(path)
-            kept = table.filter(pc.invert(_which(table, units, interactions)))
+            kept = table.filter(pc.invert(_which(table, units, events)))
             pq.write_table(kept, hidden / "data" / path.name, compression="zstd", compression_level=1)
             digest.update("\n".join(kept["row_id"].to_pylist()).encode())
             part = "/".join(path.name.split("-")[:2])
@@ -133,7 +136,7 @@ def discard_unlisted(
     settings: Settings,
     application: str,
     units: Units,
-    interactions: Collection[str] = (),
+    events: Collection[str] = (),
 ) -> list[str]:
     """Remove the folders that hold the people's rows and that no version names; their names.
 
@@ -144,7 +147,7 @@ def discard_unlisted(
     root = settings.datasets_path
     places = [application_folder(root, application)] if application else root.glob("*/")
     folders = sorted({path.parent for place in places for path in place.glob("[!.]*/manifest.json")} - named)
-    doomed = [f for f in folders if any(len(_theirs(path, units, interactions)) for path in _files(f))]
+    doomed = [f for f in folders if any(len(_theirs(path, units, events)) for path in _files(f))]
     for folder in doomed:
         shutil.rmtree(folder)
     return [folder.name for folder in doomed]
@@ -154,20 +157,23 @@ def _files(folder: Path) -> list[Path]:
     return sorted((folder / "data").glob("*.parquet"))
 
 
-def _theirs(path: Path, units: Units, interactions: Collection[str]) -> pa.Table:
-    wanted = {"unit", "time", "interaction_id", "other_id", "item_id"}
+def _theirs(path: Path, units: Units, events: Collection[str]) -> pa.Table:
+    wanted = {"unit", "time", "item_id", "origin", "told_by", *EVENTS}
     names = [name for name in pq.read_schema(path).names if name in wanted]
     table = pq.read_table(path, columns=names)
-    return table.filter(_which(table, units, interactions))
+    return table.filter(_which(table, units, events))
 
 
-def _which(table: pa.Table, units: Units, interactions: Collection[str]) -> pa.ChunkedArray:
-    ids = pa.array(sorted(interactions), pa.string())
+def _which(table: pa.Table, units: Units, events: Collection[str]) -> pa.ChunkedArray:
+    ids = pa.array(sorted(events), pa.string())
     names = sorted(units)
     until = pa.array([units[name] for name in names], TIME).take(
         pc.index_in(table["unit"], pa.array(names, pa.string()))
     )
     theirs = pc.and_(pc.is_valid(until), pc.fill_null(pc.less_equal(table["time"], until), True))
-    for column in ("interaction_id", "other_id"):
+    if {"origin", "told_by"} <= set(table.column_names):  # a correction is its teller's words, whoever asked
+        told = pc.is_in(table["told_by"], pa.array(names, pa.string()))
+        theirs = pc.or_(theirs, pc.and_(told, pc.equal(table["origin"], "correction")))
+    for column in EVENTS:
         theirs = pc.or_(theirs, pc.is_in(table[column], ids))
     return theirs

@@ -19,8 +19,8 @@ _WRITTEN = re.compile(
     r"(?P<exponent>[eE][-+]?\d+)?(?:[ ]?(?P<fraction>[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒])|[ ]?[/⁄][ ]?(?P<under>\d+))?"
     r"|(?:(?<![\w)])(?P<minus>[-−]))?(?P<alone>[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒])"
 )
-_DATE = re.compile(r"\d+[ ]?[/⁄][ ]?\d+[ ]?[/⁄][ ]?\d+")
-_MIXED = re.compile(r"(\d+) (\d+)[/⁄](\d+)(?![\d/⁄])")
+_DATE = re.compile(r"(?<!\d)\d+[ ]?[/⁄][ ]?\d+[ ]?[/⁄][ ]?\d+")
+_MIXED = re.compile(r"(?<!\d)(\d+) (\d+)[/⁄](\d+)(?![\d/⁄])")
 _WESTERN = re.compile(r"\d{1,3}(?:X\d{3})+")
 _INDIAN = re.compile(r"\d{1,2}(?:X\d{2})+X\d{3}")
 
@@ -41,7 +41,7 @@ def _numbers(text: str) -> Iterator[float | None]:
         if match.start() in dates:
             yield None
         elif (found := mixed.get(match.start())) is not None:
-            yield _ratio(int(found[1]) * int(found[3]) + int(found[2]), int(found[3]))
+            yield _ratio(float(found[1]) * float(found[3]) + float(found[2]), float(found[3]))
         else:
             yield _value(match)
 
@@ -56,14 +56,14 @@ def _value(match: re.Match[str]) -> float | None:
     if match["fraction"]:
         value += unicodedata.numeric(match["fraction"])
     if match["under"]:
-        ratio = _ratio(value, int(match["under"]))
+        ratio = _ratio(value, float(match["under"]))
         if ratio is None:
             return None
         value = ratio
     return -value if match["sign"] in {"-", "−"} else value
 
 
-def _ratio(above: float, below: int) -> float | None:
+def _ratio(above: float, below: float) -> float | None:
     return above / below if below else None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flows import embed
 from flows.evaluate.scorers import judge, structured, text
+from flows.evaluate.scorers.auto import AUTO, FREE_TEXT, free_text
 from flows.evaluate.scorers.own import own_scorer
 from flows.evaluate.scorers.protocol import Scorer
 from flows.extend import fingerprint, is_reference
@@ -26,6 +27,7 @@ PLAIN: dict[str, Callable[..., Scorer]] = {
     "json_schema": structured.json_schema,
     "numeric": structured.numeric,
     "tool_calls": structured.tool_calls,
+    FREE_TEXT: free_text,
 }
 """Made from `evaluate.scorer_options`, which are the arguments of the function."""
 JUDGES: dict[str, Callable[[EvaluateSettings], Scorer]] = {
@@ -42,13 +44,13 @@ def extensions(settings: EvaluateSettings) -> str:
 
 
 def scorer_of(settings: EvaluateSettings) -> Scorer:
-    """The scorer that the settings name. Raises SettingsError for an unknown name or option."""
+    """The scorer that the settings name, `auto` resolved. Raises SettingsError for an unknown name or option."""
     if is_reference(settings.scorer):
         return own_scorer(settings)
     if settings.scorer in JUDGES:
         return JUDGES[settings.scorer](settings)
     if settings.scorer not in PLAIN:
-        known = ", ".join([*PLAIN, *JUDGES])
+        known = ", ".join([AUTO, *PLAIN, *JUDGES])
         raise SettingsError(f"evaluate.scorer {settings.scorer!r} is unknown; known are {known}, or `module:name`")
     make = PLAIN[settings.scorer]
     try:

@@ -14,6 +14,7 @@ from flows.evaluate.answers import Answer
 from flows.evaluate.scorers.numbers import last_number
 from flows.evaluate.scorers.protocol import NO_REFERENCE, Each, Mark, Scorer
 from schemas.errors import SettingsError
+from schemas.messages.called import called, canonical
 from schemas.normalise import normalise
 from schemas.records import Item
 
@@ -112,25 +113,16 @@ def tool_calls(ordered: bool = False) -> Scorer:
 
     def mark(item: Item, answer: Answer) -> Mark:
         try:
-            expected = [_call(call) for call in msgspec.json.decode(item.reference or "")]
+            expected = [canonical(called(call)) for call in msgspec.json.decode(item.reference or "")]
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return NO_REFERENCE
         try:
-            called = [_call(call) for call in answer.tool_calls]
+            made = [canonical(called(call)) for call in answer.tool_calls]
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return Mark(0.0)  # the model wrote arguments that no tool could take
-        return Mark(float(called == expected if ordered else sorted(called) == sorted(expected)))
+        return Mark(float(made == expected if ordered else sorted(made) == sorted(expected)))
 
     return Each("tool_calls", mark)
-
-
-def _call(call: dict[str, Any]) -> str:
-    """A call as canonical text: equal calls, equal text."""
-    function = call.get("function", call)
-    arguments = function.get("arguments") or {}
-    if isinstance(arguments, str):
-        arguments = msgspec.json.decode(arguments)
-    return msgspec.json.encode([function["name"], arguments], order="sorted").decode()
 
 
 def _json(text: str) -> Any:

@@ -15,6 +15,7 @@ from flows import embed
 from flows.evaluate.answers import Answer
 from flows.evaluate.scorers.protocol import NO_REFERENCE, Ask, Case, Each, Mark, Scorer, against_reference
 from schemas.errors import SettingsError
+from schemas.messages.called import calls_in, canonical
 from schemas.normalise import normalise, words
 from schemas.records import Item
 
@@ -28,8 +29,17 @@ def exact() -> Scorer:
 
 
 def normalised_match() -> Scorer:
-    """1 if the text is the reference but for case, spacing, punctuation and Unicode form."""
-    return against_reference("normalised_match", lambda text, reference: normalise(text) == normalise(reference))
+    """1 if the text is the reference but for case, spacing, punctuation and Unicode form.
+
+    A reference that is calls of tools expects these calls, in any order, whatever ids they have.
+    """
+    return against_reference("normalised_match", _same)
+
+
+def _same(text: str, reference: str) -> bool:
+    if (expected := calls_in(reference)) is None:
+        return normalise(text) == normalise(reference)
+    return sorted(map(canonical, calls_in(text) or [])) == sorted(map(canonical, expected))
 
 
 def token_f1() -> Scorer:

@@ -1,0 +1,20 @@
+-- Who was heard of a cluster's failures from $since on, and whether they are strangers: in the windows from $first to
+-- $since they neither asked nor were heard.
+WITH homes AS (
+{homes}), heard AS (
+    SELECT DISTINCT h.cluster_id, s.unit
+    FROM (
+        SELECT interaction_id, explode(speakers) AS unit
+        FROM outcomes
+        WHERE application = $application AND outcome = 'failed' AND time >= $since
+    ) AS s
+    JOIN homes AS h ON h.interaction_id = s.interaction_id
+), seen AS (
+    SELECT unit FROM outcomes WHERE application = $application AND time >= $first AND time < $since
+    UNION
+    SELECT explode(speakers) AS unit FROM outcomes
+    WHERE application = $application AND time >= $first AND time < $since
+)
+SELECT h.cluster_id, s.unit IS NULL AS fresh
+FROM heard AS h LEFT JOIN seen AS s ON s.unit = h.unit
+ORDER BY h.cluster_id, h.unit

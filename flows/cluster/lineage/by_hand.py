@@ -1,0 +1,125 @@
+"""Carries out what people did to clusters of their own accord: once each, in the order in which they did it.
+
+Works on what this run has read and placed, so that the same log and the same acts give the same clusters. Each act
+leaves an event that names it, also where nothing was left to do. Go on to `flows/cluster/stage.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from flows.cluster.lineage.acts import chosen
+from flows.cluster.lineage.inside import Inside, absorb, inside, moved_to, part_of, these
+from flows.cluster.placement.placing import Placed, cluster_id, typical
+from flows.cluster.placement.texts import distinct, vectors_of
+from flows.cluster.state import Now, State, resolved_after, untouched
+from flows.embed import Embedder
+from schemas.acts import ClusterDecision, Ignored
+from schemas.records import Cluster, ClusterEvent, EventDetails
+
+
+def carry_out_acts(
+    now: Now, acts: Sequence[ClusterDecision], state: State, placed: Placed, embedder: Embedder
+) -> tuple[State, Placed, list[ClusterEvent]]:
+    """State and placements after the acts, and the events that tell of them."""
+    events = []
+    for act in acts:
+        home = _survivor(state, act.cluster_id)
+        others: tuple[str, ...] = ()
+        if home and act.event == "merged":
+            state, placed, others = _merge(now, act, home, state, placed)
+        elif home and act.event == "split":
+            state, placed, others = _split(now, act, home, state, placed, embedder)
+        elif home and act.event == "assigned":
+            placed = _assign(now, act, home, placed)
+        elif home:
+            changed = _closed_or_named(state.clusters[home], act, now)
+            state = replace(state, clusters=state.clusters | {home: changed})
+        if act.event in {"merged", "split"} and others:
+            resolved = resolved_after(state.resolved, act.event, home, others)
+            state = replace(state, resolved=resolved, proposals=untouched(state.proposals, (home, *others)))
+        proposed: bool | msgspec.UnsetType = False if act.event in {"merged", "split"} else msgspec.UNSET
+        details = EventDetails(proposed=proposed, accepted_by=act.decided_by, decision=act.decision_id)
+        cluster = home or act.cluster_id
+        events.append(ClusterEvent(cluster_id=cluster, event=act.event, other_ids=others, details=details))
+    return state, placed, events
+
+
+def _survivor(state: State, cluster: str) -> str:
+    """The cluster that an id stands for by now; empty where there is none of that id."""
+    known = state.clusters.get(cluster)
+    return known.alias_of or cluster if known else ""
+
+
+def _closed_or_named(cluster: Cluster, act: ClusterDecision, now: Now) -> Cluster:
+    if act.event == "renamed":
+        return msgspec.structs.replace(cluster, name=act.name or cluster.name, named=act.decision_id)
+    if act.event == "ignored":
+        closed = Ignored(decision=act.decision_id, since=now.run.as_of.isoformat())
+        return msgspec.structs.replace(cluster, ignored=closed)
+    status = "steady" if cluster.status == "resolved" else cluster.status
+    return msgspec.structs.replace(cluster, ignored=None, status=status)
+
+
+def _merge(
+    now: Now, act: ClusterDecision, home: str, state: State, placed: Placed
+) -> tuple[State, Placed, tuple[str, ...]]:
+    gone = []
+    for other in act.other_ids:
+        absorbed = _survivor(state, other)
+        if absorbed and absorbed != home:
+            state, placed = absorb(now, home, absorbed, state, placed)
+            gone.append(absorbed)
+    return state, placed, tuple(gone)
+
+
+def _split(
+    now: Now, act: ClusterDecision, home: str, state: State, placed: Placed, embedder: Embedder
+) -> tuple[State, Placed, tuple[str, ...]]:
+    """What the act chooses becomes a cluster of its own, whose id is the act's, unless it is none or all by now."""
+    members = [one for one in inside(now, home, placed) if one.outcome is not None]
+    part = [one for one in members if chosen(_as_row(one), act.words, act.interaction_ids)]
+    if not part or len(part) == len(members):
+        return state, placed, ()
+    child = cluster_id([act.decision_id])
+    old = msgspec.structs.replace(state.clusters[home], ignored=None)
+    new = part_of(old, child)
+    if act.name:
+        new = msgspec.structs.replace(new, name=act.name, named=act.decision_id, description=None)
+    failed = [one for one in part if one.outcome == "failed"]
+    rows = distinct([one.text for one in failed])
+    vectors, _ = vectors_of(now.lake, embedder, rows)
+    chosen_texts = {one.text_hash for one in part}
+    sample_homes = tuple(
+        child if at == home and text_hash in chosen_texts else at
+        for at, text_hash in zip(placed.sample_homes, placed.sample_hashes, strict=True)
+    )
+    placed = replace(
+        placed,
+        members=placed.members + [moved_to(one, child, "split") for one in part],
+        typical={
+            **placed.typical,
+            **({child: typical([one.id for one in failed], vectors, rows.row_of)} if failed else {}),
+        },
+        sample_homes=sample_homes,
+    )
+    return replace(state, clusters=state.clusters | {home: old, child: new}), placed, (child,)
+
+
+def _as_row(one: Inside) -> dict[str, object]:
+    return {"interaction_id": one.id, "text": one.text, "pinned": one.pinned}
+
+
+def _assign(now: Now, act: ClusterDecision, home: str, placed: Placed) -> Placed:
+    """The failures that are still there, with a row that pins them: also those that are at home already."""
+    found = [one for one in these(now, act.interaction_ids, placed) if one.outcome == "failed" or one.cluster_id]
+    moved = [replace(one, pinned=True) for one in found if one.outcome is not None]
+    new = sum(not one.cluster_id for one in moved)
+    return replace(
+        placed,
+        members=placed.members + [moved_to(one, home, "person") for one in moved],
+        unclustered=placed.unclustered - new,
+    )
