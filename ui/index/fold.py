@@ -1,0 +1,305 @@
+"""Commits of the lake ▶ the index. Each commit is read once; what it changes is counted anew for its days alone.
+
+1. Erasures first: whoever asked to be forgotten is taken out, and does not come in again.
+2. Raw rows that came, in the order of their commits; the first of an id counts, as in the lake's views.
+3. Days that a commit rewrote are read anew, and rows that are gone there go here.
+4. What cluster runs concluded since: outcomes, homes, vectors.
+5. The summaries of every day that any of this touched.
+
+One transaction each time: a kill leaves the index as it was. Go on to `../state.py`, which keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.run import runs
+from schemas.settings import Settings
+from schemas.unit import unit_of
+from streams.lake import Lake
+from streams.lake.append import Handle
+from streams.lake.changes import Changes, batches, changes, paths_of
+from streams.lake.query import query
+from ui.index import rows
+from ui.index.store import open_writer
+
+FILE = Path("ui") / "index.sqlite"
+"""Below the home."""
+SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
+RAW = ("interactions", "feedback")
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+COLUMNS = (
+    "id", "time", "arrived", "conversation", "unit", "dim", "outcome", "error", "duration", "tokens_in", "tokens_out",
+    "cost", "ask", "reply",
+)  # fmt: skip
+DIM = COLUMNS.index("dim")
+PUT = f"INSERT OR IGNORE INTO interaction ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 names are ours
+
+
+class Folder:
+    """The one writer of an index."""
+
+    def __init__(self, lake: Lake, settings: Settings) -> None:
+        self._lake, self._application = lake, settings.application
+        self._keep_out = settings.archive.after_erasure == "refuse"
+        self._sql = open_writer(settings.home_path / FILE, settings.application)
+        self._handles: dict[str, Handle] = {}
+        self._dims: dict[tuple[str, str, str], int] = {}
+        self._know_dims()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._sql.close()
+
+    def fold(self) -> dict[str, int]:
+        """Take in what came since the last time; table → its version now. Cheap where nothing came."""
+        now = {name: handle.version() for name in (*RAW, "erasures", "runs") if (handle := self._handle(name))}
+        if now == self.known():
+            return now
+        first = not self.known()
+        self._sql.execute("BEGIN IMMEDIATE")
+        try:
+            days = self._forget("erasures" in now) | self._rows("interactions", first) | self._rows("feedback", first)
+            days |= self._concluded() if "runs" in now else set()
+            self._summarise(days)
+            self._sql.executemany("INSERT OR REPLACE INTO upto VALUES (?, ?)", now.items())
+            self._sql.execute("COMMIT")
+            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what was deleted is in no old page of the log either
+        except BaseException:
+            self._sql.execute("ROLLBACK")
+            self._know_dims()
+            raise
+        return now
+
+    def known(self) -> dict[str, int]:
+        """Table → the version that is in the index."""
+        return dict(self._sql.execute("SELECT name, version FROM upto WHERE name NOT LIKE '%:%'"))
+
+    def _handle(self, name: str) -> Handle | None:
+        """The table as it is now; None where there is none yet."""
+        if name in self._handles:
+            self._handles[name].update_incremental()
+        elif self._lake.exists(name):
+            self._handles[name] = self._lake.open(name)
+        return self._handles.get(name)
+
+    def _since(self, name: str) -> int:
+        found = self._sql.execute("SELECT version FROM upto WHERE name = ?", (name,)).fetchone()
+        return int(found[0]) if found else -1
+
+    def _forget(self, asked: bool) -> set[int]:
+        """Take out whoever asked for it since; the days that they had a part in."""
+        handle = self._handles.get("erasures")
+        if not asked or handle is None or handle.version() == self._since("erasures"):
+            return set()
+        found = changes(self._lake, "erasures", handle, self._since("erasures"))
+        paths = [*found.files, *paths_of(handle, found.days)]
+        days: set[int] = set()
+        for batch in batches("erasures", handle, paths, ("subject", "application", "time")):
+            for row in batch.to_pylist():
+                if row["application"] in {None, self._application}:
+                    until = 2**62 if self._keep_out else rows.milliseconds(row["time"])
+                    days |= self._forget_one(rows.key_of(unit_of(row["subject"], "")), until)
+        return days
+
+    def _forget_one(self, unit: int, until: int) -> set[int]:
+        self._sql.execute(
+            "INSERT INTO forgotten VALUES (?, ?) ON CONFLICT (unit) DO UPDATE SET until = max(until, excluded.until)",
+            (unit, until),
+        )
+        mine = f"SELECT id FROM interaction WHERE {rows.OF_UNIT} AND time <= ?"  # noqa: S608 ours
+        self._sql.execute(
+            f"DELETE FROM feedback WHERE (unit = ? AND time <= ?) OR interaction IN ({mine})",  # noqa: S608 ours
+            (unit, until, unit, unit, until),
+        )
+        return self._delete(f"{rows.OF_UNIT} AND time <= ?", (unit, unit, until))
+
+    def _delete(self, which: str, values: Iterable[Any]) -> set[int]:
+        """Take interactions out, with their words and vectors; the days that they were in."""
+        at = tuple(values)
+        found = self._sql.execute(
+            f"SELECT n, time, h.text, ask, reply FROM interaction LEFT JOIN home AS h USING (n) WHERE {which}",  # noqa: S608 ours
+            at,
+        ).fetchall()
+        if not found:
+            return set()
+        self._sql.executemany(
+            "INSERT INTO words (words, rowid, ask, reply) VALUES ('delete', ?, ?, ?)",
+            [(n, ask, reply) for n, _, _, ask, reply in found],
+        )
+        for table in ("interaction", "home"):
+            self._sql.executemany(f"DELETE FROM {table} WHERE n = ?", [(n,) for n, *_ in found])  # noqa: S608 ours
+        texts = {text for _, _, text, _, _ in found if text is not None}
+        self._sql.executemany("DELETE FROM vector WHERE n = ?", [(n,) for n in texts])
+        self._sql.executemany("UPDATE home SET text = NULL WHERE text = ?", [(n,) for n in texts])
+        self._sql.execute(
+            "INSERT INTO words (words) VALUES ('optimize')"
+        )  # else a word stays until segments are joined
+        return {time // DAY_MS for _, time, *_ in found}
+
+    def _rows(self, name: str, first: bool) -> set[int]:
+        """Raw rows that came; the days that they are of."""
+        handle = self._handles.get(name)
+        if handle is None or handle.version() == self._since(name):
+            return set()
+        found = changes(self._lake, name, handle, self._since(name))
+        put = self._put_interactions if name == "interactions" else self._put_feedback
+        columns = rows.INTERACTION if name == "interactions" else rows.FEEDBACK
+        days: set[int] = set()
+        later = self._without_indexes() if first and name == "interactions" else ()
+        for batch in batches(name, handle, found.files, columns):
+            days |= put(batch, first)
+        for text in later:
+            self._sql.execute(text)
+        if found.days or found.whole:
+            days |= self._read_anew(name, handle, found, columns, put)
+        if first and name == "interactions":
+            self._sql.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        return days
+
+    def _without_indexes(self) -> list[str]:
+        """Drop what finds interactions but by their id; what makes it again, which of many at once is half the work."""
+        found = self._sql.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'interaction' AND sql IS NOT NULL"
+        ).fetchall()
+        for name, _ in found:
+            self._sql.execute(f"DROP INDEX {name}")
+        return [text for _, text in found]
+
+    def _read_anew(self, name: str, handle: Handle, found: Changes, columns: tuple[str, ...], put: Any) -> set[int]:
+        """Days that a commit rewrote: rows that are no longer there go, and others are there already or come.
+
+        All days, where it is not known any more which.
+        """
+        days: set[int] = set()
+        there: set[bytes | None] = set()
+        for batch in batches(name, handle, paths_of(handle, found.days), columns):
+            there |= {rows.id_of(each) for each in batch["id"].to_pylist()}
+            days |= put(batch, False)
+        table = "interaction" if name == "interactions" else "feedback"
+        anew = {(day - rows.EPOCH).days for day in found.days}
+        if found.whole:
+            anew = {day for (day,) in self._sql.execute(f"SELECT DISTINCT arrived FROM {table}")}  # noqa: S608 ours
+        for day in sorted(anew):
+            held = [id_ for (id_,) in self._sql.execute(f"SELECT id FROM {table} WHERE arrived = ?", (day,))]  # noqa: S608 ours
+            for gone in (id_ for id_ in held if id_ not in there):
+                if table == "interaction":
+                    days |= self._delete("id = ?", (gone,))
+                else:
+                    self._sql.execute("DELETE FROM feedback WHERE id = ?", (gone,))
+        return days
+
+    def _put_interactions(self, batch: Any, first: bool) -> set[int]:
+        forgotten = dict(self._sql.execute("SELECT unit, until FROM forgotten"))
+        values = [
+            (*row[:DIM], self._dim(row[DIM]), *row[DIM + 1 :])
+            for row in rows.interactions(batch, self._application)
+            if row[1] > forgotten.get(row[4], -(2**62))
+        ]
+        last = self._sql.execute("SELECT coalesce(max(n), 0) FROM interaction").fetchone()[0]
+        self._sql.executemany(PUT, values)
+        self._sql.execute(SQL["widen"], {"after": last})
+        if not first:
+            self._sql.execute(
+                "INSERT INTO words (rowid, ask, reply) SELECT n, ask, reply FROM interaction WHERE n > ?", (last,)
+            )
+        return {value[1] // DAY_MS for value in values}
+
+    def _put_feedback(self, batch: Any, _first: bool) -> set[int]:
+        forgotten = dict(self._sql.execute("SELECT unit, until FROM forgotten"))
+        values = [
+            value for value in rows.feedback(batch, self._application) if value[2] > forgotten.get(value[4], -(2**62))
+        ]
+        self._sql.executemany(SQL["put_feedback"], values)
+        self._sql.execute(SQL["standing"], {"ids": _json_ids([value[0] for value in values])})
+        return set()
+
+    def _know_dims(self) -> None:
+        found = self._sql.execute("SELECT n, model, prompt, variant FROM dim")
+        self._dims = {(model, prompt, variant): n for n, model, prompt, variant in found}
+
+    def _dim(self, of: tuple[str, str, str]) -> int:
+        if of not in self._dims:
+            cursor = self._sql.execute("INSERT INTO dim (model, prompt, variant) VALUES (?, ?, ?)", of)
+            self._dims[of] = cursor.lastrowid or 0
+        return self._dims[of]
+
+    def _concluded(self) -> set[int]:
+        """What cluster runs concluded since the last time."""
+        history = runs(self._lake, "cluster", self._application)
+        since = self._since("of:cluster")
+        fresh = [run for run in history if (run.sequence or 0) > since]
+        if not fresh:
+            return set()
+        asked = {"application": self._application, "runs": [run.run_id for run in fresh]}
+        days = self._outcomes(asked) | self._homes(asked)
+        self._vectors()
+        newest = max(run.sequence or 0 for run in fresh)
+        self._sql.execute("INSERT OR REPLACE INTO upto VALUES ('of:cluster', ?)", (newest,))
+        return days
+
+    def _outcomes(self, asked: dict[str, Any]) -> set[int]:
+        found = query(self._lake, SQL["new_outcomes"], self._lake.versions(["outcomes"]), asked)
+        self._sql.execute("CREATE TEMP TABLE judged (id BLOB PRIMARY KEY, outcome INTEGER) WITHOUT ROWID")
+        ids, outcomes = (found[name].to_pylist() for name in ("interaction_id", "outcome"))
+        self._sql.executemany(
+            "INSERT OR REPLACE INTO judged VALUES (?, ?)",
+            sorted((rows.id_of(id_), rows.OUTCOMES[said]) for id_, said in zip(ids, outcomes, strict=True)),
+        )
+        days = {day for (day,) in self._sql.execute(SQL["changed_days"])}
+        self._sql.execute(SQL["take_outcomes"])
+        self._sql.execute("DROP TABLE judged")
+        return days
+
+    def _homes(self, asked: dict[str, Any]) -> set[int]:
+        found = query(self._lake, SQL["new_homes"], self._lake.versions(["cluster_members"]), asked).to_pylist()
+        self._sql.executemany(
+            "INSERT OR IGNORE INTO cluster (id) VALUES (?)", sorted({(row["cluster_id"],) for row in found})
+        )
+        self._sql.executemany(
+            "INSERT OR IGNORE INTO vector (hash, embedder, value) VALUES (?, '', x'')",
+            sorted({(row["text_hash"],) for row in found if row["text_hash"]}),
+        )
+        self._sql.executemany(
+            SQL["take_home"],
+            [(row["cluster_id"], row["text_hash"], rows.id_of(row["interaction_id"])) for row in found],
+        )
+        ids = [rows.id_of(row["interaction_id"]) for row in found]
+        return {day for (day,) in self._sql.execute(SQL["days_of"], {"ids": _json_ids(ids)})}
+
+    def _vectors(self) -> None:
+        """The vectors of texts that have a home, in half precision: what is near stays near."""
+        wanted = [hash_ for (hash_,) in self._sql.execute("SELECT hash FROM vector WHERE embedder = ''")]
+        if not wanted:
+            return
+        found = query(
+            self._lake, SQL["new_vectors"], self._lake.versions(["embeddings"]), {"hashes": wanted}
+        ).to_pylist()
+        self._sql.executemany(
+            "UPDATE vector SET embedder = ?, value = ? WHERE hash = ?",
+            [(row["embedder"], np.asarray(row["vector"], np.float16).tobytes(), row["text_hash"]) for row in found],
+        )
+
+    def _summarise(self, days: set[int]) -> None:
+        """Count the touched days anew."""
+        for text in _statements(SQL["summarise"]):
+            self._sql.executemany(
+                text,
+                [
+                    {"day": day, "first": day * DAY_MS, "last": (day + 1) * DAY_MS, "hours": day * 24}
+                    for day in sorted(days)
+                ],
+            )
+
+
+def _statements(text: str) -> Iterator[str]:
+    return (part for part in text.split(";\n") if part.strip())
+
+
+def _json_ids(ids: Iterable[bytes | None]) -> str:
+    """Ids as one JSON list of hexadecimals, for `json_each`."""
+    return "[" + ",".join(f'"{id_.hex()}"' for id_ in ids if id_) + "]"
