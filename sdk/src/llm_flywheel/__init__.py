@@ -37,7 +37,7 @@ from llm_flywheel.feedback import (
     thumb,
 )
 from llm_flywheel.ids import interaction_id, new_id
-from llm_flywheel.prompts import prompt_version
+from llm_flywheel.prompts import prompt_version, request, with_prompt
 from llm_flywheel.turn import Turn, interaction
 from llm_flywheel.variants import variant
 
@@ -50,8 +50,8 @@ _LATER = {"Champion": "champion", "instrument": "vendors.seam", "wrap": "vendors
 __all__ = [
     "Champion", "Conversation", "Turn", "abandon", "comment", "conversation", "copy", "correction", "escalate", "flush",
     "guardrail", "init", "instrument", "interaction", "interaction_id", "judge", "label", "last_id", "new_id",
-    "prompt_version", "rating", "regenerate", "retract", "retry", "reviewer", "rule", "stats", "thumb", "variant",
-    "wrap",
+    "prompt_version", "rating", "regenerate", "request", "retract", "retry", "reviewer", "rule", "stats", "thumb",
+    "variant", "with_prompt", "wrap",
 ]  # fmt: skip
 
 

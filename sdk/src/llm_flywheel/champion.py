@@ -12,14 +12,16 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from llm_flywheel.counts import log
 from llm_flywheel.decisions import Decided, source_of
+from llm_flywheel.prompts import request
 from llm_flywheel.settings import private, read
+from llm_flywheel.variants import variant
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 
@@ -47,7 +49,9 @@ class Champion:
         state_dir: str | os.PathLike[str] | None = None,
         poll_s: float = 15.0,
     ) -> None:
-        self._current: dict[str, Any] = {"model": default} if isinstance(default, str) else dict(default or {})
+        first = {"model": default} if isinstance(default, str) else dict(default or {})
+        self._serves: tuple[dict[str, Any], dict[str, Any]] = (first, {})
+        """The champion and the former one: always of one decision."""
         self._on_change, self._poll_s = on_change, poll_s
         self.sequence = -1
         """Position of the decision in the ledger; -1: none was heard of yet."""
@@ -69,10 +73,27 @@ class Champion:
 
     @property
     def current(self) -> dict[str, Any]:
-        """The champion as its decision names it: `model, endpoint, prompt_version, parameters, id, …`."""
-        if self._pid != os.getpid():
-            self._follow()
-        return self._current
+        """The champion as its decision names it: `model, endpoint, prompt_version, prompt_messages, parameters, …`."""
+        return self._now()[0]
+
+    @property
+    def former(self) -> dict[str, Any]:
+        """Who served before the champion was promoted, as `current`; empty where there is nobody to compare with."""
+        return self._now()[1]
+
+    def serving(self, unit: object, former: float) -> dict[str, Any]:
+        """Who serves a unit (a user where known, else a conversation): a share `former` of them the former champion.
+
+        So users of a new champion are compared with others of the same hours, and one that is worse is taken back. A
+        unit stays where it is until the next promotion, and which of the two it is, is recorded as `variant` does.
+        Where there is no former champion the present one serves. Raises ValueError for a share beyond 0 and 1.
+        """
+        if not 0 <= former <= 1:
+            raise ValueError(f"the share of the former champion must be between 0 and 1, got {former!r}")
+        champion, before = self._now()
+        kept = former if before else 0.0
+        arm = variant(unit, {"former": kept, "champion": 1 - kept}, salt=str(champion.get("id") or ""))
+        return before if arm == "former" else champion
 
     @property
     def model(self) -> str:
@@ -85,6 +106,13 @@ class Champion:
         version = self.current.get("prompt_version")
         return None if version is None else str(version)
 
+    def request(self, messages: Iterable[Any]) -> dict[str, Any]:
+        """What to ask the champion, as it was evaluated: its model and parameters, its prompt before the messages.
+
+        `client.chat.completions.create(**champion.request(messages))`. For whom `serving` names: `fly.request`.
+        """
+        return request(self.current, messages)
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for the first answer; False where none comes in time."""
         return self._heard.wait(timeout_s)
@@ -92,6 +120,11 @@ class Champion:
     def close(self) -> None:
         """Follow no longer."""
         self._stop.set()
+
+    def _now(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self._pid != os.getpid():
+            self._follow()
+        return self._serves
 
     def _follow(self) -> None:
         if self._settings is None:
@@ -133,20 +166,20 @@ class Champion:
         if decided.sequence <= self.sequence:
             return
         self.sequence = decided.sequence
-        changed = decided.champion != self._current
-        self._keep(decided.champion)  # first: whoever sees a champion finds it again at the next start
-        self._current = decided.champion
+        changed = decided.champion != self._serves[0]
+        self._keep(decided)  # first: whoever sees a champion finds it again at the next start
+        self._serves = (decided.champion, decided.former)
         if changed and self._on_change is not None:
             try:
                 self._on_change(decided.champion)
             except Exception as error:
                 log.warning("llm_flywheel: on_change failed: %r", error)
 
-    def _keep(self, champion: dict[str, Any]) -> None:
+    def _keep(self, decided: Decided) -> None:
         try:
             private(self._file.parent)
             fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-            fresh.write_text(json.dumps(champion))
+            fresh.write_text(json.dumps({"champion": decided.champion, "former": decided.former}))
             fresh.replace(self._file)
         except OSError as error:
             log.warning("llm_flywheel: the champion cannot be kept for the next start: %s", error)
@@ -154,5 +187,9 @@ class Champion:
     def _recall(self) -> None:
         with suppress(OSError, ValueError):
             kept = json.loads(self._file.read_text())
-            if isinstance(kept, dict):
-                self._current = kept
+            champion = (
+                kept.get("champion", kept) if isinstance(kept, dict) else None
+            )  # of old the file was the champion
+            if isinstance(champion, dict):
+                former = kept.get("former")
+                self._serves = (champion, former if isinstance(former, dict) else {})

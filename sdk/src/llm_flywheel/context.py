@@ -45,16 +45,23 @@ class Conversation:
             self.fields["training_consent"] = training_consent
         self.last: Place | None = None
         self._tokens: list[Token[Conversation | None]] = []
+        self.around = current()
+        self.ended_elsewhere = False
 
     def __enter__(self) -> Conversation:
+        self.ended_elsewhere = False
         self._tokens.append(_current.set(self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(ValueError, IndexError):  # left in another context than entered: a streaming response's end
+        if not self._tokens:
+            return
+        try:
             _current.reset(self._tokens.pop())
+        except ValueError:  # left in another context than entered: a streaming response's end
+            self.ended_elsewhere = True
 
     async def __aenter__(self) -> Conversation:
         return self.__enter__()
@@ -85,7 +92,7 @@ def conversation(
 
     Without an id, what is captured keeps the id of the conversation around it. Other fields are sent along.
     """
-    around = _current.get()
+    around = current()
     made = Conversation(
         id if id is not None or around is None else around.id,
         user_id=user_id, prompt_version=prompt_version, variant=variant, training_consent=training_consent, **extra,
@@ -96,8 +103,11 @@ def conversation(
 
 
 def current() -> Conversation | None:
-    """The conversation around the caller."""
-    return _current.get()
+    """The conversation around the caller; one that ended in another context is around nobody any more."""
+    around = _current.get()
+    while around is not None and around.ended_elsewhere:
+        around = around.around
+    return around
 
 
 def remember(place: Place, within: Conversation | None) -> None:
@@ -113,7 +123,7 @@ def remember(place: Place, within: Conversation | None) -> None:
 
 def last() -> Place | None:
     """The last interaction of the conversation around the caller, else of this context."""
-    within = _current.get()
+    within = current()
     return within.last if within is not None else _last.get()
 
 

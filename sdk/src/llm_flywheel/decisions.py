@@ -29,6 +29,8 @@ class Decided(NamedTuple):
 
     sequence: int
     champion: dict[str, Any]
+    former: dict[str, Any]
+    """Who served before that one was promoted; empty where nobody did, and after a rollback."""
 
 
 class Heard(NamedTuple):
@@ -63,7 +65,7 @@ def decided(value: bytes | None, application: str) -> Decided | None:
         event = json.loads(value or b"null")
         if event["application"] != application or not event.get("champion"):
             return None
-        return Decided(int(event.get("sequence", 0)), dict(event["champion"]))
+        return Decided(int(event.get("sequence", 0)), dict(event["champion"]), dict(event.get("former") or {}))
     except (ValueError, TypeError, KeyError):
         return None
 

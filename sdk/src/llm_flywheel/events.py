@@ -190,6 +190,10 @@ def _share(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= 1 else None
 
 
+def _score(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and -1e15 <= value <= 1e15 else None
+
+
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -209,9 +213,11 @@ _INTERACTION: dict[str, Callable[[Any], Any]] = {
     "system_instructions": _text, "tool_definitions": _dicts, "request_parameters": _dict,
     "finish_reasons": _strings, "error_type": _short, "input_tokens": _count, "output_tokens": _count,
     "duration_ms": _amount, "time_to_first_chunk_ms": _amount, "cost_usd": _amount, "training_consent": _flag,
+    "trace_id": _short, "span_id": _short, "parent_span_id": _short,
 }  # fmt: skip
 _FEEDBACK: dict[str, Callable[[Any], Any]] = {
     **_HEAD,
     "interaction_id": _id, "kind": lambda value: value if value in KINDS else None, "source": name, "value": _share,
     "label": _short, "text": _text, "replaced_by": _id, "supersedes": _id, "retracts": _id,
+    "score": _score, "target": _short, "action": _short,
 }  # fmt: skip

@@ -8,6 +8,7 @@ returns the feedback's own id (None where it was dropped); keep it to take it ba
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llm_flywheel import client, context
@@ -34,9 +35,12 @@ def comment(text: str, **about: Any) -> str | None:
     return _say("comment", text=text, **about)
 
 
-def correction(text: str, **about: Any) -> str | None:
-    """The answer as it should have been."""
-    return _say("correction", text=text, **about)
+def correction(text: str = "", *, tool_calls: Sequence[Any] | None = None, **about: Any) -> str | None:
+    """The answer as it should have been: words, or calls of tools, `[{"name": "refund", "arguments": {"order": 7}}]`.
+
+    Calls may be in OpenAI's form too, as its client has them; they travel as JSON in the event's text.
+    """
+    return _say("correction", text=text if tool_calls is None else tool_calls, **about)
 
 
 def label(name: str, **about: Any) -> str | None:
@@ -70,10 +74,24 @@ def escalate(queue: str | None = None, **about: Any) -> str | None:
 
 
 def guardrail(
-    name: str, passed: bool, *, category: str | None = None, text: str | None = None, **about: Any
+    name: str,
+    passed: bool,
+    *,
+    category: str | None = None,
+    text: str | None = None,
+    score: float | None = None,
+    target: str | None = None,
+    action: str | None = None,
+    **about: Any,
 ) -> str | None:
-    """A guardrail's verdict. Where it could not measure, say nothing."""
-    return _say("guardrail", source=f"guardrail:{name}", value=float(passed), label=category, text=text, **about)
+    """A guardrail's verdict. Where it could not measure, say nothing.
+
+    `score` is its own number, `target` what it looked at (`input`, `output`), `action` what it did (`block`, `modify`).
+    """
+    return _say(
+        "guardrail", source=f"guardrail:{name}", value=float(passed), label=category, text=text,
+        score=score, target=target, action=action, **about,
+    )  # fmt: skip
 
 
 def judge(name: str, score: float, *, text: str | None = None, **about: Any) -> str | None:

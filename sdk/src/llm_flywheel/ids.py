@@ -65,6 +65,11 @@ def interaction_id(application: str, response_id: str, created: float | None = N
     return str(uuid.uuid5(NAMESPACE, name))
 
 
+def span_interaction_id(application: str, trace_id: str, span_id: str) -> str:
+    """The id of the interaction that a span tells of, where its response has no id that is unique."""
+    return str(uuid.uuid5(NAMESPACE, f"{application}\n{trace_id}\n{span_id}"))
+
+
 def is_id(value: object) -> bool:
     """Whether a value is a UUID in canonical lower-case form."""
     try:

@@ -1,6 +1,8 @@
 """Variants: which arm of an experiment a user is in, the same one each time.
 
-arm = variant("u-7", {"champion": 0.9, "candidate": 0.1}, salt="exp-3")
+    arm = variant("u-7", {"champion": 0.9, "candidate": 0.1}, salt="exp-3")
+
+The sum is part of the contract (docs/contracts.md); `schemas/json/variants.json` holds test vectors.
 """
 
 from __future__ import annotations
