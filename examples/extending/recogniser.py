@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from flows.curate.redact.protocol import Span
 from flows.curate.stage import curate
 from flows.extend import recogniser
+from flows.redact.protocol import Span
 from flows.testing.events import interaction
 from flows.testing.world import AS_OF, World
 

@@ -17,9 +17,10 @@ from flows.announce import Announcer, tell
 from flows.evaluate.reviewing import Recorded, record_reviews, to_review
 from flows.evaluate.stage import newest
 from flows.ledger import bootstrap, fold, register
-from flows.prefect_api import TURN, FlowRun, Orchestrator, request_evaluation
+from flows.prefect_api import TURN, FlowRun, Orchestrator, request_evaluation, served
 from flows.run import latest
-from schemas.errors import FlywheelError
+from flows.seal import seal_of
+from schemas.errors import FlywheelError, NotEnoughData
 from schemas.events import Candidate, Decision
 from schemas.settings import Settings
 from schemas.topics import ARCHIVED
@@ -42,7 +43,7 @@ SELECT (SELECT count(*) FROM interactions) AS interactions, (SELECT count(*) FRO
 FAILED = """
 SELECT count(*) FILTER (WHERE outcomes.outcome = 'failed') AS failed, count(*) AS interactions
 FROM outcomes JOIN interactions ON interactions.id = outcomes.interaction_id
-WHERE outcomes.run_id = $run_id AND interactions.time >= $since
+WHERE outcomes.application = $application AND interactions.time >= $since
 """
 
 
@@ -59,10 +60,12 @@ class Judged(msgspec.Struct, frozen=True):
 class Client:
     """The flywheel's processes under one set of settings, in the state of a program that uses them."""
 
-    def __init__(self, settings: Settings, lake: Lake, prefect: Orchestrator) -> None:
+    def __init__(self, settings: Settings, lake: Lake, prefect: Orchestrator, occasion: str = "demo") -> None:
+        """`occasion` is in the keys of the runs that are asked for: the same one twice finds the run of the first."""
         self.settings = settings
         self.lake = lake
         self._prefect = prefect
+        self._occasion = occasion
 
     def wait_archived(self) -> None:
         """Return when every event that Kafka holds is at rest. Raises FlywheelError when it is not in time."""
@@ -78,7 +81,9 @@ class Client:
         """Cluster and curate as of a time; the summary of each."""
         application = self.settings.application
         parameters = {"application": application, "as_of": as_of.isoformat()}
-        run = self._prefect.start(TURN, parameters, f"demo:{application}:{as_of.isoformat()}")
+        run = self._prefect.start(
+            served(TURN, application), parameters, f"{self._occasion}:{application}:{as_of.isoformat()}"
+        )
         self._finish(run, TURN)
         done = latest(self.lake, "turn", application)
         if done is None:
@@ -91,30 +96,40 @@ class Client:
         """Put the first model in charge: there is nobody to compare it with."""
         with Announcer(self.settings) as announce:
             reason = "the demo's first model: nothing served before it"
-            announce(bootstrap(self.lake, self.settings.application, candidate, reason, time=now))
+            seal = seal_of(self.settings)
+            announce(bootstrap(self.lake, self.settings.application, candidate, reason, time=now, seal=seal))
 
     def judge(self, candidate: Candidate, now: datetime, reviewer: Reviewer) -> Judged:
-        """Register a candidate, have its disagreements reviewed as the gate asks, and return the decision about it."""
-        with Announcer(self.settings) as announce:
-            announce(register(self.lake, self.settings.application, candidate, time=now))
+        """Register a candidate, have its disagreements reviewed as the gate asks, and return the decision about it.
+
+        Raises NotEnoughData where none is recorded: the candidate waits.
+        """
+        self.register(candidate, now)
         reviews = events = 0
         for occasion in range(len(self.settings.gate.reviews) + 1):
-            run = request_evaluation(self.settings, candidate.id, f"demo:{occasion}", now.isoformat())
+            run = request_evaluation(self.settings, candidate.id, f"{self._occasion}:{occasion}", now.isoformat())
             self._finish(run, candidate.model)
-            if decision := self._decision(candidate):
+            if decision := self.decision(candidate):
                 return Judged(decision, reviews, events)
-            done = self._review(reviewer, now)
+            done = self.review(reviewer, now)
             reviews, events = reviews + done.answers, events + done.events
-        raise FlywheelError(
+        raise NotEnoughData(
             f"{candidate.model} was evaluated, and no decision is recorded: look at {self._prefect.page}"
         )
 
-    def _decision(self, candidate: Candidate) -> Decision | None:
+    def register(self, candidate: Candidate, now: datetime, training: str = "") -> None:
+        """Record a candidate; `training` says what made it, as JSON of `flows.training.Training`."""
+        with Announcer(self.settings) as announce:
+            seal, application = seal_of(self.settings), self.settings.application
+            announce(register(self.lake, application, candidate, time=now, training=training, seal=seal))
+
+    def decision(self, candidate: Candidate) -> Decision | None:
+        """What was decided about a candidate last; None where nothing was yet."""
         decisions = reversed(fold(self.lake, self.settings.application).decisions)
         mine = (d for d in decisions if d.candidate.id == candidate.id and d.action != "registered")
         return next(mine, None)
 
-    def _review(self, reviewer: Reviewer, now: datetime) -> Recorded:
+    def review(self, reviewer: Reviewer, now: datetime) -> Recorded:
         """What the gate asks to be reviewed of the newest evaluation, reviewed; its events go to Kafka."""
         evaluation = newest(self.lake, self.settings.application)
         answers = reviewer.answer(to_review(self.lake, self.settings, evaluation, NAME))
@@ -129,10 +144,10 @@ class Client:
         return row["interactions"] + row["feedback"], row["dead_letters"]
 
     def failure_rate(self, since: datetime) -> float:
-        """Failed outcomes per interaction since a time, by the newest cluster run."""
-        run = latest(self.lake, "cluster", self.settings.application)
+        """Failed outcomes per interaction since a time, by the newest outcomes."""
         versions = self.lake.versions(("interactions", "outcomes"))
-        row = query(self.lake, FAILED, versions, {"run_id": run.run_id if run else "", "since": since}).to_pylist()[0]
+        given = {"application": self.settings.application, "since": since}
+        row = query(self.lake, FAILED, versions, given).to_pylist()[0]
         return float(row["failed"] / max(1, row["interactions"]))
 
     def _behind(self) -> int:

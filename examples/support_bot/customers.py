@@ -10,7 +10,7 @@ some thumbs are wrong, and human agents mend part of what is escalated to them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -87,6 +87,9 @@ class Reaction:
 class Traffic:
     """A seeded population of customers who draw from given utterances."""
 
+    moves: Mapping[Kind | None, float] = MOVES_IF_WRONG
+    """What those with a wrong answer do next."""
+
     def __init__(self, utterances: Sequence[Utterance], seed: int) -> None:
         if not utterances:
             raise ValueError("customers need utterances to draw from")
@@ -142,7 +145,7 @@ class Traffic:
         return replace(request, attempt=request.attempt + 1, text=reaction.text or request.text, time=time)
 
     def _moves(self, request: Request, right_reply: str, rng: random.Random) -> Iterator[Reaction]:
-        move = rng.choices(list(MOVES_IF_WRONG), weights=list(MOVES_IF_WRONG.values()))[0]
+        move = rng.choices(list(self.moves), weights=list(self.moves.values()))[0]
         if move in {"retry", "regenerate"} and request.attempt >= MAX_ATTEMPTS:
             move = "abandon"
         if move is None:

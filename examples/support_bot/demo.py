@@ -18,7 +18,7 @@ import msgspec
 from datasets import disable_progress_bars, load_dataset
 from rich.table import Table
 
-from flows.prefect_api import TURN
+from flows.prefect_api import TURN, served
 from flows.stack import Stack
 from flows.terminal import Terminal, progress, styled
 from flows.visible import one_line
@@ -27,6 +27,7 @@ from schemas.errors import UsageError
 from schemas.events import Candidate
 from schemas.records import make_candidate
 from schemas.settings import Settings
+from schemas.trainer import TrainSettings
 from streams.processes.supervise import sigterm_interrupts
 from streams.producer import EventProducer
 
@@ -44,6 +45,10 @@ SEED = 7
 """Of the customers and of the split: the same world in every demo."""
 PLANTED_SHARE = 1 / 3
 """Of the champion's own training rows, how much a planted regression breaks, commonest topics first."""
+SHOTS = 8
+"""Answered requests that a model behind a server of somebody else's is shown."""
+MAX_TOKENS = 120
+"""The longest reply has fewer."""
 EVAL_SHARE = 0.0
 """A demo has few users, and no fixed eval set: every one of them teaches."""
 ALPHA = 0.1
@@ -64,6 +69,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     plant_regression: bool = False
     interactions: int = 2200
     """Requests in the first turn."""
+    server: str = ""
+    """MODEL@URL of a model that serves first, behind any OpenAI-compatible server; empty: a first bot of our own."""
     now: datetime
     """The demo's today: its turns are the days up to it."""
 
@@ -120,11 +127,14 @@ def run(settings: Settings, options: Options, console: Terminal) -> Report:
         stack.enter_context(sigterm_interrupts())
         running = stack.enter_context(Stack(settings, say=console.say))
         service = stack.enter_context(Service(settings.home_path / "models", settings.home_path / "run" / "bot"))
+        console.say("See it turn in a browser: ", (running.addresses.ui, "bold"))
         client = Client(running.settings, running.lake, running.orchestrator)
         demo = stack.enter_context(Demo(client, service, world, options, console))
-        with running.orchestrator.held(TURN):  # by itself it would turn as of now, and the demo's days lie before
+        with running.orchestrator.held(
+            served(TURN, settings.application)
+        ):  # by itself it would turn as of now, and the demo's days lie before
             report = demo.play()
-        _show(console, report, settings, running.prefect_page)
+        _show(console, report, settings, running.addresses.ui, running.prefect_page)
         if options.report:
             options.report.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
             console.print(f"Report: {options.report}")
@@ -170,7 +180,8 @@ class Demo:
 
     def play(self) -> Report:
         """All turns, then the counts."""
-        first = self._serve_model("bot-0", self.world.seed_rows)
+        server = self.options.server
+        first = asked_of(server, self.world) if server else self._serve_model("bot-0", self.world.seed_rows)
         self.client.first_champion(first, self.world.day(1) - timedelta(hours=1))
         self.gateway.wait_for(first.id)
         self.report.accuracy_before = self._accuracy()
@@ -287,6 +298,25 @@ class Demo:
             yield lambda: bar.advance(task)
 
 
+def asked_of(server: str, world: World) -> Candidate:
+    """A model behind any server as the first champion: told all replies, and shown one answered request of each.
+
+    Raises UsageError for what is no MODEL@URL.
+    """
+    model, at, url = server.rpartition("@")
+    if not at or not model or not url.startswith(("http://", "https://")):
+        raise UsageError(f"{server[:200]!r} names no model: write MODEL@URL with an http(s) URL, up to and with /v1")
+    shown = {utterance.label: utterance.text for utterance in reversed(world.split.seed)}
+    wanted = "Answer with exactly one of these replies, word for word:\n"
+    prompt = [{"role": "system", "content": wanted + "\n".join(f"- {reply}" for reply in world.replies.values())}]
+    for label, text in sorted(shown.items())[:SHOTS]:
+        prompt += [{"role": "user", "content": text}, {"role": "assistant", "content": world.replies[label]}]
+    return make_candidate(
+        model, url.rstrip("/"), prompt_version="demo", prompt_messages=prompt,
+        parameters={"temperature": 0, "max_tokens": MAX_TOKENS},
+    )  # fmt: skip
+
+
 def training_rows(folder: Path) -> Iterator[Row]:
     """What an exported dataset teaches: the customer's words and the right answer, read as any trainer would."""
     disable_progress_bars()
@@ -310,6 +340,7 @@ def _for_a_demo(settings: Settings) -> Settings:
     """The settings where a demo is unlike production."""
     return msgspec.structs.replace(
         settings,
+        train=TrainSettings(),
         curate=msgspec.structs.replace(settings.curate, eval_share=EVAL_SHARE),
         gate=msgspec.structs.replace(settings.gate, alpha=ALPHA, reviews=REVIEWS, max_latency_ratio=MAX_LATENCY_RATIO),
     )
@@ -318,10 +349,12 @@ def _for_a_demo(settings: Settings) -> Settings:
 def _with_free_ports(settings: Settings) -> Settings:
     """The same settings, with free ports: a demo must not ask for mending, nor stand in the way of a `flywheel up`."""
     triage = msgspec.structs.replace(settings.triage, web_port=0)
-    return msgspec.structs.replace(settings, triage=triage, prefect_port=0)
+    door = msgspec.structs.replace(settings.door, port=0)
+    ui = msgspec.structs.replace(settings.ui, port=0)
+    return msgspec.structs.replace(settings, triage=triage, door=door, ui=ui, prefect_port=0)
 
 
-def _show(console: Terminal, report: Report, settings: Settings, prefect_url: str) -> None:
+def _show(console: Terminal, report: Report, settings: Settings, ui: str, prefect_url: str) -> None:
     columns = (
         "turn", "served", "failing", "clusters", "sft", "pairs", "sample", "reviews", "candidate", "verdict",
         "accuracy",
@@ -350,6 +383,6 @@ def _show(console: Terminal, report: Report, settings: Settings, prefect_url: st
         f"{report.events_produced} events produced = {report.events_in_lake} in the lake + {report.dead_letters} dead "
         f"letters (it sends broken events too): {'nothing lost, nothing doubled' if whole else 'THIS DOES NOT ADD UP'}",
     )
-    console.print(f"Prefect UI: {prefect_url} (while it runs: --keep-running)")
+    console.print(f"While it runs (--keep-running): web app {ui}, Prefect {prefect_url}")
     console.print(f"Datasets: {settings.datasets_path}")
     console.print(f"Look further: flywheel --home {settings.home_path} cluster list")

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import aiohttp
+import msgspec
 from kafka import KafkaConsumer
 
+import llm_flywheel as fly
 from schemas import topics
 from schemas.codec import decode
 from schemas.errors import EndpointError, NotEnoughData
@@ -27,8 +29,8 @@ from .utterances import Utterance
 
 CONNECTIONS = 16
 """Customers who wait for an answer at the same time."""
-TIMEOUT_S = 30.0
-"""Far above the endpoint's slowest answer: beyond it something is broken."""
+TIMEOUT_S = 600.0
+"""Far above the slowest answer of a small model on a CPU that CONNECTIONS customers wait for."""
 GARBAGE = (b'{"id": "not-a-uuid"}', b'{"id": 1, "time": ', b"\xff\xfe no JSON at all")
 """What real producers send now and then; each must come to rest among the dead letters."""
 
@@ -91,6 +93,18 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What an endpoint said to a request."""
+
+    text: str
+    duration_ms: float
+    finish_reason: str
+    input_tokens: int | None
+    """None where the server does not say."""
+    output_tokens: int | None
+
+
+@dataclass(frozen=True)
 class Line:
     """The way to Kafka: how to send an event, and how to send bytes that are none."""
 
@@ -132,8 +146,8 @@ async def accuracy(champion: Candidate, utterances: Sequence[Utterance], replies
 
         async def right(utterance: Utterance) -> bool:
             async with limit:
-                answer, _ = await _ask(session, champion, utterance.text)
-            return answer.strip() == replies[utterance.label].strip()
+                reply = await _ask(session, champion, utterance.text)
+            return reply.text.strip() == replies[utterance.label].strip()
 
         found = await asyncio.gather(*(right(utterance) for utterance in utterances))
     return sum(found) / len(found)
@@ -160,41 +174,47 @@ async def _converse(
     """One request, its reactions, and the attempts that follow from them."""
     asked: Request | None = request
     while asked:
-        answer, duration_ms = await _ask(session, champion, asked.text)
-        interaction = _interaction(asked, answer, duration_ms, champion, application)
+        reply = await _ask(session, champion, asked.text)
+        interaction = _interaction(asked, reply, champion, application)
         line.send(interaction)
         served.interactions += 1
         served.ids.add(interaction.id)
         right_reply = replies[asked.label]
-        served.right += answer.strip() == right_reply.strip()
+        served.right += reply.text.strip() == right_reply.strip()
         follow_up = None
-        for number, reaction in enumerate(traffic.reactions(asked, answer, right_reply)):
+        for number, reaction in enumerate(traffic.reactions(asked, reply.text, right_reply)):
             follow_up = traffic.follow_up(asked, reaction) or follow_up
             line.send(_feedback(asked, interaction, number, reaction, follow_up))
             served.feedback += 1
         asked = follow_up
 
 
-async def _ask(session: aiohttp.ClientSession, champion: Candidate, text: str) -> tuple[str, float]:
-    """The champion's answer and how long it took in milliseconds."""
-    body = {"model": champion.model, "messages": [{"role": "user", "content": text}]}
+async def _ask(session: aiohttp.ClientSession, champion: Candidate, text: str) -> Reply:
+    """The champion's answer."""
+    body = fly.request(msgspec.to_builtins(champion), [{"role": "user", "content": text}])
+    headers = {"x-prompt-version": champion.prompt_version} if champion.prompt_version else {}
     began = time.perf_counter()
     try:
-        async with session.post(f"{champion.endpoint}/chat/completions", json=body) as response:
+        async with session.post(f"{champion.endpoint}/chat/completions", json=body, headers=headers) as response:
             response.raise_for_status()
             answer = await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise EndpointError(f"{champion.model} at {champion.endpoint} does not answer: {error!r}") from error
-    return str(answer["choices"][0]["message"]["content"]), 1000 * (time.perf_counter() - began)
+    choice, usage = answer["choices"][0], answer.get("usage") or {}
+    return Reply(
+        text=str(choice["message"]["content"]),
+        duration_ms=1000 * (time.perf_counter() - began),
+        finish_reason=str(choice.get("finish_reason") or "stop"),
+        input_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
+    )
 
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
 
 
-def _interaction(
-    request: Request, answer: str, duration_ms: float, champion: Candidate, application: str
-) -> Interaction:
+def _interaction(request: Request, reply: Reply, champion: Candidate, application: str) -> Interaction:
     return Interaction(
         id=_id_of(request),
         time=request.time,
@@ -206,11 +226,11 @@ def _interaction(
         response_model=champion.model,
         prompt_version=champion.prompt_version,
         input_messages=[Message(role="user", content=request.text)],
-        output_messages=[Message(role="assistant", content=answer)],
-        finish_reasons=["stop"],
-        input_tokens=len(request.text.split()),
-        output_tokens=len(answer.split()),
-        duration_ms=round(duration_ms, 3),
+        output_messages=[Message(role="assistant", content=reply.text)],
+        finish_reasons=[reply.finish_reason],
+        input_tokens=reply.input_tokens,
+        output_tokens=reply.output_tokens,
+        duration_ms=round(reply.duration_ms, 3),
         training_consent=True,
     )
 
