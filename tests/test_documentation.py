@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([
     *ROOT.glob("*.md"), *(path for room in ("docs", "examples", "sdk") for path in (ROOT / room).rglob("*.md"))
 ])  # fmt: skip
-ROOMS = ("schemas", "streams", "flows", "examples", "benchmarks", "tests", "docs", "sdk")
+ROOMS = ("schemas", "streams", "flows", "ui", "examples", "benchmarks", "tests", "docs", "sdk")
 PLACE = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./-]*)`")
 COMMAND = re.compile(r"^\$ (?:\.venv/bin/)?flywheel (.*?)(?:\s+#.*)?$", re.MULTILINE)
 
@@ -30,11 +30,12 @@ COMMAND = re.compile(r"^\$ (?:\.venv/bin/)?flywheel (.*?)(?:\s+#.*)?$", re.MULTI
 def commands() -> dict[str, Any]:
     """Every command by its full name, `cluster list` and so on."""
     found: dict[str, Any] = {}
-    for name in COMMANDS:
-        command = load(name)
+    waiting = [(name, load(name)) for name in COMMANDS]
+    while waiting:
+        name, command = waiting.pop()
         if not isinstance(command, TyperGroup) or command.invoke_without_command:
             found[name] = command
-        found |= {f"{name} {inner}": each for inner, each in getattr(command, "commands", {}).items()}
+        waiting += [(f"{name} {inner}", each) for inner, each in getattr(command, "commands", {}).items()]
     return found
 
 
@@ -42,7 +43,7 @@ def command_of(words: list[str]) -> str | None:
     """The longest command that a line begins with, past the options that come before one."""
     named = [word for word in words if not word.startswith("-")]
     named[:1] = [singular(word) for word in named[:1]]
-    return next((" ".join(named[:n]) for n in (2, 1) if " ".join(named[:n]) in commands()), None)
+    return next((" ".join(named[:n]) for n in (3, 2, 1) if " ".join(named[:n]) in commands()), None)
 
 
 def links(page: Path) -> list[Path]:
@@ -125,7 +126,7 @@ def named_commands() -> list[tuple[str, str]]:
     A file's own docstring may name a whole group.
     """
     found = []
-    for path in sorted(path for room in ("schemas", "streams", "flows") for path in (ROOT / room).rglob("*.py")):
+    for path in sorted(path for room in ("schemas", "streams", "flows", "ui") for path in (ROOT / room).rglob("*.py")):
         tree = ast.parse(path.read_text())
         strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
         place = path.relative_to(ROOT).as_posix()

@@ -16,7 +16,7 @@ import pytest
 from flows.run import code_version
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("schemas", "streams", "flows")
+PACKAGES = ("schemas", "streams", "flows", "ui")
 tools = pytest.importorskip("build", reason="the extra `dev` is not installed")
 
 

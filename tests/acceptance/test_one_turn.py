@@ -20,7 +20,7 @@ import pytest
 pytestmark = [pytest.mark.acceptance, pytest.mark.integration, pytest.mark.timeout(900)]
 
 FLYWHEEL = (sys.executable, "-m", "flows.cli")
-TURNS, INTERACTIONS = 2, 1000
+TURNS, INTERACTIONS = 2, 1500
 PLANNED_MEANWHILE = """
 SELECT count(*) FROM flow_run JOIN flow ON flow.id = flow_run.flow_id
 WHERE flow.name = 'turn' AND flow_run.auto_scheduled

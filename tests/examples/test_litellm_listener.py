@@ -14,6 +14,7 @@ import pytest
 from flows import ledger
 from flows.announce import Announcer, announce_pending
 from flows.promote.rollback import roll_back
+from flows.seal import seal_of
 from schemas.events import Decision
 from schemas.records import make_candidate
 from schemas.settings import KafkaSettings, Settings
@@ -33,7 +34,7 @@ def served(lake: Lake, settings: Settings, application: str, config: Path) -> tu
     """What the proxy's file says once the ledger was announced and heard."""
     kafka = settings.kafka.bootstrap_servers
     with Announcer(settings) as announce:
-        announce_pending(lake, application, announce)
+        announce_pending(lake, application, announce, seal_of(settings))
     command = [sys.executable, str(ROOT / "examples" / "litellm_listener.py"), "--bootstrap", kafka]
     options = ["--application", application, "--config", str(config), "--idle-s", "5"]
     options += ["--key", signer_of(settings).public_key]
@@ -59,9 +60,10 @@ def test_the_proxy_serves_whom_the_ledger_names(lake: Lake, kafka: str, tmp_path
     """First champion, promotion, rollback: real decisions over real Kafka, each of them enough by itself."""
     application, config = f"app-{tmp_path.name}", tmp_path / "litellm.yaml"
     Admin(KafkaSettings(bootstrap_servers=kafka)).ensure_topics()
-    ledger.bootstrap(lake, application, OLD, "first", time=NOW)
-    ledger.register(lake, application, NEW, time=NOW)
     settings = Settings(home=str(tmp_path / "home"), kafka=KafkaSettings(bootstrap_servers=kafka))
+    seal = seal_of(settings)
+    ledger.bootstrap(lake, application, OLD, "first", time=NOW, seal=seal)
+    ledger.register(lake, application, NEW, time=NOW, seal=seal)
     assert served(lake, settings, application, config) == ("openai/bot-1", OLD.endpoint)
     forge(settings, application)
     assert served(lake, settings, application, config) == ("openai/bot-1", OLD.endpoint)
@@ -69,9 +71,10 @@ def test_the_proxy_serves_whom_the_ledger_names(lake: Lake, kafka: str, tmp_path
     ledger.append(
         lake, application, "promoted", NEW, id=ledger.decision_id(application), time=NOW,
         expected_champion=OLD.id, verdict="promote", evidence=dict.fromkeys(ledger.EVIDENCE, "hash"),
+        seal=seal,
     )  # fmt: skip
     assert served(lake, settings, application, config) == ("openai/bot-2", NEW.endpoint)
     assert json.loads(config.read_text())["model_list"][0]["litellm_params"]["temperature"] == 0
 
-    roll_back(lake, application, NEW.id, "worse", {"alert": "a"}, NOW, lambda _: None)
+    roll_back(lake, application, NEW.id, "worse", {"alert": "a"}, NOW, lambda _: None, seal)
     assert served(lake, settings, application, config) == ("openai/bot-1", OLD.endpoint)

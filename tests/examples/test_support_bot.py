@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -24,11 +25,16 @@ from hypothesis import strategies as st
 
 from examples.support_bot import server
 from examples.support_bot.customers import Request, Traffic
+from examples.support_bot.demo import Options, World, _with_free_ports, asked_of
 from examples.support_bot.model import Brain, features, load, pair_of, plant_regression, save, train
 from examples.support_bot.server import create_app
+from examples.support_bot.traffic import accuracy as accuracy_of
 from examples.support_bot.utterances import UTTERANCES, Split, Utterance, replies_for, split
 from examples.support_bot.utterances import load as load_utterances
-from schemas.errors import InputFileError, NotEnoughData
+from flows.testing.endpoint import Endpoint
+from schemas.errors import InputFileError, NotEnoughData, UsageError
+from schemas.settings import Settings
+from schemas.trainer import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -531,3 +537,45 @@ def test_customers_without_words_are_refused() -> None:
     """An empty traffic is a mistake of the caller."""
     with pytest.raises(ValueError, match="need utterances"):
         Traffic((), seed=0)
+
+
+def test_a_demo_stands_in_nobodys_way() -> None:
+    """Every port that a flywheel listens on is any free one, so that a demo starts beside one that is up."""
+
+    def ports(of: Any) -> Iterator[int]:
+        for field in msgspec.structs.fields(of):
+            value = getattr(of, field.name)
+            if isinstance(value, TrainSettings):
+                continue  # where trained models would listen: a demo trains by itself
+            if isinstance(value, msgspec.Struct):
+                yield from ports(value)
+            elif field.name.endswith("port"):
+                yield value
+
+    assert any(ports(Settings()))
+    assert not any(ports(_with_free_ports(Settings())))
+
+
+def test_any_server_may_serve_first() -> None:
+    """It is told the replies and shown a few; whoever the champion is, it is asked as it was registered."""
+    world = World(Options(now=datetime(2026, 1, 5, tzinfo=UTC)))
+    right = {utterance.text: world.replies[utterance.label] for utterance in world.split.untouched}
+    with Endpoint() as endpoint:
+        endpoint.reply = lambda body: right[body["messages"][-1]["content"]]
+        champion = asked_of(f"smol@2@{endpoint.url}/", world)
+
+        assert asyncio.run(accuracy_of(champion, world.split.untouched[:20], world.replies)) == 1.0
+
+    body = endpoint.seen[0]
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("smol@2", 0, 120)
+    system, *shots, asked = body["messages"]
+    assert all(reply in system["content"] for reply in world.replies.values())
+    assert [message["role"] for message in shots] == ["user", "assistant"] * 8
+    assert asked["content"] not in {message["content"] for message in shots}
+
+
+@pytest.mark.parametrize("server", ["smol", "@http://127.0.0.1/v1", "smol@127.0.0.1:8000"])
+def test_a_server_that_is_none_is_refused(server: str) -> None:
+    """In a sentence that says how one is named."""
+    with pytest.raises(UsageError, match="MODEL@URL"):
+        asked_of(server, World(Options(now=datetime(2026, 1, 5, tzinfo=UTC))))

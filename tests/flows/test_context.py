@@ -15,6 +15,7 @@ from flows.context import (
     Addresses,
     child_environment,
     lake_of,
+    prefect_environment,
     settings_from_environment,
     with_addresses,
     without_keys,
@@ -149,6 +150,13 @@ def test_what_a_command_writes_is_its_owners_alone(tmp_path: Path) -> None:
     written = list((tmp_path / "home").rglob("*"))
     assert [path for path in written if path.suffix == ".parquet"]
     assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
+def test_prefect_shares_no_temporary_folder(tmp_path: Path) -> None:
+    """Its runner keeps a folder of one name for all accounts of a machine: ours lies below the home."""
+    environment = prefect_environment(Settings(home=str(tmp_path)))
+
+    assert Path(environment["TMPDIR"]).is_relative_to(tmp_path)
 
 
 def test_who_calls_no_endpoint_gets_no_key_of_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from flows import erase
+from flows import erase, prefect_books
 from flows.cluster.stage import cluster
 from flows.curate.stage import curate
 from flows.evalset import answers_folder
+from flows.prefect_books import DATABASE
 from flows.testing.events import START, feedback, happened, interaction
+from schemas.errors import FlywheelError
+from schemas.records import content_hash
 from schemas.settings import CurateSettings, Settings
+from schemas.topics import INTERACTIONS
+from streams.keyring import mark_of
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 from streams.lake.query import rows, stored_rows
+from tests.support.archived import arrive
 
 AS_OF, LATER = START + timedelta(days=1), START + timedelta(days=2)
 PERSON = "person-003"
@@ -79,7 +87,7 @@ def test_each_stage_forgets_its_own(house: tuple[Lake, Settings]) -> None:
     receipt = erase.carry_out(lake, settings, PERSON, LATER)
 
     assert receipt["rows"] == {
-        "scores": 1, "outcomes": 1, "embeddings": 1, "cluster_members": 1, "clusters": 0,
+        "scores": 1, "outcomes": 1, "embeddings": 1, "cluster_members": 1, "clusters": 0, "cluster_decisions": 0,
         "interactions": 1, "feedback": 1, "dead_letters": 0,
     }  # fmt: skip
     assert left(lake, settings) == set()
@@ -136,3 +144,72 @@ def test_forgetting_nobody_changes_nothing(house: tuple[Lake, Settings]) -> None
 
     assert set(receipt["rows"].values()) == {0}
     assert lake.versions(names) == before
+
+
+def test_nobody_can_try_names_on_what_is_left(house: tuple[Lake, Settings]) -> None:
+    """A receipt, a run's row and a note know who was forgotten by a keyed hash: no list gives it back."""
+    lake, settings = house
+    arrive(lake, INTERACTIONS, [b'{"user_id": "person-003"'])
+
+    receipt = erase.carry_out(lake, settings, f" {PERSON}\n", LATER)
+
+    assert receipt["subject_hmac"] == mark_of(settings.home_path, PERSON) in everything(settings.home_path)
+    guesses = {hashlib.sha256(PERSON.encode()).hexdigest(), content_hash(PERSON), content_hash([PERSON])}
+    guesses |= {content_hash([None, {"subject": each}]) for each in [*guesses, PERSON]}
+    assert [guess for guess in guesses if guess in everything(settings.home_path)] == []
+    other = Settings(home=f"{settings.home}-2")
+    assert erase.plan(lake, other, PERSON).mark != receipt["subject_hmac"]
+
+
+@pytest.mark.parametrize("said", ["person-003 failed", '{"who": "person\\u002d003"}'], ids=["plain", "escaped"])
+def test_a_log_and_a_database_of_prefects_lose_the_name(house: tuple[Lake, Settings], said: str) -> None:
+    """Rows that tell of them go, a run that was started with their name too; runs at work, and others, stay."""
+    lake, settings = house
+    home = settings.home_path
+    others = [home / "run/served/m/server.log", home / "training/k/trainer.log", home / "training/k/trainer.log.1"]
+    for folder in ("run/served/m", "training/k", "prefect/storage"):
+        (home / folder).mkdir(parents=True)
+    for log in others:
+        log.write_text(f"loss .3\n{said}\n")
+    (home / "prefect" / "storage" / "error").write_text(said)
+    (home / "run" / "flows.log").write_text(f"one\n{said}\nthree person-0031\n")
+    with closing(sqlite3.connect(home / DATABASE)) as books:
+        books.execute("PRAGMA journal_mode = WAL")
+        books.execute("CREATE TABLE log (id CHAR(36), message TEXT)")
+        books.execute("CREATE TABLE flow_run (id CHAR(36), state_type VARCHAR(9), parameters JSON)")
+        books.execute("CREATE TABLE flow_run_state (id CHAR(36), message VARCHAR, data JSON)")
+        books.executemany("INSERT INTO log VALUES ('1', ?)", [(said,), ("of person-0031",), ("person-003 x " * 999,)])
+        books.execute("DELETE FROM log WHERE length(message) > 9999")
+        named = [("COMPLETED", '{"application": "person-003"}'), ("RUNNING", '{"application": "person-003"}'),
+                 ("COMPLETED", '{"application": "x person-003"}')]  # fmt: skip
+        books.executemany("INSERT INTO flow_run VALUES ('1', ?, ?)", named)
+        books.execute("INSERT INTO flow_run_state VALUES ('1', ?, NULL)", (said,))
+        books.commit()
+
+    receipt = erase.carry_out(lake, settings, PERSON, LATER)
+
+    assert (home / "run" / "flows.log").read_text() == f"one\n{'*' * len(said)}\nthree person-0031\n"
+    assert {log.read_text() for log in others} == {f"loss .3\n{'*' * len(said)}\n"}
+    with closing(sqlite3.connect(home / DATABASE)) as books:
+        assert books.execute("SELECT message FROM log").fetchall() == [("of person-0031",)]
+        assert books.execute("SELECT state_type FROM flow_run").fetchall() == [("RUNNING",), ("COMPLETED",)]
+        assert books.execute("SELECT message FROM flow_run_state").fetchall() == [(None,)]
+    assert list((home / "prefect" / "storage").iterdir()) == []
+    assert receipt["copies"] == 5 + len(others)
+    assert receipt["remaining"] == ["prefect/prefect.db", "run/flows.log"], "a run at work, and a longer name"
+
+
+def test_a_database_that_stays_locked_is_said(house: tuple[Lake, Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is erased yet: the command is given again."""
+    lake, settings = house
+    monkeypatch.setattr(prefect_books, "BUSY_S", 0.1)
+    (settings.home_path / "prefect").mkdir()
+    with closing(sqlite3.connect(settings.home_path / DATABASE)) as books:
+        books.execute("CREATE TABLE log (id CHAR(36), message TEXT)")
+        books.execute("BEGIN EXCLUSIVE")
+
+        with pytest.raises(FlywheelError, match="try again"):
+            erase.carry_out(lake, settings, PERSON, LATER)
+
+    assert len(stored_rows(lake, "interactions")) == 12
+    assert erase.carry_out(lake, settings, PERSON, LATER)["interactions"] == 1

@@ -18,7 +18,7 @@ from schemas.tables import TABLES
 from streams.lake import Lake
 from streams.lake.append import create
 from streams.lake.query import read
-from tests.support.promotion import APP, BETTER, NEW, NOW, OLD, SETTINGS, Told, eval_set, evaluated, visible
+from tests.support.promotion import APP, BETTER, NEW, NOW, OLD, SEAL, SETTINGS, Told, eval_set, evaluated, visible
 
 
 def older(lake: Lake, row: dict[str, Any]) -> None:
@@ -34,8 +34,8 @@ def test_a_table_of_an_older_version_reads_and_takes_new_rows(lake: Lake, tmp_pa
     other = Lake(tmp_path / "other")
     evaluated(other, "e1", BETTER)
     older(lake, read(other, "evaluations").to_pylist()[0])
-    ledger.bootstrap(lake, APP, OLD, "what we have", time=NOW)
-    ledger.register(lake, APP, NEW, time=NOW)
+    ledger.bootstrap(lake, APP, OLD, "what we have", time=NOW, seal=SEAL)
+    ledger.register(lake, APP, NEW, time=NOW, seal=SEAL)
     eval_set(lake, "set-1")
     visible(lake, "e1", "evaluate")
 

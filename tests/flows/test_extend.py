@@ -16,12 +16,12 @@ import pytest
 from flows import embed
 from flows.cluster.stage import cluster
 from flows.curate.folder.own import kinds_of
-from flows.curate.redact.own import own_recognisers
 from flows.curate.stage import curate
 from flows.evaluate.scorers.protocol import Mark
 from flows.evaluate.scorers.registry import extensions, scorer_of
 from flows.evaluate.stage import evaluate
 from flows.extend import fingerprint
+from flows.redact.own import own_recognisers
 from flows.run import runs
 from flows.testing.bench import Bench
 from flows.testing.endpoint import Endpoint
@@ -31,6 +31,7 @@ from flows.testing.world import AS_OF, World
 from flows.turn import turn
 from flows.versions import versions
 from schemas.errors import ExtensionError, SettingsError
+from schemas.secrets import Secret
 from schemas.settings import EvaluateSettings
 from streams.lake import Lake
 
@@ -396,7 +397,7 @@ def test_other_code_of_a_kind_turns_the_wheel_again(module: Write, tmp_path: Pat
 
 RECOGNISER = """
     import re
-    from flows.curate.redact.protocol import Span
+    from flows.redact.protocol import Span
     from flows.extend import recogniser
 """
 
@@ -472,7 +473,7 @@ KIND = """
 
 def build_with(module: Write, tmp_path: Path, source: str) -> World:
     name = module(KIND + source)
-    world = World(tmp_path / "home", eval_share=0.5, salt="salt-0", kinds=(f"{name}:own",))
+    world = World(tmp_path / "home", eval_share=0.5, salt=Secret("salt-0"), kinds=(f"{name}:own",))
     texts = ("Where is the parcel that I was promised?", "Kindly cancel my subscription")
     asked = [
         interaction(n, user_id=f"user-{n}", input_messages=[{"role": "user", "content": text}])

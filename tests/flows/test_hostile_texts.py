@@ -36,9 +36,9 @@ OUR_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 """What Rich writes for bold and colours; the strangers' own arrive with their escape written out."""
 OUR_BARS = re.compile(r"\x1b\[(?:\d*[AK]|\?25[lh])|\r")
 """What it writes to draw a bar again."""
-STARTERS = {"demo", "up", "broker", "archive", "triage", "serve"}
-"""Commands that start processes, and show nothing that is stored."""
-NEED_KAFKA = {"replay", "dead-letter replay"}
+STARTERS = {"demo", "up", "broker", "archive", "triage", "serve", "deploy", "ui", "door", "door bridge"}
+"""Commands that start or register processes, and show nothing that is stored."""
+NEED_KAFKA = {"replay", "dead-letter replay", "erasure confirm"}
 FINISHERS = {"dataset push"}
 """Writes to a store, and prints its own target."""
 
@@ -97,6 +97,7 @@ class House:
         config = {
             "cluster": {"namer_url": endpoint.url, "namer_model": "namer", "min_size": 4},
             "curate": {"paraphrase": 1.0, "near_duplicate": 1.0, "eval_share": 0.5},
+            "train": {"command": "true", "recipe": HOSTILE},
             "evaluate": {"tries": 1, "scorer": "judge", "judge_endpoint": endpoint.url, "judge_model": HOSTILE},
         }
         self.config = folder / "flywheel.toml"
@@ -151,12 +152,20 @@ def live(house: House) -> None:
     arrive(
         house.world.lake, BY_NAME["llm.interactions"], [json.dumps({"id": event_id(7), HOSTILE: 1}).encode(), *letters]
     )  # fmt: skip
+    wish = {"id": event_id(8), "time": "2026-01-05T09:00:00Z", "subject": f"who {HOSTILE}"[:200], "reason": HOSTILE}
+    arrive(
+        house.world.lake,
+        BY_NAME["llm.erasures"],
+        [json.dumps({**wish, "requested_by": HOSTILE}).encode()],
+        signed=False,
+    )
     house("champion", "set", "--endpoint", house.endpoint.url, "--model", f"old {HOSTILE}", "--reason", HOSTILE)
     house.candidate = house.done(
         "candidate", "add", "--endpoint", house.endpoint.url, "--model", f"new {HOSTILE}", "--prompt-version", HOSTILE,
         "--dataset", HOSTILE,
     )["id"]  # fmt: skip
     house("eval-set", "freeze", "holdout")
+    house.golden = house.done("golden", "add", f"what is {HOSTILE}", HOSTILE, "--slice", HOSTILE[:100])["item_id"]
     house.evaluation = house.done("evaluate")["evaluation_id"]
     house.cluster = house.done("cluster", "list")[0]["cluster_id"]
     house.versions = [version["version"] for version in house.done("dataset", "list")]
@@ -180,17 +189,33 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "cluster show": (lambda house: [house.cluster], True),
     "cluster diff": (lambda _: ["-2", "-1"], True),
     "cluster report": (lambda _: [], False),
+    "cluster embedder": (lambda _: ["wordllama"], False),  # the same one: nothing would move, so nothing is quoted
     "cluster accept": (lambda _: [HOSTILE], True),
+    "cluster rename": (lambda house: [house.cluster, HOSTILE[:100], "--by", HOSTILE, "--reason", HOSTILE], True),
+    "cluster merge": (lambda house: [house.cluster, HOSTILE], True),
+    "cluster split": (lambda house: [house.cluster, "--failure", HOSTILE], True),
+    "cluster ignore": (lambda house: [house.cluster, "--reason", HOSTILE, "--by", HOSTILE], True),
+    "cluster reopen": (lambda house: [house.cluster, "--reason", HOSTILE], True),
+    "cluster assign": (lambda house: [house.cluster, HOSTILE], True),
     "dataset list": (lambda _: [], False),
     "dataset show": (lambda house: [house.versions[0]], False),
     "dataset trace": (lambda _: [HOSTILE], True),
+    "dataset quarantine": (lambda _: ["--clear", HOSTILE], True),
     "dataset build": (lambda _: [HOSTILE], True),
     "dataset export": (lambda house: [house.versions[0], "--out", "x.jsonl"], False),
+    "dataset recipe": (lambda house: ["trl", house.versions[0], "--model", HOSTILE], False),
+    "dataset fit": (lambda house: [house.versions[0], "--tokenizer", "."], False),
     "dataset lineage": (lambda house: [house.versions[0]], False),
     "eval-set list": (lambda _: [], False),
     "eval-set freeze": (lambda _: [HOSTILE], True),
+    "golden add": (lambda _: [f"why {HOSTILE}", f"so {HOSTILE}", "--reason", HOSTILE, "--by", HOSTILE], True),
+    "golden edit": (lambda house: [house.golden, "--asked", f"how {HOSTILE}", "--by", HOSTILE], True),
+    "golden retire": (lambda _: [HOSTILE, "--reason", HOSTILE], True),
+    "golden list": (lambda _: ["--all"], True),
     "candidate list": (lambda _: [], True),
-    "candidate add": (lambda _: ["--endpoint", HOSTILE, "--model", HOSTILE], True),
+    "candidate add": (lambda house: ["--endpoint", house.endpoint.url, "--model", "m", "--command", HOSTILE], True),
+    "candidate describe": (lambda _: [HOSTILE, "--dataset", HOSTILE], True),
+    "trace": (lambda house: [house.candidate], True),
     "champion": (lambda _: [], True),
     "champion set": (lambda house: ["--endpoint", house.endpoint.url, "--model", HOSTILE, "--reason", HOSTILE], False),
     "champion rollback": (lambda _: ["--reason", HOSTILE], False),
@@ -209,9 +234,18 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "dead-letter show": (lambda _: ["llm.interactions:0:1"], True),
     "status": (lambda _: [], False),
     "erase": (lambda _: [f"u1 {HOSTILE}"[:200], "--dry-run"], False),
+    "erasure list": (lambda _: [], True),
+    "erasure stop": (lambda _: [HOSTILE, "--reason", HOSTILE], True),
+    "topics": (lambda _: ["--show", "--principal", f"listener={HOSTILE}"], True),
     "turn": (lambda _: ["--no-prefect", "--as-of", HOSTILE], True),
+    "train": (lambda _: [], True),
     "maintain": (lambda _: [], False),
     "audit": (lambda _: [], False),
+    "door token": (lambda _: ["revoke", HOSTILE], True),
+    "import": (lambda _: [HOSTILE, HOSTILE, "--dry-run"], True),
+    "experiment start": (lambda _: [HOSTILE, "--arm", HOSTILE, "--arm", "b"], True),
+    "experiment status": (lambda _: [HOSTILE], False),
+    "experiment stop": (lambda _: [HOSTILE], False),
     "settings": (lambda _: [], True),
 }
 """Every command that shows what is stored or what it was given; whether the hostile text must be seen in it."""

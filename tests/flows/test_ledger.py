@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import write_deltalake
 
 from flows import ledger
+from flows.seal import Seal
 from schemas.errors import LedgerBroken, LedgerConflict, LedgerError, UsageError
 from schemas.events import Candidate, Decision
 from schemas.records import make_candidate
+from schemas.signing import Signer, Trust
 from streams.lake import Lake
 from streams.lake.append import append, to_rows
 
 APP = "support-bot"
+_KEY = Signer("B" * 43)
+SEAL = Seal(_KEY, Trust([_KEY.public_key]), Path(tempfile.mkdtemp()))
 NOW = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=UTC)
 
 EVIDENCE = dict.fromkeys(ledger.EVIDENCE, "hash")
@@ -38,9 +44,9 @@ def promote(lake: Lake, candidate: Candidate, against: Candidate, **fields: Any)
 @pytest.fixture
 def three(lake: Lake) -> Lake:
     """A ledger with a first champion `a`, a candidate `b`, and its promotion."""
-    ledger.bootstrap(lake, APP, model("a"), "it is what we have", time=NOW)
-    ledger.register(lake, APP, model("b"), time=NOW)
-    promote(lake, model("b"), model("a"), reasons=["+5 points"])
+    ledger.bootstrap(lake, APP, model("a"), "it is what we have", time=NOW, seal=SEAL)
+    ledger.register(lake, APP, model("b"), time=NOW, seal=SEAL)
+    promote(lake, model("b"), model("a"), reasons=["+5 points"], seal=SEAL)
     return lake
 
 
@@ -65,6 +71,36 @@ def test_the_champion_is_who_was_promoted_last(three: Lake) -> None:
     )
 
     assert ledger.fold(three, APP).champion == model("a")
+    assert ledger.verify(three, APP) == 4
+
+
+def test_each_row_says_whom_the_champion_is_compared_with(three: Lake) -> None:
+    """The former champion from a promotion on, whatever else is decided meanwhile; nobody after a rollback."""
+    ledger.register(three, APP, model("c"), time=NOW)
+    promote(three, model("c"), model("b"))
+    ledger.append(three, APP, "held", model("d"), id=ledger.decision_id("h"), time=NOW, expected_champion=model("c").id)
+    ledger.append(
+        three, APP, "rolled_back", model("c"), id=ledger.decision_id("r"), time=NOW, expected_champion=model("c").id
+    )
+    ledger.register(three, APP, model("e"), time=NOW)
+    promote(three, model("e"), model("b"))
+
+    told = [row.former and row.former.model for row in ledger.rows(three, APP)]
+    assert told == [None, None, "a", "a", "b", "b", None, None, "b"]
+    assert ledger.verify(three, APP) == 9
+
+
+def test_rows_of_before_there_was_a_former_champion_stay_whole(three: Lake) -> None:
+    """A ledger that was written without the column is verified as it is, and the next row tells of one."""
+    chain: list[dict[str, Any]] = []
+    for row in ledger.rows(three, APP):
+        old = msgspec.structs.replace(row, former=None, hash="", previous_hash=chain[-1]["hash"] if chain else "")
+        chain.append(ledger._row(msgspec.structs.replace(old, hash=ledger.chain_hash(old))))
+    stored = to_rows("ledger", chain).drop_columns(["former"])
+    write_deltalake(three.uri("ledger"), stored, mode="overwrite", schema_mode="overwrite")
+    assert ledger.verify(three, APP) == 3
+
+    assert ledger.register(three, APP, model("c"), time=NOW).former == model("a")
     assert ledger.verify(three, APP) == 4
 
 
@@ -191,6 +227,8 @@ TAMPERS = {
     "the candidate": edit("candidate", '{"id":"x","model":"x","endpoint":"x"}'),
     "an unknown field in the candidate": edit("candidate", '{"id":"x","model":"x","endpoint":"x","y":1}', row=2),
     "the champion": edit("champion", '{"id":"x","model":"x","endpoint":"x"}', row=2),
+    "the former champion": edit("former", '{"id":"x","model":"x","endpoint":"x"}', row=2),
+    "the former champion taken out": edit("former", None, row=2),
     "the hash": edit("hash", "0" * 64, row=2),
     "the link": edit("previous_hash", "0" * 64),
     "the id": edit("id", ledger.decision_id("another")),
@@ -236,11 +274,11 @@ def test_a_ledger_rewritten_as_a_whole_is_found_by_what_was_announced(three: Lak
 def test_what_was_not_announced_is_found_until_it_is_archived(three: Lake) -> None:
     """The outbox holds each row until it has been seen to arrive."""
     decisions = ledger.fold(three, APP).decisions
-    assert tuple(ledger.unannounced(three, APP)) == decisions
+    assert tuple(ledger.unannounced(three, APP, SEAL)) == decisions
 
     announce(three, decisions[:2])
 
-    assert tuple(ledger.unannounced(three, APP)) == decisions[2:]
+    assert tuple(ledger.unannounced(three, APP, SEAL)) == decisions[2:]
     assert ledger.verify(three, APP) == 3
 
 

@@ -19,31 +19,17 @@ from schemas.topics import INTERACTIONS
 from streams.archive.batch import make_batch
 from streams.lake import Lake
 from streams.lake.append import append
+from tests.support.records import Record
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 Messages = list[dict[str, Any]]
 
 
-class Record:
-    """One record of partition 0, as Kafka clients hand it out."""
+class Odd(Record):
+    """A record whose time is in nanoseconds, by mistake, and whose header has a name that is no UTF-8."""
 
     def __init__(self, offset: int, value: bytes) -> None:
-        self._offset, self._value = offset, value
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 1_767_600_000_000_000_000  # nanoseconds, by mistake
-
-    def key(self) -> bytes:
-        return b"key"
-
-    def value(self) -> bytes:
-        return self._value
+        super().__init__(offset, value, time_ms=1_767_600_000_000_000_000)
 
     def headers(self) -> Any:
         return b"\xff\xfe".decode()  # a name that is no UTF-8
@@ -108,7 +94,7 @@ def arrive(lake: Lake) -> dict[str, str]:
     records = []
     for n, (event, (_, asked, answered, _)) in enumerate(zip(events, SENT, strict=True)):
         fields = {**msgspec.to_builtins(event), "input_messages": asked, "output_messages": answered}
-        records.append(Record(n, json.dumps(fields).encode()))
+        records.append(Odd(n, json.dumps(fields).encode()))
     batch = make_batch(INTERACTIONS, "t", records, {0: 0}, AS_OF, ArchiveSettings())
     assert batch.dead == []
     append(lake, "interactions", batch.rows, {})

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import linalg, stats
+from scipy import integrate, linalg, stats
 
 from flows.evaluate.compare import p_above
 from flows.statistics import (
     Estimate,
-    bonett_price_p,
+    bounded_p,
     cluster_mean,
+    day_variance,
+    discoveries,
     guard_p,
     holm,
     items_needed,
@@ -23,6 +25,7 @@ from flows.statistics import (
     mcnemar_p,
     mean_ratio,
     minimum_detectable,
+    rate_ps,
     smallest_passing,
     tango_p,
 )
@@ -92,7 +95,6 @@ def test_single_items_give_the_ordinary_t_test() -> None:
     estimate = cluster_mean(values, np.arange(len(values)))
 
     assert estimate.p_above(0.1) == pytest.approx(stats.ttest_1samp(values, 0.1, alternative="greater").pvalue)
-    assert estimate.design_effect == pytest.approx(1)
 
 
 @settings(max_examples=50, deadline=None)
@@ -154,7 +156,7 @@ def rejected(n: int, margin: float, alpha: float) -> list[tuple[int, int]]:
             if (wins - losses) / n <= -margin:
                 break
             values = np.repeat([1.0, -1.0, 0.0], [wins, losses, n - wins - losses])
-            if p_above(values, cluster_mean(values, units), -margin, binary=True) > alpha:
+            if p_above(values, units, -margin, binary=True) > alpha:
                 break
             found.append((wins, losses))
     return found
@@ -175,17 +177,16 @@ def test_where_nothing_differs_enough_items_are_needed() -> None:
     assert least == 87
     for n, passes in ((least - 1, False), (least, True)):
         same = np.zeros(n)
-        assert (guard_p(same, cluster_mean(same, np.arange(n)), -0.05, binary=True) <= 0.05) == passes
-    assert bonett_price_p(np.zeros(20), 20, -0.05) > 0.05
+        assert (guard_p(same, np.arange(n), -0.05, binary=True) <= 0.05) == passes
+    fewest = smallest_passing(0.05, 0.05, single=False)
+    for n, passes in ((fewest - 1, False), (fewest, True)):
+        assert (guard_p(np.zeros(3 * n), np.arange(3 * n) // 3, -0.05, binary=True) <= 0.05) == passes
 
 
 def test_ties_within_few_units_count_as_few() -> None:
     """A thousand equal answers for ten users are ten users who saw no difference."""
     same = np.zeros(1000)
-    many, few = (
-        guard_p(same, cluster_mean(same, units), -0.05, binary=True)
-        for units in (np.arange(1000), np.arange(1000) % 10)
-    )
+    many, few = (guard_p(same, units, -0.05, binary=True) for units in (np.arange(1000), np.arange(1000) % 10))
 
     assert many < 0.001
     assert few > 0.2
@@ -194,7 +195,7 @@ def test_ties_within_few_units_count_as_few() -> None:
 def test_power_is_what_the_formula_says() -> None:
     """At the minimum detectable effect a t test finds four in five; items needed follow from it."""
     se = 0.02
-    many, few = (Estimate(0.0, se, units, units, units - 1, 1.0) for units in (1000, 10))
+    many, few = (Estimate(0.0, se, units, units, units - 1) for units in (1000, 10))
     effect = minimum_detectable(many, 0.05)
 
     assert stats.norm.sf(stats.t.isf(0.05, 999) - (effect - 1 / 1000) / se) == pytest.approx(0.8)
@@ -227,49 +228,62 @@ def test_ratios_cover_the_truth(ratio: object) -> None:
     assert hits / 400 == pytest.approx(0.9, abs=0.05)
 
 
-def test_bonett_price_is_the_published_test() -> None:
-    """One win and one loss are added: (f12 - f21) / (n + 2), with the variance of such a difference.
+def exactly_below_zero(worth: np.ndarray) -> float:
+    """P(sum of worth * exponentials <= 0) by inversion of its characteristic function (Imhof 1961)."""
+    scaled = worth / np.abs(worth).max()
 
-    Bonett & Price 2012 for paired proportions; for other differences the sum of squares takes the place of the
-    discordant share.
-    """
-    for wins, losses, n, bound in ((7, 1, 21, 0.0), (7, 1, 21, -0.05), (30, 40, 200, -0.1), (0, 0, 50, -0.05)):
-        won, lost = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
-        error = np.sqrt((won + lost - (won - lost) ** 2) / (n + 2))
-        values = np.repeat([1.0, -1.0, 0.0], [wins, losses, n - wins - losses])
-        assert bonett_price_p(values, n, bound) == pytest.approx(stats.norm.sf((won - lost - bound) / error))
+    def turn(u: float) -> float:
+        size = u * np.exp(np.log1p((scaled * u) ** 2).sum() / 2)
+        return float(np.sin(np.arctan(scaled * u).sum()) / size)
 
-    values, _ = clustered(4)
-    values = np.clip(values / 3, -1, 1)
-    padded = np.append(values, [1.0, -1.0])
-    error = padded.std() / np.sqrt(len(padded))
-    assert bonett_price_p(values, len(values), 0.02) == pytest.approx(stats.norm.sf((padded.mean() - 0.02) / error))
+    return 0.5 - float(integrate.quad(turn, 0, np.inf, limit=500)[0]) / np.pi
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_the_second_opinion_counts_users_not_their_items(binary: bool) -> None:
-    """A hundred users who answer alike in all of their items are worth a hundred items, for counts and for scores."""
-    once = np.repeat([1.0, -1.0, 0.0], [10, 6, 84])
-    often, units = np.repeat(once, 8), np.repeat(np.arange(100), 8)
-    expected = tango_p(10, 6, 100, 0.05) if binary else bonett_price_p(once, 100, -0.05)
-
-    found = guard_p(often, cluster_mean(often, units), -0.05, binary)
-
-    assert found == pytest.approx(expected, rel=0.05)
-    assert guard_p(often, cluster_mean(often, np.arange(800)), -0.05, binary) < found / 10
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_users_who_contradict_themselves_are_not_more_than_their_items(seed: int) -> None:
-    """Units whose items differ more than chance lower the variance; the design effect stays at 1."""
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("bound", [0.0, -0.05])
+def test_bounded_p_is_that_of_spacings_with_one_more_unit_that_lost_everything(seed: int, bound: float) -> None:
+    """Held against the exact integral, for units of one size and of many."""
     rng = np.random.default_rng(seed)
-    first = rng.choice([-1.0, 1.0], 40)
-    values = np.column_stack([first, -first * rng.choice([1.0, 0.0], 40, p=[0.8, 0.2])]).ravel()
-    estimate = cluster_mean(values, np.arange(80) // 2)
+    sizes = rng.integers(1, 6 if seed % 2 else 2, 10 + 8 * seed)
+    sums = np.array([rng.choice([-1.0, 0.0, 0.4, 1.0], size, p=[0.2, 0.3, 0.2, 0.3]).sum() for size in sizes])
+    large = np.repeat(np.sort(sizes), np.sort(sizes))[int(np.ceil(0.75 * sizes.sum())) - 1]
+    unseen = -(1 + bound) * large
 
-    assert estimate.se < cluster_mean(values, np.arange(80)).se
-    assert estimate.design_effect == 1.0
-    assert cluster_mean(*clustered(seed)).design_effect > 1.0
+    exact = exactly_below_zero(np.append(sums - bound * sizes, unseen))
+
+    assert bounded_p(sums, sizes, bound) == pytest.approx(exact, rel=0.04, abs=1e-7)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(7, 0), (10, 3), (25, 10), (12, 12), (5, 9), (60, 20)])
+def test_of_single_wins_and_losses_bounded_p_is_mcnemars(wins: int, losses: int) -> None:
+    """The exact test of counts is its special case."""
+    values = np.repeat([1.0, -1.0], [wins, losses])
+
+    assert bounded_p(values, np.ones(len(values), int), 0.0) == pytest.approx(mcnemar_p(wins, losses), rel=0.03)
+
+
+@pytest.mark.parametrize("units", [10, 60, 100])
+def test_of_units_none_of_which_was_lost_bounded_p_is_how_likely_that_is(units: int) -> None:
+    """All gain .05: if a share of .05 / 1.05 lost everything there would be no gain; (1 - .05 / 1.05)^n see none."""
+    gains = np.full(units, 0.25)
+
+    found = bounded_p(gains, np.full(units, 5), 0.0)
+
+    assert found == pytest.approx((1 - 0.05 / 1.05) ** units, rel=0.03)
+
+
+def test_what_cannot_be_or_must_be_needs_no_integral() -> None:
+    """Only losses are no gain for certain; a loss beyond all that there is cannot be."""
+    assert bounded_p(np.full(9, -1.0), np.ones(9, int), 0.0) == 1.0
+    assert bounded_p(np.full(9, -1.0), np.ones(9, int), -1.5) == 0.0
+    assert bounded_p(np.array([3.0, -2.0]), np.ones(2, int), 0.0) == pytest.approx(0.5, abs=0.05)
+
+
+def test_scores_between_0_and_1_are_tested_as_units_are() -> None:
+    """Means over samples are no counts, though each item is a unit of its own."""
+    values = np.tile([0.5, 0.25, -0.25, 0.0], 20)
+
+    assert guard_p(values, np.arange(80), 0.0, binary=False) == bounded_p(values, np.ones(80, int), 0.0)
 
 
 def test_one_unit_says_nothing() -> None:
@@ -278,3 +292,77 @@ def test_one_unit_says_nothing() -> None:
 
     assert estimate.interval(0.05) == (None, None)
     assert estimate.p_above(0.0) == 1.0
+
+
+def columns(*values: float) -> np.ndarray:
+    return np.array([values], float)
+
+
+def test_without_variance_the_rate_test_is_the_exact_one_of_two_poisson_counts() -> None:
+    """Both tails as scipy's binomial test has them; nothing is said where a side has no exposure."""
+    fell, rose = rate_ps(
+        (columns(12, 3), columns(1000, 0)), (columns(10, 3), columns(3000, 100)), np.zeros(2)
+    )  # fmt: skip
+
+    exact = [stats.binomtest(12, 22, 0.25, alternative=side).pvalue for side in ("less", "greater")]
+    assert (fell[0], rose[0]) == (pytest.approx(exact[0], rel=1e-3), pytest.approx(exact[1], rel=1e-3))
+    assert (fell[1], rose[1]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("variance", [0.0625, 0.25])
+def test_with_variance_it_is_exact_for_negative_binomial_windows(variance: float) -> None:
+    """Given the sum over eight equal windows, the last one's share of it, summed up from the counts' own chances."""
+    shape, mean = 1 / variance, 20.0
+    chance = shape / (shape + mean)
+    last, total = 9, 150
+    rest = stats.nbinom.pmf(total - np.arange(total + 1), 7 * shape, chance)
+    joint = stats.nbinom.pmf(np.arange(total + 1), shape, chance) * rest
+    old = np.full((7, 1), (total - last) / 7), np.full((7, 1), 500.0)
+
+    fell, rose = rate_ps((columns(last), columns(500)), old, np.array([variance]))
+
+    assert fell[0] == pytest.approx(joint[: last + 1].sum() / joint.sum(), rel=1e-6)
+    assert rose[0] == pytest.approx(joint[last:].sum() / joint.sum(), rel=1e-6)
+
+
+def test_what_was_picked_for_being_high_is_tested_among_such_only() -> None:
+    """The truncated tail, as the joint chances of two Poisson counts have it where the first is at least eight."""
+    first, second, least = 9, 2, 8
+    share = stats.binom.pmf(np.arange(first + second + 1), first + second, 0.5)
+    picked = np.arange(first + second + 1) <= first + second - least
+
+    fell, _ = rate_ps(
+        (columns(second), columns(1)), (columns(first), columns(1)), np.zeros(1), (np.array([least]), np.zeros(1))
+    )
+    none, _ = rate_ps(
+        (columns(second), columns(1)), (columns(first), columns(1)), np.zeros(1), (np.array([10.0]), np.zeros(1))
+    )
+
+    assert fell[0] == pytest.approx(share[: second + 1].sum() / share[picked].sum(), rel=1e-3)
+    assert none[0] == 1.0
+
+
+def test_the_variance_between_days_is_found() -> None:
+    """Of forty columns that vary by .3, and of one among quiet ones; none is found where there is none."""
+    rng = np.random.default_rng(5)
+    means, exposure = np.linspace(20, 60, 40), np.full((7, 40), 2000.0)
+    often = rng.gamma(1 / 0.09, 0.09, (7, 40))
+    loud = np.where(np.arange(40) == 3, rng.gamma(1 / 0.25, 0.25, (7, 1)), 1.0)
+
+    varied, free = day_variance(rng.poisson(means * often).astype(float), exposure)
+    quiet, _ = day_variance(rng.poisson(means * np.ones((7, 1))).astype(float), exposure)
+    alone, _ = day_variance(rng.poisson(means * loud).astype(float), exposure)
+
+    assert free == 240
+    assert varied.min() == pytest.approx(0.09, rel=0.4)
+    assert np.median(quiet) < 0.01
+    assert alone[3] > 0.08
+    assert np.median(alone) < 0.03
+
+
+def test_discoveries_are_benjamini_hochberg() -> None:
+    """The largest p under its line is called, and all smaller ones with it, as scipy adjusts them."""
+    p = np.array([0.04, 0.001, 0.03, 0.9, 0.012])
+
+    assert discoveries(p, 0.05).tolist() == (stats.false_discovery_control(p) <= 0.05).tolist()
+    assert discoveries(np.array([]), 0.05).tolist() == []

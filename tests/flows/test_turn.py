@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +10,16 @@ import msgspec
 import pytest
 
 from flows import ledger
+from flows.cluster.stage import cluster
+from flows.run import latest
 from flows.testing.events import START, happened, interaction
 from flows.turn import registered_at, turn
 from schemas.errors import NotEnoughData, UsageError
 from schemas.records import make_candidate
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
+from streams.lake.maintain import compact
+from streams.logs import WithIds
 
 SETTINGS = Settings()
 HOUR = timedelta(hours=1)
@@ -40,7 +45,7 @@ class Stages:
 
 
 def test_a_turn_without_news_does_nothing(lake: Lake) -> None:
-    """The next turn works only when something has arrived, or the settings have changed."""
+    """The next turn works only when something has arrived, or the settings have changed; joined files are no news."""
     stages = Stages()
     arrive(lake, 1)
 
@@ -50,12 +55,40 @@ def test_a_turn_without_news_does_nothing(lake: Lake) -> None:
     assert stages.calls == 2
 
     arrive(lake, 2)
-    turn(lake, SETTINGS, START + 2 * HOUR, stages.steps())
+    assert turn(lake, SETTINGS, START + 1.5 * HOUR, stages.steps()) != first
+    assert compact(lake, "interactions", 2**20) == 1
+    assert turn(lake, SETTINGS, START + 1.6 * HOUR, stages.steps()) == {"cluster": {"call": 3}, "curate": {"call": 4}}
     assert stages.calls == 4
+    arrive(lake, 3)
+    turn(lake, SETTINGS, START + 2 * HOUR, stages.steps())
+    assert stages.calls == 6
 
     stricter = msgspec.structs.replace(SETTINGS, cluster=ClusterSettings(min_size=9))
     turn(lake, stricter, START + 3 * HOUR, stages.steps())
-    assert stages.calls == 6
+    assert stages.calls == 8
+
+
+def test_what_a_turn_logs_has_its_runs(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    """A stage's lines carry the turn's id, and its own where it has begun; afterwards no line does."""
+    for n in range(3):
+        arrive(lake, n)
+    log = logging.getLogger("flows.test")
+    caplog.handler.setFormatter(WithIds(logging.Formatter("%(message)s")))
+
+    def stage() -> dict[str, int]:
+        log.info("at work")
+        return {"interactions": cluster(lake, SETTINGS, START + HOUR).interactions}
+
+    with caplog.at_level(logging.INFO, "flows"):
+        turn(lake, SETTINGS, START + HOUR, {"cluster": stage})
+        log.info("over")
+
+    ids = {stage: latest(lake, stage, SETTINGS.application).run_id for stage in ("turn", "cluster")}  # type: ignore[union-attr]
+    lines = caplog.text.splitlines()
+    assert f"at work [turn={ids['turn']}]" in lines
+    assert [line for line in lines if line.startswith("clustering: ")]
+    assert all(f"[turn={ids['turn']} cluster={ids['cluster']}]" in x for x in lines if x.startswith("clustering: "))
+    assert lines[-1] == "over"
 
 
 def test_an_instant_before_the_last_turn_is_its_own_turn(lake: Lake) -> None:

@@ -35,7 +35,7 @@ class _Api(BaseHTTPRequestHandler):
     server: Prefect
 
     def do_GET(self) -> None:
-        if self.path == "/api/deployments/name/turn/scheduled":
+        if self.path == "/api/deployments/name/turn/support-bot":
             self._answer({"id": "d", "paused": False})
             return
         state = self.server.states.pop(0) if len(self.server.states) > 1 else self.server.states[0]

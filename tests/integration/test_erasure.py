@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from kafka import KafkaConsumer, TopicPartition
 
 from flows.cluster.catalogue.report import write
@@ -28,6 +27,7 @@ from streams.broker.broker import Broker
 from streams.lake import Lake
 from streams.lake.audit import audit
 from streams.producer import EventProducer
+from tests.support.kafka import begin_new_segments
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -72,8 +72,9 @@ def house(tmp_path: Path) -> Iterator[tuple[Settings, Lake]]:
 
 
 def everything(home: Path) -> str:
-    """Bytes of all files but Kafka's packed ones, and the unpacked rows of every Parquet file."""
-    files = [path for path in sorted(home.rglob("*")) if path.is_file()]
+    """Bytes of all files but Kafka's log, which goes later (`segments`), and all rows of every Parquet file."""
+    log = set(home.glob("kafka/data/llm.[if]*/*.log"))  # packed, but for the head of a batch
+    files = [path for path in sorted(home.rglob("*")) if path.is_file() and path not in log]
     tables = [str(pq.read_table(path, partitioning=None).to_pylist()) for path in files if path.suffix == ".parquet"]
     return b"\n".join(path.read_bytes() for path in files).decode("latin-1") + "\n".join(tables)
 
@@ -93,21 +94,6 @@ def segments(home: Path) -> list[Path]:
     return list(home.glob("kafka/data/llm.[if]*/00000000000000000000.log"))
 
 
-def begin_new_segments(settings: Settings) -> None:
-    """As the first events after six hours would: one into each partition."""
-    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
-    for topic in (INTERACTIONS, FEEDBACK):
-        soon = ConfigEntry("segment.ms", "1000", incremental_operation=AlterConfigOpType.SET)
-        order = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=[soon])
-        for done in client.incremental_alter_configs([order]).values():
-            done.result()
-    with EventProducer(settings.kafka) as producer:
-        for n in range(1_000, 1_020):
-            event = interaction(n)
-            producer.send(event)
-            producer.send(feedback(n, event))
-
-
 def test_no_file_below_the_data_root_knows_an_erased_person(house: tuple[Settings, Lake]) -> None:
     """Kafka, tables and their logs, datasets, frozen sets, reports, answers, receipts: none says a word of them."""
     settings, lake = house
@@ -115,7 +101,7 @@ def test_no_file_below_the_data_root_knows_an_erased_person(house: tuple[Setting
     cluster(lake, settings, now)
     run = latest(lake, "cluster", settings.application)
     assert run is not None
-    write(lake, run, home / "reports")
+    write(lake, run, home / "reports", 1)
     built = curate(lake, settings, now)
     freeze(lake, settings, now, "holdout", "all")
     items = [

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import stat
-import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,17 +23,22 @@ from typer.testing import CliRunner
 from flows import ledger
 from flows.cli import app
 from flows.context import SERVED_MARK
-from flows.prefect_api import EVALUATION, TURN, FlowRun, request_evaluation
-from flows.serve import PROMOTION
+from flows.prefect_api import EVALUATION, PROMOTION, TURN, FlowRun, request_evaluation, served
+from flows.seal import seal_of
 from flows.stack import Stack
 from flows.testing.events import START, feedback, happened, interaction
 from schemas.events import Event
 from schemas.records import make_candidate
+from schemas.serving import DoorSettings, UiSettings
 from schemas.settings import EvaluateSettings, GateSettings, KafkaSettings, Settings, TriageSettings
+from streams.lake.lease import host_name
+from tests.support.browser import CHROMIUM, asked_by_a_stranger, dom, words_of
+from tests.support.prefect import call, ended
 from tests.support.promotion import APP, BETTER, NEW, NOW, OLD, eval_set, evaluated
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
+OWN_TURN = served(TURN, APP)
 COMPLAINTS = ("my card was swallowed by the machine", "the transfer never arrived at my friend")
 
 
@@ -45,13 +47,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All processes, on free ports, over a lake with forty failures. No turn but those that a test asks for."""
     settings = Settings(
         home=str(tmp_path_factory.mktemp("prefect")),
-        prefect_port=0,
+        prefect_port=0, triage=TriageSettings(web_port=0), door=DoorSettings(port=0), ui=UiSettings(port=0),
         kafka=KafkaSettings(partitions=2),
-        triage=TriageSettings(web_port=0),
         gate=GateSettings(approval=True),
         evaluate=EvaluateSettings(eval_set="all"),
-    )
-    with Stack(settings) as found, found.orchestrator.held(TURN):
+    )  # fmt: skip
+    with Stack(settings) as found, found.orchestrator.held(OWN_TURN):
         fill(found)
         yield found
 
@@ -70,48 +71,13 @@ def fill(stack: Stack) -> None:
     happened(stack.lake, *events)
 
 
-BUSY_TRIES = 30
-"""Prefect answers 503 while its SQLite file is locked."""
-
-
-def call(stack: Stack, method: str, path: str, body: Any = None) -> Any:
-    request = urllib.request.Request(
-        stack.orchestrator.url + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers=stack.orchestrator.headers,
-    )
-    for _ in range(BUSY_TRIES):
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
-                raise
-        time.sleep(1)
-    raise TimeoutError(f"{path}: the server was busy {BUSY_TRIES} times")
-
-
 def deployment(stack: Stack, name: str) -> dict[str, Any]:
     found: dict[str, Any] = call(stack, "GET", f"/deployments/name/{name}")
     return found
 
 
-def ended(stack: Stack, run: FlowRun | None, seconds: float = 180) -> FlowRun:
-    """The run, once it has ended."""
-    assert run, "nobody took the order"
-    going = {"SCHEDULED", "PENDING", "RUNNING", None}
-
-    def done() -> FlowRun | None:
-        found = stack.orchestrator.find(run.id)
-        return found if found and found.state_type not in going else None
-
-    found: FlowRun = eventually(done, seconds)
-    return found
-
-
 def turn(stack: Stack, as_of: str, key: str) -> FlowRun:
-    return ended(stack, stack.orchestrator.start(TURN, {"as_of": as_of}, key))
+    return ended(stack, stack.orchestrator.start(OWN_TURN, {"as_of": as_of}, key))
 
 
 def artifacts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
@@ -152,8 +118,8 @@ FOREIGN = {"Origin": "http://evil.example", "Host": "evil.example"}
 @pytest.mark.parametrize("headers", [{}, FOREIGN, {"Authorization": "Basic Zmx5d2hlZWw6Z3Vlc3M="}], ids=str)
 def test_nobody_starts_a_program_through_prefect(stack: Stack, headers: dict[str, str]) -> None:
     """Whoever may change a deployment runs any program: without this home's secret each call is refused."""
-    place = deployment(stack, TURN)["id"]
-    before = deployment(stack, TURN)["entrypoint"], len(planned(stack))
+    place = deployment(stack, OWN_TURN)["id"]
+    before = deployment(stack, OWN_TURN)["entrypoint"], len(planned(stack))
 
     answers = {
         refused(stack, "PATCH", f"/deployments/{place}", **headers)[0],
@@ -163,7 +129,7 @@ def test_nobody_starts_a_program_through_prefect(stack: Stack, headers: dict[str
     }
 
     assert answers == {HTTPStatus.UNAUTHORIZED}
-    assert (deployment(stack, TURN)["entrypoint"], len(planned(stack))) == before
+    assert (deployment(stack, OWN_TURN)["entrypoint"], len(planned(stack))) == before
 
 
 def test_a_foreign_page_may_not_even_ask(stack: Stack) -> None:
@@ -190,29 +156,47 @@ def test_the_secret_is_the_owners_alone(stack: Stack) -> None:
     assert secret.encode() not in lines
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a browser (Debian package `chromium`)")
 def test_the_printed_link_signs_a_person_in(stack: Stack, tmp_path: Path) -> None:
     """In a real browser: the link opens the dashboard; without it Prefect asks for the password."""
-
-    def shown(url: str, profile: str) -> str:
-        words = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--timeout=45000"]
-        words += ["--virtual-time-budget=30000", f"--user-data-dir={tmp_path / profile}", url]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=150, check=False)
-        return " ".join(re.sub(r"<(script|style|head).*?</\1>|<[^>]*>", " ", done.stdout, flags=re.DOTALL).split())
-
-    stranger = shown(stack.orchestrator.page, "stranger")
-    person = shown(stack.prefect_page, "person")
+    stranger = words_of(dom(stack.orchestrator.page, tmp_path / "stranger"))
+    person = words_of(dom(stack.prefect_page, tmp_path / "person"))
 
     assert "Dashboard" not in stranger
     assert "Dashboard" in person
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser (Debian package `chromium`)")
+def test_a_foreign_page_gets_nothing_from_prefect(stack: Stack, tmp_path: Path) -> None:
+    """In the browser of a person who is signed in, a page of another origin reads nothing and changes nothing."""
+    place = deployment(stack, OWN_TURN)["id"]
+    profile = tmp_path / "signed-in"
+    assert "Dashboard" in words_of(dom(stack.prefect_page, profile))
+
+    before = deployment(stack, OWN_TURN)["updated"], len(planned(stack))
+    paths = ("/admin/settings", f"/deployments/{place}", f"/deployments/{place}/create_flow_run")
+    found = asked_by_a_stranger([stack.orchestrator.url + path for path in paths], profile)
+
+    read = {how: what for how, what in found.items() if what not in {"refused", "opaque"}}
+    assert read == {}
+    assert (deployment(stack, OWN_TURN)["updated"], len(planned(stack))) == before
+
+
+def test_no_page_of_prefects_calls_out(stack: Stack) -> None:
+    """Words of strangers are rendered as Markdown there: the page's policy lets no image of theirs call anybody."""
+    for path in ("/", "/artifacts", "/signin.html"):
+        asked = urllib.request.Request(stack.orchestrator.page + path, headers={"Accept": "text/html"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            page = answer.read().decode()
+        policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+        assert policy, path
+        assert "http" not in policy[1]
+        assert "default-src 'none'" in policy[1]
+
+
 def planned(stack: Stack) -> list[dict[str, Any]]:
     """The turns that the server will start by itself."""
-    place = deployment(stack, TURN)["id"]
+    place = deployment(stack, OWN_TURN)["id"]
     wanted = {"deployments": {"id": {"any_": [place]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     found: list[dict[str, Any]] = call(stack, "POST", "/flow_runs/filter", wanted)
     return found
@@ -221,17 +205,17 @@ def planned(stack: Stack) -> list[dict[str, Any]]:
 def test_the_schedule_makes_runs_unless_it_is_held(stack: Stack) -> None:
     """The server plans the coming hourly turns; none while somebody else decides when the wheel turns."""
     assert planned(stack) == []
-    place = deployment(stack, TURN)["id"]
+    place = deployment(stack, OWN_TURN)["id"]
     call(stack, "POST", f"/deployments/{place}/resume_deployment")
 
     runs = eventually(lambda: planned(stack), 120)
-    with stack.orchestrator.held(TURN):
+    with stack.orchestrator.held(OWN_TURN):
         left = planned(stack)
 
     call(stack, "POST", f"/deployments/{place}/pause_deployment")
-    with stack.orchestrator.held(TURN):
+    with stack.orchestrator.held(OWN_TURN):
         pass
-    assert deployment(stack, TURN)["paused"], "a person had paused it"
+    assert deployment(stack, OWN_TURN)["paused"], "a person had paused it"
     assert all(run["expected_start_time"][14:19] == "00:00" for run in runs)
     assert left == []
 
@@ -291,7 +275,7 @@ def test_registering_a_candidate_starts_its_evaluation_once(stack: Stack, monkey
 def test_a_turn_asks_for_candidates_that_were_missed(stack: Stack) -> None:
     """A candidate that was registered while no server listened is evaluated because the next turn asks for it."""
     missed = make_candidate("bot-3", "http://127.0.0.1:9/v1")
-    ledger.register(stack.lake, "support-bot", missed, time=START)
+    ledger.register(stack.lake, "support-bot", missed, time=START, seal=seal_of(stack.settings))
 
     turn(stack, "2026-01-07T00:00:00+00:00", "reconcile")
 
@@ -310,28 +294,36 @@ def restart_flows(stack: Stack) -> None:
 
 def test_edits_survive_and_cut_off_runs_are_called_crashed(stack: Stack) -> None:
     """After kill -9 of the serving process: schedules as a person left them, and no run that is RUNNING for ever."""
-    served = deployment(stack, TURN)
-    (hourly,) = served["schedules"]
+    hourly_turn = deployment(stack, OWN_TURN)
+    (hourly,) = hourly_turn["schedules"]
     changed = {"schedule": {"cron": "30 4 * * 1", "timezone": "Europe/Paris"}, "active": False}
-    call(stack, "PATCH", f"/deployments/{served['id']}/schedules/{hourly['id']}", changed)
+    call(stack, "PATCH", f"/deployments/{hourly_turn['id']}/schedules/{hourly['id']}", changed)
     added = [{"schedule": {"interval": 7200}, "active": True}]
-    call(stack, "POST", f"/deployments/{served['id']}/schedules", added)
-    call(stack, "POST", f"/deployments/{served['id']}/pause_deployment")
-    place = deployment(stack, EVALUATION)["id"]
+    call(stack, "POST", f"/deployments/{hourly_turn['id']}/schedules", added)
+    call(stack, "POST", f"/deployments/{hourly_turn['id']}/pause_deployment")
+    place = deployment(stack, served(EVALUATION, APP))["id"]
     cut_off = call(stack, "POST", f"/deployments/{place}/create_flow_run", {"parameters": {"candidate_id": "x"}})
     running = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
     call(stack, "POST", f"/flow_runs/{cut_off['id']}/set_state", running)
-    edited = deployment(stack, TURN)
+    call(stack, "PATCH", f"/flow_runs/{cut_off['id']}", {"infrastructure_pid": f"{host_name()} {2**22 + 1}"})
+    elsewhere = call(stack, "POST", f"/deployments/{place}/create_flow_run", {"parameters": {"candidate_id": "y"}})
+    call(stack, "POST", f"/flow_runs/{elsewhere['id']}/set_state", running)
+    call(stack, "PATCH", f"/flow_runs/{elsewhere['id']}", {"infrastructure_pid": "another-machine 1"})
+    edited = deployment(stack, OWN_TURN)
 
     restart_flows(stack)
 
-    found = deployment(stack, TURN)
+    found = deployment(stack, OWN_TURN)
     assert found["paused"] is True
     assert by_id(found) == by_id(edited)
     assert len(by_id(found)) == 2
     state = stack.orchestrator.find(cut_off["id"])
     assert state
     assert state.state_type == "CRASHED"
+    other = stack.orchestrator.find(elsewhere["id"])
+    assert other
+    assert other.state_type == "RUNNING"
+    call(stack, "POST", f"/flow_runs/{elsewhere['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
 
 def by_id(found: dict[str, Any]) -> dict[str, Any]:
@@ -341,11 +333,11 @@ def by_id(found: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_promotion_waits_for_a_person_and_records_who_it_was(stack: Stack) -> None:
     """Nothing is recorded while the run is suspended; once somebody has answered its form, the ledger says who."""
-    ledger.bootstrap(stack.lake, APP, OLD, "what we have", time=NOW)
-    ledger.register(stack.lake, APP, NEW, time=NOW)
+    ledger.bootstrap(stack.lake, APP, OLD, "what we have", time=NOW, seal=seal_of(stack.settings))
+    ledger.register(stack.lake, APP, NEW, time=NOW, seal=seal_of(stack.settings))
     eval_set(stack.lake, "set-1", created=datetime(2030, 1, 1, tzinfo=UTC))
     evaluation_id = evaluated(stack.lake, "e1", BETTER)
-    run = stack.orchestrator.start(PROMOTION, {"evaluation_id": evaluation_id}, evaluation_id)
+    run = stack.orchestrator.start(served(PROMOTION, APP), {"evaluation_id": evaluation_id}, evaluation_id)
     assert run
     eventually(lambda: state_type(stack, run) == "PAUSED", 180)
     before = len(ledger.fold(stack.lake, APP).decisions)

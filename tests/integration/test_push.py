@@ -75,7 +75,7 @@ def test_a_version_on_the_hub_is_the_folder_at_a_tag(world: World, folder: Path,
 
     assert hub.files("team/refunds") == contents(folder)
     assert hub.tags["team/refunds"] == {folder.name: 1}
-    assert len(hub.uploads) == len(list(folder.rglob("*.parquet"))) == 3
+    assert len(hub.uploads) == len(list(folder.rglob("*.parquet"))) == 4
 
 
 def test_an_upload_to_the_hub_that_was_killed_is_resumed(world: World, folder: Path, hub: Hub) -> None:

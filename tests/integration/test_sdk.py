@@ -254,7 +254,8 @@ def test_the_champion_is_followed_on_kafka(servers: str, tmp_path: Path, scheme:
     producer, signer = Producer({"bootstrap.servers": servers}), Signer(base64.b64encode(bytes(32)).decode())
 
     def decide(sequence: int, model: str, application: str = "app") -> None:
-        event = {"application": application, "sequence": sequence, "champion": {"model": model}}
+        who = {"champion": {"model": model}, "former": {"model": f"before {model}"}}
+        event = {"application": application, "sequence": sequence, **who}
         value = json.dumps(event).encode()
         signed = [] if model == "forged" else signer.headers(DECISIONS.event_type, value)
         producer.produce(DECISIONS.name, value, application.encode(), headers=signed)
@@ -274,6 +275,7 @@ def test_the_champion_is_followed_on_kafka(servers: str, tmp_path: Path, scheme:
     decide(1, "stale")
     decide(3, "m3")
     eventually(lambda: seen == ["m2", "m3"], 20)
+    assert champion.serving("u", former=1) == champion.former == {"model": "before m3"}
     champion.close()
     with_nobody = fly.Champion(
         "app", "m", url=f"{scheme}://{servers}".replace(servers, "127.0.0.1:9"), state_dir=tmp_path

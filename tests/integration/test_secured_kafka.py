@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +15,10 @@ from schemas.secrets import Secret
 from schemas.settings import KafkaSettings
 from streams.admin import Admin
 from streams.broker.broker import free_port
-from streams.broker.jars import kafka_jars
 from streams.broker.java import find_java
 from streams.producer import EventProducer
 from tests.support.kafka import Ingest
+from tests.support.secured import running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -65,25 +63,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]
     exported = subprocess.run([keytool, "-exportcert", "-rfc", *store], check=True, capture_output=True)
     (home / "ca.pem").write_bytes(exported.stdout)
     port = free_port()
-    properties = home / "server.properties"
-    properties.write_text(PROPERTIES.format(home=home, port=port, controller=free_port(other=port)))
-    run = [str(java), "-Xmx256m", "-cp", f"{kafka_jars()}/*"]
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    format_ = ["kafka.tools.StorageTool", "format", "--standalone", "-t", f"a{cluster[1:]}", "-c", str(properties)]
-    subprocess.run([*run, *format_], check=True, capture_output=True)
-    broker = subprocess.Popen([*run, "kafka.Kafka", str(properties)], stdout=subprocess.DEVNULL)
-    yield KafkaSettings(
-        bootstrap_servers=f"127.0.0.1:{port}",
-        client={
-            "security.protocol": Secret("SASL_SSL"),
-            "sasl.mechanisms": Secret("PLAIN"),
-            "sasl.username": Secret("flywheel"),
-            "sasl.password": Secret("pw"),
-            "ssl.ca.location": Secret(str(home / "ca.pem")),
-        },
-    )
-    broker.kill()
-    broker.wait(10)
+    with running(home, PROPERTIES.format(home=home, port=port, controller=free_port(0, port))):
+        yield KafkaSettings(
+            bootstrap_servers=f"127.0.0.1:{port}",
+            client={
+                "security.protocol": Secret("SASL_SSL"),
+                "sasl.mechanisms": Secret("PLAIN"),
+                "sasl.username": Secret("flywheel"),
+                "sasl.password": Secret("pw"),
+                "ssl.ca.location": Secret(str(home / "ca.pem")),
+            },
+        )
 
 
 def test_events_come_through_a_secured_kafka(secured: KafkaSettings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from kafka import KafkaConsumer
 from flows import ledger
 from flows.announce import Announcer
 from flows.context import child_environment, lake_of
+from flows.seal import seal_of
 from flows.testing.events import START, feedback, interaction
 from schemas.codec import decode
 from schemas.events import Alert, Decision
@@ -30,6 +33,7 @@ from schemas.topics import ALERTS, FEEDBACK, INTERACTIONS
 from streams.admin import Admin
 from streams.broker.broker import Broker, free_port
 from streams.producer import EventProducer
+from tests.support.browser import CHROMIUM, asked_by_a_stranger, dom, words_of
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -50,7 +54,13 @@ class Watched:
         self.settings = Settings(
             home=str(home),
             kafka=KafkaSettings(bootstrap_servers=servers, partitions=2),
-            triage=TriageSettings(web_port=free_port(), alert_rate=0.5, alert_clear_rate=0.3, alert_min=20),
+            triage=TriageSettings(
+                web_port=free_port(),
+                alert_rate=0.5,
+                alert_clear_rate=0.3,
+                alert_min=20,
+                canary_delay_s=4.0,
+            ),
         )
         self.log = (home / "triage.log").open("ab")
         self.process: subprocess.Popen[bytes] | None = None
@@ -145,6 +155,50 @@ def test_bad_events_are_counted_and_stop_nothing(watched: Watched) -> None:
     assert {f"malformed: {name}" for name in ("invalid_json", "empty", "unknown_type", "too_large")} <= reasons
 
 
+def shown(watched: Watched, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of triage's answer."""
+    port = watched.settings.triage.web_port
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", path, headers=headers)
+        found = connection.getresponse()
+        return found.status, {name.lower(): value for name, value in found.headers.items()}, found.read()
+
+
+def test_faust_shows_no_page_of_its_own(watched: Watched) -> None:
+    """Its tables hold names of users, its router tells who works where: none is served, and errors are guarded too."""
+    for path in ("/table/", "/table/users/", "/table/users/x/", "/router/", "/router/users/", "/graph", "/assignment/"):
+        status, headers, _ = shown(watched, path)
+        assert (status, headers["x-frame-options"]) == (404, "DENY"), path
+
+
+@pytest.mark.parametrize("path", ["/", "/rates.json", "/metrics", "/ready"])
+def test_no_other_page_is_answered(watched: Watched, path: str) -> None:
+    """A name that was rebound and a foreign origin get nothing of any page; every answer forbids frames and scripts."""
+    own = shown(watched, path)
+    rebound = shown(watched, path, Host="evil.example")
+    foreign = shown(watched, path, Origin="http://evil.example")
+
+    assert own[0] == 200
+    assert own[1]["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert (rebound[0], foreign[0]) == (421, 403)
+    assert not {own[2]} & {rebound[2], foreign[2]}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser (Debian package `chromium`)")
+def test_a_foreign_page_gets_nothing_from_triage(watched: Watched, tmp_path: Path) -> None:
+    """In a real browser: nothing is read, loaded or framed by another page, and a person sees the page as before."""
+    page = f"http://127.0.0.1:{watched.settings.triage.web_port}"
+    rebinding = ("--host-resolver-rules=MAP evil.example 127.0.0.1",)
+
+    found = asked_by_a_stranger([f"{page}/rates.json", f"{page}/metrics", f"{page}/table/"], tmp_path / "stranger")
+    rebound = dom(page.replace("127.0.0.1", "evil.example"), tmp_path / "rebound", budget_ms=3000, switches=rebinding)
+    person = dom(page, tmp_path / "person", budget_ms=3000)  # before the page loads itself anew
+
+    assert set(found.values()) == {"refused"}
+    assert "Live failure rates" not in rebound
+    assert "Live failure rates" in words_of(person)
+
+
 def test_a_bad_window_alerts_once(watched: Watched) -> None:
     """A window over the limit raises one alert, however many failures follow; the page marks its group."""
     watched.send("alarmed", range(200, 260), bad=range(200, 250))
@@ -181,13 +235,20 @@ def test_a_killed_worker_comes_back_with_its_state(watched: Watched) -> None:
     assert eventually(lambda: watched.counts("survivor") == (30, 30, 10))
 
 
-def answered(watched: Watched, model: str, users: range, bad: int) -> None:
-    """One judged interaction of each user, every `bad`-th of them a failure."""
+def answered(watched: Watched, users: range, *models: tuple[str, int]) -> None:
+    """One judged interaction of each user, by one of the models in turn, of which every n-th answer is a failure."""
     with EventProducer(watched.settings.kafka) as producer:
         for n in users:
+            model, bad = models[n % len(models)]
             asked = interaction(n, application="shop", request_model=model, user_id=f"user-{n}")
             producer.send(asked)
-            producer.send(feedback(n, asked, value=float(n % bad > 0)))
+            producer.send(feedback(n, asked, value=float(n // len(models) % bad > 0)))
+
+
+def champion(watched: Watched, model: str) -> dict[str, Any] | None:
+    """What the watch says of the shop's champion, if it is this one."""
+    rows = [row for row in watched.report()["champions"] if row["application"] == "shop" and row["champion"] == model]
+    return rows[0] if rows else None
 
 
 def forge(watched: Watched, application: str) -> None:
@@ -203,32 +264,39 @@ def forge(watched: Watched, application: str) -> None:
 
 
 def test_a_worse_champion_is_taken_back(watched: Watched) -> None:
-    """A promoted model that fails one user in two, after one in ten, is taken back, killed worker and forger or not."""
+    """A promoted model that fails one user in two, beside one in ten, is taken back, killed worker and forger or not.
+
+    Users wait for their feedback; while nobody is kept on the former champion, its rate before is no reason.
+    """
     lake = lake_of(watched.settings)
     old, new = (make_candidate(name, "http://127.0.0.1:9/v1") for name in ("shop-1", "shop-2"))
-    promoted = {"id": ledger.decision_id("promoted"), "time": START, "expected_champion": old.id}
+    seal = seal_of(watched.settings)
+    promoted = {"id": ledger.decision_id("promoted"), "time": START, "expected_champion": old.id, "seal": seal}
     with Announcer(watched.settings) as announce:
-        announce(ledger.bootstrap(lake, "shop", old, "the first", time=START))
-    eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-1"])
+        announce(ledger.bootstrap(lake, "shop", old, "the first", time=START, seal=seal))
+    eventually(lambda: champion(watched, "shop-1"))
     forge(watched, "shop")
-    answered(watched, "shop-1", range(1000, 1200), bad=10)
-    eventually(lambda: watched.counts("shop") == (200, 200, 20))
+    answered(watched, range(1000, 1200), ("shop-1", 10))
+    eventually(lambda: champion(watched, "shop-1")["users"] == 200)  # type: ignore[index]
     with Announcer(watched.settings) as announce:
         announce(ledger.append(lake, "shop", "promoted", new, verdict="promote", evidence=EVIDENCE, **promoted))
-    eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-2"])
+    eventually(lambda: champion(watched, "shop-2"))
 
-    answered(watched, "shop-2", range(1200, 1210), bad=2)
-    eventually(lambda: watched.counts("shop") == (210, 210, 25))
+    answered(watched, range(1200, 1300), ("shop-2", 1))
+    suspected = eventually(lambda: [a for a in watched.alerts("shop") if a.rule == "champion_suspected"])
+    assert [(alert.severity, alert.model) for alert in suspected] == [("warning", "shop-2")]
+    assert ledger.fold(lake, "shop").champion == new
+    answered(watched, range(1300, 1340), ("shop-2", 2), ("shop-1", 10))
     watched.end(signal.SIGKILL)
     watched.start()
-    answered(watched, "shop-2", range(1210, 1300), bad=2)
+    answered(watched, range(1340, 2000), ("shop-2", 2), ("shop-1", 10))
 
     registry = eventually(lambda: found if (found := ledger.fold(lake, "shop")).champion == old else None)
     assert [decision.action for decision in registry.decisions] == ["promoted", "promoted", "rolled_back"]
     (alert,) = eventually(lambda: [alert for alert in watched.alerts("shop") if alert.rule == "champion_worse"])
     assert (alert.severity, alert.model) == ("critical", "shop-2")
     assert registry.decisions[-1].evidence["alert"] == alert.id
-    assert eventually(lambda: [row for row in watched.report()["champions"] if row["champion"] == "shop-1"])
+    assert eventually(lambda: champion(watched, "shop-1"))
 
 
 def test_it_stops_in_seconds_when_asked(watched: Watched) -> None:

@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
-PROCESSES = ("kafka/run/broker.pid", "run/archiver.pid", "run/triage.pid")
+PROCESSES = ("kafka/run/broker.pid", "run/archiver.pid", "run/triage.pid", "run/door.pid")
 
 
 class House:
@@ -28,7 +28,7 @@ class House:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.command = [sys.executable, "-m", "flows.cli", "--home", str(home), "up", "--no-prefect"]
-        self.environment = {**os.environ, "FLYWHEEL_TRIAGE_WEB_PORT": "0"}
+        self.environment = {**os.environ, "FLYWHEEL_TRIAGE_WEB_PORT": "0", "FLYWHEEL_DOOR_PORT": "0"}
 
     def start(self) -> None:
         self.up = subprocess.Popen(

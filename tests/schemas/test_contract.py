@@ -11,6 +11,7 @@ import pytest
 
 from schemas.codec import decode, encode, json_schemas
 from schemas.events import EVENT_TYPES
+from schemas.fields import page
 from schemas.rows import row
 from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, TOPICS
@@ -25,6 +26,12 @@ def test_the_json_schema_is_the_one_that_was_agreed(name: str) -> None:
     held = json.loads((ROOT / "schemas" / "json" / f"{name}.json").read_text())
 
     assert held == json_schemas()[name], "write it anew with `make schemas`, and look at what changes for others"
+
+
+def test_the_page_of_fields_is_what_the_code_says() -> None:
+    """Every field of every event has its kind, its range and its meaning there."""
+    assert (ROOT / "docs" / "fields.md").read_text() == page(), "write it anew with `make schemas`"
+    assert [line for line in page().splitlines() if line.endswith("|  |")] == []
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

@@ -104,8 +104,13 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=12))
 @settings(max_examples=400, deadline=None)
+@example("3--3")
+@example("3, -3")
 @example("1 / 2 ^ 3 % - 4")
 @example("a +b++ -1")
+@example("A#\xad0")
+@example("3\u200b.\u20605")
+@example("C#\U000e0020x")
 def test_it_is_done_once(text: str) -> None:
     """What was normalised has nothing left to normalise; nothing that was said becomes nothing."""
     once = normalise(text)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.loading import load
+from schemas.loading import PATTERN, load
 from schemas.settings import Recipe
 
 
@@ -43,3 +43,10 @@ def test_a_recipe_from_the_environment_is_held_to_the_same() -> None:
 
     with pytest.raises(SettingsError, match=r"refunds\.origins"):
         load({}, {"FLYWHEEL_CURATE_RECIPES": '{"refunds": {"origins": ["fixed"]}}'})
+
+
+@pytest.mark.parametrize("character", sorted(PATTERN))
+def test_a_home_that_is_a_pattern_is_refused(character: str) -> None:
+    """Its datasets could be built, and opened by nobody."""
+    with pytest.raises(SettingsError, match="name another folder"):
+        load({"home": f"of {character} us"}, {})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +69,27 @@ def test_an_error_goes_on_and_is_told(door: Door) -> None:
 
     assert fly.flush()
     assert [event["error_type"] for event in door.events] == ["ZeroDivisionError", "timeout"]
+
+
+@pytest.mark.usefixtures("sdk")
+def test_a_correction_may_be_calls_of_tools(door: Door) -> None:
+    """In either form, and as the objects that a client holds; what nobody can read raises nothing."""
+
+    class Call:
+        def model_dump(self, **_: Any) -> Any:
+            return {"id": "c", "type": "function", "function": {"name": "refund", "arguments": '{"order": 7}'}}
+
+    with fly.conversation("c-1", user_id="u-1"):
+        turn()
+        fly.correction(tool_calls=[{"name": "refund", "arguments": {"order": 7}}])
+        fly.correction(tool_calls=[Call()])
+        fly.correction(tool_calls=[])
+        fly.correction(tool_calls=7)  # type: ignore[arg-type]
+
+    assert fly.flush()
+    said = [json.loads(event["text"]) for event in door.events if event.get("kind") == "correction"]
+    assert said[0] == [{"name": "refund", "arguments": {"order": 7}}]
+    assert said[1] == [Call().model_dump()]
 
 
 @pytest.mark.usefixtures("sdk")
@@ -145,11 +168,22 @@ def test_conversations_do_not_mix(door: Door) -> None:
 
 
 @pytest.mark.usefixtures("sdk")
-def test_a_conversation_may_end_in_another_context() -> None:
-    """A streaming response ends where its framework likes; that is no error."""
-    within = fly.conversation("c")
-    within.__enter__()
-    contextvars.Context().run(within.__exit__, None, None, None)
+def test_a_conversation_may_end_in_another_context(door: Door) -> None:
+    """A streaming response ends where its framework likes; that is no error, and what comes later is not in it."""
+
+    def begin_here_and_end_there() -> None:
+        with fly.conversation("around"):
+            within = fly.conversation("c")
+            within.__enter__()
+            contextvars.Context().run(within.__exit__, None, None, None)
+            turn()
+        turn()
+
+    contextvars.Context().run(begin_here_and_end_there)
+    assert fly.flush()
+    inside, after = (event["conversation_id"] for event in door.events)
+    assert inside == "around"
+    assert after not in ("c", "around")
 
 
 @pytest.mark.usefixtures("sdk")
@@ -342,3 +376,14 @@ def test_prompts_have_short_names(tmp_path: Path) -> None:
     assert fly.prompt_version(file) == "git:ce013625:support.txt"  # `git hash-object`
     assert fly.prompt_version("You are kind.").startswith("sha256:")
     assert fly.prompt_version(tmp_path / "missing").startswith("sha256:")
+
+
+def test_messages_of_a_client_are_said_again_as_they_are() -> None:
+    """An answer that asked for a tool goes back as the object that the client gave, after the prompt's messages."""
+    answer = SimpleNamespace(role="assistant", tool_calls=[])
+    told = [{"role": "system", "content": "Old."}, {"role": "user", "content": "where?"}, answer]
+    prompt = [{"role": "system", "content": "New."}]
+
+    asked = fly.request({"model": "m", "prompt_messages": prompt}, told)["messages"]
+
+    assert asked == [*prompt, told[1], answer]

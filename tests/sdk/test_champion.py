@@ -23,13 +23,14 @@ SEED = "QmFzZTY0IG9mIHRoaXJ0eS10d28gYnl0ZXMgb2Yga2U"
 """A private key's 32 bytes."""
 
 
-def decision(sequence: int, model: str, application: str = "app") -> dict[str, Any]:
+def decision(sequence: int, model: str, application: str = "app", former: str = "") -> dict[str, Any]:
     """What matters of a decision."""
-    return {
+    told = {
         "application": application,
         "sequence": sequence,
-        "champion": {"model": model, "prompt_version": f"p{sequence}"},
+        "champion": {"model": model, "prompt_version": f"p{sequence}", "id": f"id-{model}"},
     }
+    return {**told, "former": {"model": former}} if former else told
 
 
 @pytest.fixture
@@ -90,6 +91,72 @@ def test_the_last_known_champion_serves_while_nobody_answers(door: Door, follow:
     eventually(lambda: again.model == "anew", 30)  # a new ledger begins at 0: what is on disk does not outrank it
 
 
+def test_the_former_champion_keeps_its_share_of_users(door: Door, follow: Any) -> None:
+    """From the door: a sticky tenth stays until the next promotion, which deals anew; after a rollback nobody does."""
+    users = [f"u-{n}" for n in range(2000)]
+    champion = follow()
+    assert (champion.former, {champion.serving(user, former=0.1)["model"] for user in users}) == ({}, {"m0"})
+
+    door.champion = decision(1, "m1", former="m0")
+    eventually(lambda: champion.model == "m1", 30)
+    kept = {user for user in users if champion.serving(user, former=0.1)["model"] == "m0"}
+    assert champion.former == {"model": "m0"}
+    assert 140 < len(kept) < 260
+    assert kept == {user for user in users if champion.serving(user, former=0.1)["model"] == "m0"}
+    assert kept < {user for user in users if champion.serving(user, former=0.2)["model"] == "m0"}
+    assert {champion.serving(user, former=0)["model"] for user in users} == {"m1"}
+    assert {champion.serving(user, former=1)["model"] for user in users} == {"m0"}
+
+    door.champion = decision(2, "m2", former="m1")
+    eventually(lambda: champion.model == "m2", 30)
+    assert kept != {user for user in users if champion.serving(user, former=0.1)["model"] == "m1"}
+
+    door.champion = decision(3, "m1")
+    eventually(lambda: champion.model == "m1", 30)
+    assert (champion.former, {champion.serving(user, former=1)["model"] for user in users}) == ({}, {"m1"})
+
+
+def test_who_of_the_two_served_is_recorded(door: Door, follow: Any) -> None:
+    """The conversation's events say in `variant` whether the former champion answered."""
+    door.champion = decision(1, "m1", former="m0")
+    champion = follow()
+    eventually(lambda: champion.model == "m1", 30)
+
+    for share, arm in ((1, "former"), (0, "champion")):
+        with fly.conversation("c") as talk:
+            champion.serving("u", former=share)
+            assert talk.fields["variant"] == arm
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    """It is a mistake in the program, and says so whoever serves."""
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        fly.Champion(default="m").serving("u", former=share)
+
+
+def test_the_former_champion_is_kept_on_disk(door: Door, follow: Any, tmp_path: Path) -> None:
+    """An application that starts during an outage deals its users as before; a file of old holds a champion alone."""
+    door.champion = decision(1, "m1", former="m0")
+    first = follow()
+    eventually(lambda: first.model == "m1", 30)
+    first.close()
+    door.status = 503
+
+    assert (follow().model, follow().former) == ("m1", {"model": "m0"})
+
+    (kept,) = tmp_path.glob("champion-*.json")
+    for written, found in (
+        ('{"model": "m9", "id": "x"}', ("m9", {})),
+        ('{"champion": {"model": "m9"}, "former": 7}', ("m9", {})),
+        ('{"champion": 7, "former": {"model": "m8"}}', ("m0", {})),
+        ("[]", ("m0", {})),
+        ("{", ("m0", {})),
+    ):
+        kept.write_text(written)
+        assert ((again := follow()).model, again.former) == found
+
+
 def test_nothing_raises_where_nobody_is(tmp_path: Path) -> None:
     """No door, no broker, no such scheme, no settings at all: the default serves."""
     with serving() as closed:
@@ -131,7 +198,7 @@ def test_of_a_compacted_topic_only_the_newest_counts() -> None:
     signer = Signer(SEED)
 
     def heard(sequence: int, model: str, application: str = "app", by: Signer | None = signer) -> Heard:
-        value = json.dumps(decision(sequence, model, application)).encode()
+        value = json.dumps(decision(sequence, model, application, former=f"before-{model}")).encode()
         return Heard(value, by.headers("llm.decision.v1", value) if by else [])
 
     forger = Signer(SEED[::-1])
@@ -142,11 +209,13 @@ def test_of_a_compacted_topic_only_the_newest_counts() -> None:
     ]  # fmt: skip
 
     trust = Trust([signer.public_key])
-    got = [each and (each.sequence, each.champion["model"]) for each in newest_first(iter(stream), "app", trust)]
+    found = [each for each in newest_first(iter(stream), "app", trust) if each]
 
-    assert got == [(3, "m3"), (4, "m4")]
+    assert [(each.sequence, each.champion["model"]) for each in found] == [(3, "m3"), (4, "m4")]
+    assert [each.former for each in found] == [{"model": "before-m3"}, {"model": "before-m4"}]
     assert [*newest_first(iter([CaughtUp()]), "app", trust)] == [None]
     assert decided(b'{"application": "app", "champion": null}', "app") is None
+    assert decided(b'{"application": "app", "champion": {"model": "m"}, "former": 7}', "app") is None
 
 
 def test_with_keys_the_doors_answer_must_be_signed(door: Door, follow: Any) -> None:

@@ -30,6 +30,7 @@ from tests.support.sdk import turn
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "schemas" / "json" / "interaction_ids.json").read_text())
+ARMS = json.loads((ROOT / "schemas" / "json" / "variants.json").read_text())
 SCHEMAS = json_schemas()
 
 HOSTILE: dict[str, Any] = {
@@ -276,3 +277,9 @@ def test_plain_costs_no_text(begin: Callable[..., None]) -> None:
     copied = plain([{"role": "user", "content": text}])
 
     assert copied[0]["content"] is text
+
+
+@pytest.mark.parametrize("vector", ARMS["vectors"], ids=lambda vector: vector["why"])
+def test_arms_are_those_of_the_contract(vector: dict[str, Any]) -> None:
+    """Every vector: whoever deals in another language deals alike."""
+    assert fly.variant(vector["unit"], dict(vector["shares"]), vector["salt"]) == vector["arm"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ import llm_flywheel
 import llm_flywheel as fly
 from schemas.codec import decode, json_schemas
 from tests.support import llm
+from tests.support.packages import install
 
 CLIENTS = {
     "openai 1": ("openai", "openai==1.109.1"),
@@ -59,24 +59,12 @@ def said(event: dict[str, Any]) -> str:
     return content if isinstance(content, str) else str(content[-1]["text"])
 
 
-def install(requirement: str, folder: Path) -> Path:
-    """A client and what it needs, in a folder of its own; skips where there is no package index."""
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    done = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder), requirement],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"{requirement} cannot be installed here: {done.stderr.strip()[-200:]}")
-    return folder
-
-
 @pytest.fixture(scope="session", params=CLIENTS)
 def calls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All calls of one client, captured, and once more without the SDK."""
     vendor, requirement = CLIENTS[request.param]
     home = tmp_path_factory.mktemp("client")
-    packages = install(requirement, home / "packages")
+    packages = install(home / "packages", requirement)
     program = Path(__file__).with_name("vendor_calls.py")
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{packages}{os.pathsep}{SDK}", "HOME": str(home)}
 

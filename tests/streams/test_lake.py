@@ -20,7 +20,17 @@ from schemas.tables import TABLES
 from streams.lake import Lake
 from streams.lake.append import Span, Writer, append, committed_id, create, publish, start_id, to_rows
 from streams.lake.audit import audit, check_files
-from streams.lake.maintain import compact, delete_rows, drop_days, files, vacuum
+from streams.lake.maintain import (
+    INTERVAL,
+    compact,
+    delete_rows,
+    drop_days,
+    files,
+    interval_for,
+    space_checkpoints,
+    tidy_log,
+    vacuum,
+)
 from streams.lake.query import query, read
 from tests.support.lake import COMMITTED, NOW, land_range, rows
 
@@ -148,7 +158,7 @@ def test_a_file_is_named_by_its_content(lake: Lake) -> None:
 
     assert ("damaged", "interactions") in {(incident.what, incident.table) for incident in audit(lake).incidents}
     with pytest.raises(FileDamaged):
-        check_files(lake, ["interactions"])
+        check_files(lake, ["interactions"], date(2026, 1, 5))
     with pytest.raises(FileDamaged):
         delete_rows(lake, "interactions", pc.field("user_id") == "u")
 
@@ -251,6 +261,48 @@ def test_vacuum_keeps_what_is_protected(lake: Lake) -> None:
     vacuum(lake, "interactions", 0, [])
     assert len(list(Path(lake.uri("interactions")).rglob("*.parquet"))) == 1
     assert offsets(lake) == [0, 1, 2, 3]
+
+
+def test_the_log_of_versions_that_nobody_reads_goes(lake: Lake) -> None:
+    """From the checkpoint before the oldest protected version on all is readable; marks and the audit do not change."""
+    for n in range(120):
+        land_range(lake, n, n + 1)
+
+    log = Path(lake.uri("interactions")) / "_delta_log"
+    assert tidy_log(lake, "interactions", 1, [60]) == 0  # all of it is younger than an hour
+    before = len(list(log.iterdir()))
+    gone = tidy_log(lake, "interactions", 0, [60])
+
+    assert gone >= 49
+    assert len(list(log.iterdir())) == before - gone
+    assert [read(lake, "interactions", version).num_rows for version in (60, 90, lake.version("interactions"))] == [
+        60, 90, 120,
+    ]  # fmt: skip
+    with pytest.raises(TableMissing, match="version 20 of table 'interactions' is no longer kept"):
+        read(lake, "interactions", 20)
+    vacuum(lake, "interactions", 0, [20, 60])
+    assert tidy_log(lake, "interactions", 0, [20, 60]) == 0
+    assert lake.committed("interactions", COMMITTED) == 120
+    land_range(lake, 120, 130)
+    assert audit(lake).incidents == ()
+
+
+@pytest.mark.parametrize(("commits", "interval"), [(0, 50), (1_200, 50), (1_201, 100), (4_800, 200), (172_800, 500)])
+def test_a_table_is_checkpointed_about_once_an_hour(commits: int, interval: int) -> None:
+    """Of a quiet table a reader replays few commits; of a busy one a checkpoint is not most of what is written."""
+    assert interval_for(commits) == interval
+
+
+def test_the_interval_of_a_table_is_changed_only_where_it_is_another(lake: Lake) -> None:
+    """An archiver beside it goes on: its next commit is made on the table as it is now."""
+    land_range(lake, 0, 10)
+    create(lake, "interactions").alter.set_table_properties({INTERVAL: "200"})
+    version = lake.version("interactions")
+
+    assert [space_checkpoints(lake, "interactions") for _ in range(2)] == [50, 50]
+    assert lake.version("interactions") == version + 1
+    land_range(lake, 10, 20)
+    assert offsets(lake) == list(range(20))
 
 
 def test_erased_rows_leave_the_disk_at_once(lake: Lake) -> None:

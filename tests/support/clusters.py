@@ -10,16 +10,19 @@ from typing import Any
 
 import msgspec
 
-from flows.cluster.stage import cluster
+from flows.cluster.forget import forget_wished
+from flows.cluster.outcomes.judging import Judged, basis_of
+from flows.cluster.stage import READS, cluster, judge_changes, publish_judged
 from flows.cluster.state import clusters_of, events_of
 from flows.cluster.summary import Summary
-from flows.run import latest
+from flows.ledger import fold
+from flows.run import begin, finish, latest
 from flows.testing.events import START, event_id, happened
 from schemas.events import Event, Feedback, Interaction
 from schemas.records import Cluster, ClusterEvent
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
-from streams.lake.query import read
+from streams.lake.query import query, read
 
 TOPICS = {
     "card": (
@@ -114,6 +117,17 @@ class World:
         """One cluster run, as of so many days after the start."""
         return cluster(self.lake, self.settings, START + timedelta(days=days))
 
+    def judge(self, days: float, *, killed: bool = False) -> Judged:
+        """The part of a run that outcomes depend on, finished, or killed before it is."""
+        forget_wished(self.lake, self.settings)
+        run = begin(self.lake, "cluster", self.settings.application, START + timedelta(days=days), READS, None)
+        judged = judge_changes(self.lake, run, self.settings)
+        publish_judged(self.lake, run, judged)
+        if not killed:
+            shots = fold(self.lake, run.application, run.versions["ledger"]).shots
+            finish(self.lake, run, {"basis": basis_of(run.code_version, self.settings, shots)})
+        return judged
+
     def clusters(self) -> list[Cluster]:
         """The clusters of the newest run, largest first."""
         return clusters_of(self.lake, self._newest())
@@ -128,9 +142,9 @@ class World:
         return {row["interaction_id"]: row["cluster_id"] for row in rows}
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
-        """Interaction → its row of `outcomes` in the newest run."""
-        rows = read(self.lake, "outcomes").to_pylist()
-        return {row["interaction_id"]: row for row in rows if row["run_id"] == self._newest()}
+        """Interaction → its newest row of `outcomes`."""
+        rows = query(self.lake, "SELECT * FROM outcomes", self.lake.versions(["outcomes"])).to_pylist()
+        return {row["interaction_id"]: row for row in rows}
 
     def _newest(self) -> str:
         run = latest(self.lake, "cluster", self.settings.application)

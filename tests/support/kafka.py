@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from flows.testing.events import interaction
+from flows.testing.events import feedback, interaction
 from schemas.errors import BrokerError
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings
-from schemas.topics import ARCHIVED, TOPICS
+from schemas.topics import ARCHIVED, FEEDBACK, INTERACTIONS, TOPICS
 from streams.admin import Admin
 from streams.archive.archiver import Archiver
 from streams.lake import Lake
@@ -95,3 +95,18 @@ def running(ingest: Ingest, lake: Lake | None = None, **archive: Any) -> Iterato
         archiver.stop()
         thread.join(30)
         assert not thread.is_alive()
+
+
+def begin_new_segments(settings: Settings) -> None:
+    """As the first events after six hours would: one into each partition."""
+    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for topic in (INTERACTIONS, FEEDBACK):
+        soon = ConfigEntry("segment.ms", "1000", incremental_operation=AlterConfigOpType.SET)
+        order = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=[soon])
+        for done in client.incremental_alter_configs([order]).values():
+            done.result()
+    with EventProducer(settings.kafka) as producer:
+        for n in range(1_000, 1_020):
+            event = interaction(n)
+            producer.send(event)
+            producer.send(feedback(n, event))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from flows.evaluate.compare import compare
+from flows.seal import seal_of
 from schemas.events import Candidate, Decision
 from schemas.records import Evaluation, Sampled, Score, make_candidate
 from schemas.settings import EvaluateSettings, Settings
@@ -18,8 +20,11 @@ from streams.lake.rows import to_table
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD = make_candidate("old", "http://127.0.0.1:1/v1")
 NEW = make_candidate("new", "http://127.0.0.1:2/v1")
-SETTINGS = Settings(evaluate=EvaluateSettings(eval_set="all"))
+_HOME = tempfile.TemporaryDirectory()
+SETTINGS = Settings(home=_HOME.name, evaluate=EvaluateSettings(eval_set="all"))
 """Decides on fixed sets, whose references are believed; samples have tests of their own."""
+SEAL = seal_of(SETTINGS)
+"""Signs ledger rows, as this home does."""
 APP = SETTINGS.application
 BETTER = [(0, 1)] * 40 + [(1, 1)] * 60
 WORSE = [(1, 0)] * 40 + [(1, 1)] * 60

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.run import runs
+from streams.lake.maintain import delete_rows
 
 
 @pytest.fixture
@@ -71,3 +74,14 @@ def test_unknown_ids_are_explained(two_runs: Any) -> None:
 
     assert result.exit_code != 0
     assert "flywheel cluster list" in str(result.exception)
+
+
+def test_a_list_that_is_no_longer_kept_is_not_called_empty(two_runs: Any) -> None:
+    """Of old days one list stays: comparing with another one says so."""
+    first = runs(two_runs.lake, "cluster", "support-bot")[0]
+    delete_rows(two_runs.lake, "clusters", pc.field("run_id") == first.run_id)
+
+    result = flywheel(two_runs, "diff")
+
+    assert result.exit_code != 0
+    assert "no longer kept" in str(result.exception)

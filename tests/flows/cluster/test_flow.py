@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from flows.run import finish, latest, runs
 from schemas.errors import NotEnoughData, UsageError
+from streams.lake.maintain import compact
+from streams.lake.query import read
+from tests.support.clusters import said
 
 
 def test_failures_that_go_wrong_alike_share_a_cluster(world: Any) -> None:
@@ -36,6 +43,41 @@ def test_a_double_start_is_one_run(world: Any) -> None:
 
     assert world.run() == first
     assert world.lake.versions(["outcomes", "clusters", "cluster_members", "runs"]) == versions
+
+
+def bytes_of(home: str) -> dict[str, int]:
+    return {str(path): path.stat().st_size for path in Path(home).rglob("*") if path.is_file()}
+
+
+def test_a_run_without_news_writes_not_a_byte(world: Any) -> None:
+    """Nothing has come, or files were only joined: the last run stands, whatever the hour; news make another."""
+    world.failures(0, "card", 30)
+    world.failures(1000, "card", 5)
+    first = world.run()
+    before = bytes_of(world.settings.home)
+
+    assert [world.run(days=1 + hour / 24) for hour in range(1, 4)] == [first] * 3
+    assert bytes_of(world.settings.home) == before
+    for name in ("interactions", "feedback"):
+        assert compact(world.lake, name, 2**20)
+    compacted = bytes_of(world.settings.home)
+    assert world.run(days=2) == first
+    assert bytes_of(world.settings.home) == compacted
+
+    world.failures(2000, "card", 5)
+    assert world.run(days=2).interactions == 40
+    assert bytes_of(world.settings.home) != compacted
+
+
+def test_a_run_with_other_settings_is_another_run(world: Any) -> None:
+    """Without news too: what was found in another way does not stand."""
+    world.failures(0, "card", 30)
+    world.run()
+    world.settings = replace(world.settings, cluster=replace(world.settings.cluster, subject_cap=1))
+
+    world.run(days=2)
+
+    assert len(runs(world.lake, "cluster", "support-bot")) == 2
 
 
 def test_homes_last(world: Any) -> None:
@@ -121,3 +163,53 @@ def test_odd_texts_do_no_harm(world: Any, make: Any, texts: list[str]) -> None:
     assert summary.failed == len(texts)
     assert len(world.homes()) + summary.unclustered == len(texts)
     assert summary.unclustered == len(texts) or len(texts) >= 5
+
+
+def test_two_runs_at_once_are_not_both_finished(world: Any) -> None:
+    """What goes on from a run that is no longer the newest is refused: both would judge the same interactions."""
+    world.failures(0, "card", 10)
+    world.run()
+    newest = latest(world.lake, "cluster", world.settings.application)
+    assert newest is not None
+    other = replace(newest, run_id="other", as_of=newest.as_of + timedelta(hours=1))
+
+    with pytest.raises(UsageError, match="meanwhile"):
+        finish(world.lake, other, {}, "")
+    finish(world.lake, other, {}, newest.run_id)
+
+
+def test_a_run_without_news_publishes_no_outcome(world: Any) -> None:
+    """Later runs write what has changed: nothing, then one interaction of which somebody spoke late."""
+    rows = world.failures(0, "card", 10)
+    world.run()
+    stored = read(world.lake, "outcomes").num_rows
+    world.run(days=2)
+    assert read(world.lake, "outcomes").num_rows == stored == len(rows)
+    assert read(world.lake, "voices").num_rows == 1
+
+    world.happened(said(rows[3], value=1.0, supersedes=None, time=rows[3].time + timedelta(hours=1)))
+    summary = world.run(days=3)
+
+    assert read(world.lake, "outcomes").num_rows == stored + 1
+    assert (world.outcomes()[rows[3].id]["outcome"], world.outcomes()[rows[3].id]["revision"]) == ("ok", 1)
+    assert (summary.interactions, summary.ok, summary.failed) == (10, 1, 9)
+
+
+def test_another_embedder_keeps_all_ids_and_computes_once(world: Any) -> None:
+    """Known failures stay where they are, new ones go to the old ids; all vectors of the new embedder are kept."""
+    world.failures(0, "card", 60)
+    world.failures(1000, "parcel", 60)
+    world.run()
+    before, ids = world.homes(), {cluster.cluster_id for cluster in world.clusters()}
+    world.settings = replace(world.settings, cluster=replace(world.settings.cluster, embedder="wordllama+wordllama"))
+    later = [world.failures(start, topic, 20) for start, topic in ((2000, "card"), (3000, "parcel"))]
+    world.run(days=1)
+
+    homes = world.homes()
+    assert {id_: homes[id_] for id_ in before} == before
+    assert {homes[row.id] for rows in later for row in rows} <= ids
+    by_embedder: dict[str, set[str]] = {}
+    for row in read(world.lake, "embeddings").to_pylist():
+        by_embedder.setdefault(row["embedder"], set()).add(row["text_hash"])
+    first, second = sorted(by_embedder, key=len)
+    assert by_embedder[first] <= by_embedder[second]

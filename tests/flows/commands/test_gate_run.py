@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from aiohttp import web
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from flows import ledger
 from flows.cli import app, run
 from flows.testing.bench import Bench
 from flows.testing.endpoint import Endpoint, Reply
+from schemas.records import make_candidate
 from schemas.settings import EvaluateSettings
 from streams.lake import Lake
 
@@ -85,6 +87,36 @@ def test_a_better_candidate_passes_and_leaves_its_reports(gate: Ask, bench: Benc
     assert ElementTree.parse(junit).getroot().get("failures") == "0"
     assert summary.read_text().startswith("## Verdict: promote")
     assert ledger.fold(bench.lake, bench.application) == before
+
+
+def test_parameters_and_prompt_are_part_of_an_unregistered_candidate(gate: Ask, bench: Bench, tmp_path: Path) -> None:
+    """As `candidate add` takes them: both sides are asked with their own, and are that candidate."""
+    few = [{"role": "user", "content": "2 and 2?"}, {"role": "assistant", "content": "4"}]
+    (tmp_path / "flywheel.toml").write_text(
+        '[evaluate.prompts]\nfew = [{role = "user", content = "2 and 2?"}, {role = "assistant", content = "4"}]\n'
+    )
+    mine = ("--parameters", '{"temperature": 0, "max_tokens": 9}', "--prompt-version", "few")
+    result = gate("--candidate", at(bench, "new"), "--champion-parameters", '{"top_p": 1}', *mine, "--json",
+                  "--champion", at(bench, "old"))  # fmt: skip
+
+    asked = {body["model"]: body for body in bench.endpoint.seen}
+    assert asked["new"] | {"messages": []} == {"model": "new", "temperature": 0, "max_tokens": 9, "messages": []}
+    assert [message for message in asked["new"]["messages"] if message["role"] != "system"][:2] == few
+    assert asked["old"] | {"messages": []} == {"model": "old", "top_p": 1, "messages": []}
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output.splitlines()[-1])["comparison"]["candidate"]
+    assert told == msgspec.to_builtins(
+        make_candidate("new", bench.endpoint.url, prompt_version="few", prompt_messages=few,
+                       parameters={"temperature": 0, "max_tokens": 9})
+    )  # fmt: skip
+
+
+def test_a_registered_candidate_keeps_its_parameters(gate: Ask) -> None:
+    """Other ones are another candidate."""
+    result = gate("--candidate", "abc", "--parameters", '{"temperature": 1}')
+
+    assert result.exit_code == 3
+    assert "flywheel candidate add" in result.output
 
 
 def test_a_worse_candidate_is_blocked(gate: Ask, bench: Bench) -> None:

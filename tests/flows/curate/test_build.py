@@ -6,20 +6,22 @@ import random
 from datetime import timedelta
 from typing import get_args
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.curate.build import BEST_FIRST, Build, build
+from flows.curate.build import BEST_FIRST, MOST_ITEMS, Build, build
 from flows.curate.examples import Dropped, Found
 from flows.curate.split import pseudonym
 from flows.testing.events import START
 from schemas.normalise import normalise
 from schemas.records import Example
+from schemas.secrets import Secret
 from schemas.settings import CurateSettings, Origin, Recipe
 from schemas.unit import unit_of
 from tests.support.examples import WORDS, brute_jaccard, example
 
-SETTINGS = CurateSettings(eval_share=0.3, salt="s")
+SETTINGS = CurateSettings(eval_share=0.3, salt=Secret("s"))
 
 
 def made(examples: list[Example], **recipe: object) -> Build:
@@ -40,7 +42,7 @@ def histories(draw: st.DrawFn) -> list[list[Example]]:
                 text = rng.choice(said)
                 text = rng.choice([text, f"{text}s", " ".join(reversed(text.split()))])
             said.append(text)
-            unit = pseudonym(unit_of(f"user-{rng.randrange(8)}", ""), SETTINGS.salt)
+            unit = pseudonym(unit_of(f"user-{rng.randrange(8)}", ""), SETTINGS.salt.reveal())
             batch.append(example(number, text, unit=unit, origin=rng.choice(["accepted", "correction", "rejected"])))
         batches.append(batch)
     return batches
@@ -118,3 +120,17 @@ def test_a_recipe_takes_what_it_names() -> None:
 def test_a_recipe_may_name_what_there_is() -> None:
     """The words that settings allow as an origin are those that examples have."""
     assert set(get_args(Origin)) == set(BEST_FIRST)
+
+
+def test_an_eval_set_is_a_sample_where_there_is_too_much_of_it() -> None:
+    """What is over is neither asked nor taught; what stays, stays whatever comes later."""
+    everything = msgspec.structs.replace(SETTINGS, eval_share=1.0)
+    examples = [example(n, f"{n:x} {n * n:x} question") for n in range(MOST_ITEMS + 400)]
+    fewer, more = (build(Found(tuple(some), ()), everything, Recipe(), START) for some in (examples[:-200], examples))
+
+    assert len(fewer.eval) == len(more.eval) == MOST_ITEMS
+    assert not more.taught
+    assert more.reasons() == {"eval_full": 400}
+    assert more.threshold < fewer.threshold < 1
+    older = {e.interaction_id for e in more.eval} & {e.interaction_id for e in examples[:-200]}
+    assert older <= {e.interaction_id for e in fewer.eval}

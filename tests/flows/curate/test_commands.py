@@ -178,3 +178,25 @@ def test_mistakes_are_named(shell: World, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(SystemExit):
         main()
     assert "Add [curate.recipes.nosuch] to the settings" in capsys.readouterr().err
+
+
+def test_eval_items_by_hand(shell: World) -> None:
+    """[add, edit the answer, build, retire]: what is not said stays; the set asks it until it is retired."""
+
+    def done(*words: str) -> Any:
+        return json.loads(run(shell, "golden", *words, "--json").stdout)
+
+    item = done("add", "What is a wheel?", "Round.", "--slice", "shapes", "--reason", "nobody asks", "--by", "ana")
+    done("edit", item["item_id"][:8], "--reference", "A round thing.", "--by", "ben")
+    listed = run(shell, "golden", "list")
+    before = json.loads(run(shell, "dataset", "build", "--json").stdout)
+    gone = done("retire", item["item_id"], "--reason", "everybody knows")
+    after = json.loads(run(shell, "dataset", "build", "--json").stdout)
+
+    (found,) = done("list", "--all")
+    assert (found["reference"], found["slice"], found["version"]) == ("A round thing.", "shapes", 3)
+    assert (gone["event"], gone["reason"]) == ("retired", "everybody knows")
+    assert "What is a wheel?" in listed.output
+    assert "ben" in listed.output
+    assert before["eval"]["eval_rows"] == after["eval"]["eval_rows"] + 1
+    assert "No golden example stands" in run(shell, "golden", "list").output

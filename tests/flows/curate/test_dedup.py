@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.curate.dedup import gram_sets, similarity, stars
+from flows.curate.bands import firsts, gram_sets
+from flows.curate.dedup import similarity, stars
+from flows.curate.letters import Letters
 from schemas.normalise import normalise
 
 NEAR = 0.85
@@ -149,3 +151,38 @@ def test_shipped_requests_lose_none_of_another_intent() -> None:
 def test_the_smallest_inputs_work(texts: list[str]) -> None:
     """Nothing, empty texts and single letters."""
     assert stars(texts, NEAR) == [texts.index(text) for text in texts]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=2), max_size=12), st.integers(1, 4))
+def test_each_text_meets_the_first_that_share_a_key(rows: list[list[int]], most: int) -> None:
+    """The vectorised pairs equal a search text by text, key by key, each pair once and in order."""
+    keys = np.array(rows, np.uint64).reshape(-1, 2) + np.array([0, 10], np.uint64)
+
+    found = [pair for part in firsts(keys, most) for pair in zip(*(side.tolist() for side in part), strict=True)]
+
+    owners = {key: [at for at, row in enumerate(keys.tolist()) if key in row] for key in keys.ravel().tolist()}
+    expected = {
+        (at, other) for at, row in enumerate(keys.tolist()) for key in row for other in owners[key][:most] if other < at
+    }
+    assert found == sorted(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=20), min_size=2, max_size=6))
+def test_no_text_that_is_near_is_left_unread(texts: list[str]) -> None:
+    """What letters in any order allow is never less than what they give in order."""
+    pairs = [(one, other) for one in range(len(texts)) for other in range(len(texts))]
+    rows, others = np.array(pairs, np.int64).T
+
+    most = Letters(texts).most(rows, others)
+
+    for (one, other), bound in zip(pairs, most.tolist(), strict=True):
+        assert bound >= similarity(texts[one], texts[other], 0)
+
+
+def test_where_the_nearest_says_something_else_the_next_is_asked() -> None:
+    """The nearest by letters names another card; one a little further says the same with other endings."""
+    nearest, same = "i want to block my card 3 now", "i wanted to block my cards 2 now"
+
+    assert stars([nearest, same, "i want to block my card 2 now"], NEAR) == [0, 1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,18 @@ import pytest
 from datasets import load_dataset
 
 from flows.curate.build import build
-from flows.curate.examples import Found, examples_of
+from flows.curate.examples import Found, examples_of, request_of
 from flows.curate.folder.export import openai_lines
 from flows.curate.folder.folder import write
+from flows.evaluate.answers import Answer
+from flows.evaluate.items import read_items
+from flows.evaluate.scorers.auto import kind_for
+from flows.evaluate.scorers.protocol import Case
+from flows.evaluate.scorers.registry import scorer_of
 from flows.testing.events import START
-from schemas.settings import CurateSettings, Recipe
+from schemas.prompts import examples_of as examples_in
+from schemas.records import Item
+from schemas.settings import CurateSettings, EvaluateSettings, Recipe
 from tests.support.examples import FACTS
 
 FIELDS = (
@@ -202,6 +210,99 @@ def test_arguments_that_no_parser_takes_are_kept_as_text(tmp_path: Path, argumen
     kept = json.loads(rows[0]["messages"][1]["tool_calls"][0])["function"]["arguments"]
     assert kept == {"text": arguments}
     assert json.loads(hosted[0]["messages"][1]["tool_calls"][0]["function"]["arguments"]) == kept
+
+
+TOOL = json.dumps([{"type": "function", "function": {"name": "refund", "parameters": {"type": "object"}}}])
+WRONG = [bot(None, tool_calls=[{"id": "x", "function": {"name": "refund", "arguments": '{"order": 1}'}}])]
+RIGHT = [{"name": "refund", "arguments": {"order": 7, "currency": "EUR"}}]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        RIGHT,
+        [{"id": "q", "type": "function", "function": {**RIGHT[0], "arguments": json.dumps(RIGHT[0]["arguments"])}}],
+    ],
+    ids=["flat", "openai"],
+)
+@pytest.mark.parametrize("tools", [TOOL, None], ids=["offered", "seen only in the answer"])
+def test_a_call_is_corrected_by_a_call(tmp_path: Path, said: Any, tools: str | None) -> None:
+    """It teaches the call, is preferred to the wrong one, and is what an eval item expects, by its arguments."""
+    given = found(
+        row(1, [user("Refund 7 in euros")], WRONG, "failed", correction=json.dumps(said), tool_definitions=tools)
+    )
+    (example,) = given.examples
+    written = write(tmp_path, "t", {("sft", "train"): (example,), ("preference", "train"): (example,)}, FACTS)
+    asked = write(tmp_path, "e", {("eval", "test"): (example,)}, FACTS)
+
+    (sft,) = load_dataset(str(written.path), "sft", split="train")
+    (pair,) = load_dataset(str(written.path), "preference", split="train")
+    (item,) = read_items(asked.path)
+    functions = [
+        row["tool_calls"][0]["function"] for row in (sft["messages"][-1], pair["chosen"][0], pair["rejected"][0])
+    ]
+    assert [each["arguments"] for each in functions] == [RIGHT[0]["arguments"], RIGHT[0]["arguments"], {"order": 1}]
+    assert sft["messages"][-1]["content"] == ""
+    assert scored(item, {"currency": "EUR", "order": 7}) == 1.0
+    assert scored(item, {"order": 7}) == 0.0
+
+
+def scored(item: Item, arguments: Any) -> float | None:
+    """What an answer that calls `refund` is worth, by the scorer that the item's reference asks for."""
+    function = {"name": "refund", "arguments": json.dumps(arguments)}
+    answer = Answer(output="", tool_calls=({"id": "theirs", "type": "function", "function": function},))
+    case = Case(item, "candidate", 0, answer)
+    scorer = scorer_of(EvaluateSettings(scorer=kind_for([item], EvaluateSettings())))
+    (mark,) = asyncio.run(scorer.score([case], ask=None))  # type: ignore[arg-type]
+    return mark.score
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('[{"name": "refund", "arguments": {"order"', "broken_call"),
+        (json.dumps([{"name": "erase_all", "arguments": {}}]), "broken_call"),
+        (json.dumps([{"name": "refund", "arguments": "order 7"}]), "broken_call"),
+        (json.dumps([{"name": "refund", "arguments": [7]}]), "broken_call"),
+        (json.dumps({"name": "refund", "arguments": {"order": 7}}), "broken_call"),
+        ("Which order is it?", None),
+        ("[Our terms](/terms) say so.", None),
+        (json.dumps([{"name": "Paris"}]), None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_what_no_tool_could_be_called_by_is_not_taught(said: str, reason: str | None) -> None:
+    """Nor as a text; what a person wrote in words stays words."""
+    given = found(row(1, [user("Refund")], WRONG, "failed", correction=said, tool_definitions=TOOL))
+
+    assert [one.reason for one in given.dropped] == ([reason] if reason else [])
+    assert [json.loads(one.answer) for one in given.examples] == ([] if reason else [[bot(said)]])
+
+
+def test_where_no_tool_is_known_a_list_of_calls_is_a_text() -> None:
+    """An application whose answers are such JSON means that JSON."""
+    (example,) = found(row(1, [user("Plan")], [bot("?")], "failed", correction=json.dumps(RIGHT))).examples
+
+    assert json.loads(example.answer) == [bot(json.dumps(RIGHT))]
+
+
+SHOTS = [user("2 and 2?"), bot("4"), user("3 and 3?"), bot("6")]
+
+
+def test_examples_of_a_prompt_are_no_part_of_a_conversation() -> None:
+    """They were captured with it, and nobody said them: neither taught, nor counted as the same question again."""
+    system = {"role": "system", "content": "In one word."}
+    prompts = examples_in([[system, *SHOTS], SHOTS[:2], [system]])
+    asked = [[system, *SHOTS, user("5 and 5?")], [*SHOTS[:2], user("6 and 6?")], [user("7 and 7?")], SHOTS]
+    rows = [row(n, messages, [bot("ten")]) for n, messages in enumerate(asked)]
+
+    given = examples_of(rows, [], "salt", True, shots=prompts)
+    sampled = [request_of(each, "salt", prompts) for each in rows]
+
+    texts = ["5 and 5?", "6 and 6?", "7 and 7?", "3 and 3?"]
+    assert [one.text for one in given.examples] == texts
+    assert [one.text for one in sampled if one] == texts
+    assert json.loads(given.examples[0].prompt) == [system, user("5 and 5?")]
 
 
 def test_numbers_of_any_size_survive_a_build(tmp_path: Path) -> None:

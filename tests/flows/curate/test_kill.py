@@ -21,8 +21,9 @@ from flows.context import lake_of
 from flows.curate.folder.folder import check
 from flows.curate.stage import curate
 from flows.testing.events import interaction
-from flows.testing.world import AS_OF, World
+from flows.testing.world import AS_OF, DEFAULTS, World
 from flows.versions import versions
+from schemas.secrets import Secret
 from schemas.settings import CurateSettings, Settings
 
 OLD, NEW = 50, 1_500
@@ -51,7 +52,9 @@ def settings_of(home: Path) -> Settings:
 
 def command(home: Path) -> list[str]:
     config = home.with_suffix(".toml")
-    config.write_text("[curate]\nparaphrase = 1\n")
+    salt = DEFAULTS["salt"]
+    assert isinstance(salt, Secret)  # the world's own, as the old versions were dealt
+    config.write_text(f'[curate]\nparaphrase = 1\nsalt = "{salt.reveal()}"\n')
     return ["--config", str(config), "--home", str(home), "dataset", "build", "all", "--json"]
 
 

@@ -14,7 +14,7 @@ def test_the_split_is_the_same_in_every_process() -> None:
     units = [pseudonym(unit_of(f"user-{n}", "c"), "salt") for n in range(5)]
 
     assert units[:2] == ["da1914fea6d3d254", "d69c1c56d9c78370"]
-    assert [side_of(unit, "salt", 0.5) for unit in units] == ["train", "train", "train", "train", "eval"]
+    assert [side_of(unit, "salt", 0.5) for unit in units] == ["eval", "train", "eval", "eval", "eval"]
 
 
 def test_a_user_is_one_unit_in_all_conversations() -> None:

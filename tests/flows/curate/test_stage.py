@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,23 @@ def test_what_is_left_out_has_a_reason(world: World) -> None:
 
     assert summary["dropped"] == {"no_answer": 1, "no_consent": 1}
     assert "no consent to training" in (Path(summary["training"]["path"]) / "README.md").read_text()
+
+
+def test_what_a_reviewer_excluded_is_in_no_dataset(world: World) -> None:
+    """Neither taught nor asked, by that name; of anybody else the label is a word; taken back it comes in again."""
+    events = [interaction(n, user_id=f"u{n}") for n in range(4)]
+    world.happened(*events)
+    world.judged(dict.fromkeys((event.id for event in events), "ok"))
+    label = {"kind": "label", "label": "exclude", "value": None}
+    said = [feedback(n, events[n], **label, source="reviewer:ana") for n in range(2)]
+    world.happened(*said, feedback(5, events[2], **label))
+
+    first = curate(world.lake, world.settings, AS_OF)
+    world.happened(feedback(6, events[1], **label, source="reviewer:ana", retracts=said[1].id))
+    second = curate(world.lake, world.settings, AS_OF + timedelta(hours=1))
+
+    assert first["dropped"]["excluded"] == 2
+    assert second["dropped"]["excluded"] == 1
 
 
 def test_a_bit_that_flips_at_rest_is_found_and_nothing_is_built_from_it(world: World) -> None:

@@ -263,6 +263,20 @@ def test_errors_in_forms_of_their_own(content: Any, reason: str) -> None:
     assert parse(json.dumps(content).encode()).unscored == reason
 
 
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS"])
+def test_an_answer_that_was_cut_off_is_not_judged(reason: str) -> None:
+    """In a body and in a stream: what the model would have said is not known, and the limit is named."""
+    whole = {"choices": [{"message": {"content": "The refund takes"}, "finish_reason": reason}]}
+    last = {"choices": [{"delta": {}, "finish_reason": reason}]}
+    answers = [
+        parse(json.dumps(whole).encode()),
+        streamed({"choices": [{"delta": {"content": "The refund takes"}}]}, last),
+    ]
+
+    assert [answer.unscored for answer in answers] == ["cut_short"] * 2
+    assert all("max_tokens" in answer.detail and "The refund takes" in answer.detail for answer in answers)
+
+
 def test_an_event_that_is_called_an_error_is_one() -> None:
     """The field `event` says so, whatever its data looks like."""
     stream = Stream()

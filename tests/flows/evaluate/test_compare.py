@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from flows.evaluate.compare import compare
+from flows.evaluate.compare import pair as paired_of
 from schemas.records import Comparison, Score, make_candidate
 from schemas.settings import GateSettings
 
@@ -53,6 +54,30 @@ def test_a_missing_score_is_neither_a_pass_nor_a_zero(bad: float | None) -> None
     assert comparison.overall.difference == 0.5
     assert sum(" unscored " in note for note in comparison.notes) == 2
     assert comparison.regressed == ()
+
+
+@pytest.mark.parametrize("gone", [(1, None), (None, 0), (None, None)])
+def test_missing_scores_are_tested_at_their_worst(gone: tuple[float | None, float | None]) -> None:
+    """60 of 3,000 unscored may all be lost: neither better, nor not worse, nor harm rests on what is there alone."""
+    rest = [(0, 1)] * 220 + [(1, 0)] * 170 + [(1, 1)] * 2550
+    whole, holed = (compared(scores([*rest, *60 * [pair]])).overall for pair in ((1, 1), gone))
+
+    assert holed.difference == pytest.approx(50 / 2940)
+    assert [whole.p_superior < 0.01, holed.p_superior > 0.5] == [True, True]  # type: ignore[operator]
+    assert whole.p_non_inferior < holed.p_non_inferior  # type: ignore[operator]
+    assert holed.low < 0 < whole.low  # type: ignore[operator]
+    worse = [(1, 0)] * 220 + [(0, 1)] * 170 + [(1, 1)] * 2550
+    whole, holed = (compared(scores([*worse, *60 * [pair]])).overall for pair in ((1, 1), gone[::-1]))
+    assert [whole.p_harm < 0.01, holed.p_harm > 0.5] == [True, True]  # type: ignore[operator]
+
+
+def test_every_missing_score_is_the_worst_that_fits_the_other_side() -> None:
+    """Champion 1: a loss at worst, a tie at best; champion 0: a tie at worst, a win at best; neither: anything."""
+    paired = paired_of(scores([(1, None), (0, None), (None, 1), (None, 0), (None, None), (0.5, 0.75)]))
+    worst, best = paired.limits()
+
+    assert worst.tolist() == [-1, 0, 0, -1, -1, 0.25]
+    assert best.tolist() == [0, 1, 1, 0, 1, 0.25]
 
 
 @pytest.mark.parametrize("pairs", [[], [(None, None)] * 3, [(1, 1)], [(1, 1)] * 3, [(0, 1)]])

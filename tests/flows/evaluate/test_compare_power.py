@@ -30,10 +30,12 @@ def items(n: int, small: int = 0, per_unit: int = 1) -> list[Item]:
 @pytest.mark.parametrize(
     ("found", "gate", "reason"),
     [
-        (items(500, small=10), {"protected": ["rare"]}, "protected slice rare has 10 units"),
+        (items(500, small=10), {"protected": ["rare"]}, "slice rare has 10 units; gate.slice_margin 0.1 needs 42"),
+        (items(500, small=41), {"protected": ["rare"]}, "slice rare has 41 units"),
+        (items(400, small=56, per_unit=2), {"protected": ["rare"]}, "slice rare has 28 units.* needs 29"),
         (items(500), {"protected": ["gone"]}, "protected slice gone has no item"),
         (items(60), {"policy": "as_good", "margin": 0.01}, "gate.margin 0.01 needs 446 units"),
-        (items(600, per_unit=20), {"policy": "as_good", "margin": 0.05}, "the eval set has 30"),
+        (items(600, per_unit=20), {"policy": "as_good", "margin": 0.05, "min_units": 10}, "needs 59 units.* has 30"),
         (items(30), {"alpha": 1e-12}, "cannot be reached"),
     ],
 )
@@ -49,6 +51,9 @@ def test_a_gate_that_can_pass_and_a_set_that_still_grows_are_not_refused() -> No
     """An eval set below `gate.min_items` gets the verdict inconclusive, not an error."""
     refuse_impossible(items(500, small=42), GateSettings(protected=["rare"]))
     refuse_impossible(items(5), GateSettings(protected=["gone"]))
+    refuse_impossible(items(400, small=60, per_unit=2), GateSettings(protected=["rare"]))
+    nobodys = [Item(f"i{k}", (), None, slice="rare") for k in range(500)]
+    refuse_impossible(nobodys, GateSettings(protected=["rare"], policy="as_good"))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
+import llm_flywheel as fly
 from flows.evaluate.answers import Answer
 from flows.evaluate.endpoint import Client, Request, _retry_after, make_request, without
 from flows.testing.endpoint import Endpoint
+from schemas.errors import SettingsError
 from schemas.events import Candidate
 from schemas.messages import to_chat
+from schemas.prompts import messages_of
 from schemas.records import make_candidate
 from schemas.settings import EvaluateSettings
 
@@ -84,6 +87,53 @@ def test_a_prompt_version_replaces_the_system_message(endpoint: Any, quick: Eval
     first, second = (body["messages"] for body in endpoint.seen)
     assert first == [{"role": "system", "content": "Be brief."}, HELLO[1]]
     assert second == HELLO
+
+
+FEW = [
+    {"role": "system", "content": "Answer in one word."},
+    {"role": "user", "content": "2 and 2?"},
+    {"role": "assistant", "content": "4"},
+]
+
+
+def test_a_prompt_version_may_bring_examples(endpoint: Any, quick: EvaluateSettings) -> None:
+    """Instructions, examples, and then what was said: to whoever is asked, by the runner or by an application."""
+    settings = msgspec.structs.replace(quick, prompts={"few": FEW})
+    registered = endpoint.candidate(prompt_version="few", prompt_messages=FEW, parameters={"temperature": 0})
+
+    ask(settings, endpoint.candidate(prompt_version="few", parameters={"temperature": 0}), registered)
+
+    by_settings, by_itself = endpoint.seen
+    assert by_settings == by_itself == fly.request(msgspec.to_builtins(registered), HELLO)
+    assert by_itself["messages"] == [*FEW, HELLO[1]]
+
+
+def test_what_a_candidate_was_registered_with_stands(endpoint: Any, quick: EvaluateSettings) -> None:
+    """Settings that say something else by now change nobody; with other messages it is another candidate."""
+    settings = msgspec.structs.replace(quick, prompts={"few": "Be brief."})
+    registered = endpoint.candidate(prompt_version="few", prompt_messages=FEW[1:])
+
+    ask(settings, registered)
+
+    assert endpoint.seen[0]["messages"] == [HELLO[0], *FEW[1:], HELLO[1]]
+    assert registered.id != endpoint.candidate(prompt_version="few", prompt_messages=FEW).id
+    assert make_candidate("m", "http://a/v1").id == make_candidate("m", "http://a/v1", prompt_messages=[]).id
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ([], "each entry is a message"),
+        ([{"role": "user"}, {}], "each entry is a message"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "each entry is a message"),
+        ([{"role": "system", "content": "x" * 70_000}], "give fewer examples"),
+        ([{"role": "user", "content": "2 and 2?"}], "must be answered"),
+    ],
+)
+def test_a_prompt_that_is_none_is_refused(said: Any, wrong: str) -> None:
+    """In a sentence that names the setting."""
+    with pytest.raises(SettingsError, match=wrong):
+        messages_of({"few": said}, "few")
 
 
 def test_the_key_names_everything_that_is_sent(quick: EvaluateSettings) -> None:
@@ -284,6 +334,24 @@ def test_retry_after_holds_back_every_request_to_the_endpoint(endpoint: Any, qui
 def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
     """Seconds or a date; anything else is as if it were not there."""
     assert _retry_after(value) == seconds
+
+
+def test_whoever_is_asked_now_and_then_is_not_silent_between(endpoint: Any, quick: EvaluateSettings) -> None:
+    """A judge that waited for others' answers and is late once is asked again: only what is unanswered is silence."""
+    settings = msgspec.structs.replace(quick, timeout_s=0.3, tries=2, give_up_after=10**6)
+
+    endpoint.reply = lambda _: "ok"
+
+    async def main() -> list[str | None]:
+        async with Client(settings, seed=1) as client:
+            first = await client.ask(make_request(endpoint.candidate(), HELLO, settings=settings))
+            await asyncio.sleep(0.7)
+            endpoint.delay_s = 60.0
+            asyncio.get_running_loop().call_later(0.2, setattr, endpoint, "delay_s", 0.0)
+            second = await client.ask(make_request(endpoint.candidate(), HELLO, settings=settings, sample=1))
+            return [first.unscored, second.unscored, second.text]
+
+    assert asyncio.run(main()) == [None, None, "ok"]
 
 
 def test_an_endpoint_that_always_fails_is_given_up(endpoint: Any, quick: EvaluateSettings) -> None:

@@ -83,6 +83,35 @@ def test_trust_is_the_slope_of_scipys_regression() -> None:
     assert difference(given, LEVEL, MARGIN).trust == pytest.approx(min(slope, 1.0))
 
 
+def test_a_guess_is_followed_no_further_than_it_says_and_never_against_it() -> None:
+    """Half of what was said has the slope 2, its opposite -1: trust is 1 and 0."""
+    given = evidence(np.random.default_rng(3))
+    said = np.where(np.isfinite(given.said), given.said, 0.0)
+
+    for factor, trust in ((0.5, 1.0), (-1.0, 0.0)):
+        guessed = Evidence(given.differs, given.said, factor * said, given.groups, given.missing)
+        assert difference(guessed, LEVEL, MARGIN).trust == trust
+
+
+def test_where_all_was_reviewed_nobody_need_guess() -> None:
+    """Every disagreement reviewed: estimate, interval and tests are those without a guess."""
+    given = evidence(np.random.default_rng(3), reviewed=10_000, gain=0.1)
+    found, alone = (difference(one, LEVEL, MARGIN) for one in (given, without_guess(given)))
+
+    assert found.trust == 0
+    assert (found.mean, found.low, found.p_superior) == (alone.mean, alone.low, alone.p_superior)
+
+
+def test_a_handful_of_wins_is_as_likely_as_a_coin() -> None:
+    """Six of six: no spread, so a t test would be certain; McNemar's exact test says one in 64."""
+    six = np.arange(60) < 6
+    said = np.where(six, 1.0, np.nan)
+    given = Evidence(six, said, np.zeros(60), (np.arange(60),), np.zeros(60, bool))
+
+    assert difference(given, LEVEL, MARGIN).p_superior == pytest.approx(0.5**6)
+    assert difference(given.mirrored(), LEVEL, MARGIN).p_harm == pytest.approx(0.5**6)
+
+
 def test_the_sign_is_mcnemars_where_nobody_guesses() -> None:
     """All disagreements reviewed, no guess: p is never below that of scipy's exact test of wins and losses."""
     given = without_guess(evidence(np.random.default_rng(4), reviewed=10_000, gain=0.15))
@@ -146,9 +175,11 @@ def test_copies_of_a_text_narrow_nothing() -> None:
         np.repeat(once.differs, 6), np.repeat(once.said, 6), np.repeat(once.guess, 6),
         (np.arange(1800), texts), np.zeros(1800, bool),
     )  # fmt: skip
-    narrow, wide = difference(once, LEVEL, MARGIN), difference(copied, LEVEL, MARGIN)
+    turned = Evidence(copied.differs, copied.said, copied.guess, copied.groups[::-1], copied.missing)
+    narrow, wide, other = (difference(one, LEVEL, MARGIN) for one in (once, copied, turned))
 
     assert wide.high - wide.low == pytest.approx(narrow.high - narrow.low, rel=0.01)
+    assert (other.low, other.high) == (wide.low, wide.high)
 
 
 def test_what_is_missing_is_tested_at_its_worst() -> None:
@@ -164,7 +195,37 @@ def test_what_is_missing_is_tested_at_its_worst() -> None:
     assert holed.p_superior > 0.1
     assert holed.p_non_inferior > whole.p_non_inferior
     assert holed.low == pytest.approx(whole.low - 0.02)
-    assert holed.p_harm >= whole.p_harm
+    assert holed.p_non_inferior == pytest.approx(difference(given, LEVEL, MARGIN - 0.02).p_non_inferior)
+    assert difference(gaps.mirrored(), LEVEL, MARGIN).p_harm == pytest.approx(holed.p_superior)
+
+
+def test_reviews_that_all_say_the_same_leave_room_for_those_that_would_not() -> None:
+    """40 of 300 disagreements, all of them ties: no proof of "not worse by .03", and no interval of nought."""
+    rng = np.random.default_rng(13)
+    given = without_guess(evidence(rng, n=1000, reviewed=40))
+    said = np.where(np.isfinite(given.said), 0.0, np.nan)
+    tied = Evidence(given.differs, said, given.guess, given.groups, given.missing)
+    found = difference(tied, LEVEL, MARGIN)
+    share = float(tied.differs.mean()) * (1 - LEVEL ** (1 / 40))
+
+    assert (found.mean, found.low, found.high) == pytest.approx((0.0, -share, share))
+    assert found.p_non_inferior > 0.01
+    assert difference(tied, LEVEL, 0.2).p_non_inferior < 1e-6
+
+
+@pytest.mark.parametrize(("each", "proven"), [(3, True), (8, False)])
+def test_a_small_gain_of_few_users_may_be_lost_by_one_who_was_not_seen(each: int, proven: bool) -> None:
+    """110 users with 5 requests, one in `each` of whom gains one: a t test proves both.
+
+    A share of .024 who lose all would eat up the smaller gain, and is not seen in 110 users one time in fifteen.
+    """
+    users = np.repeat(np.arange(110), 5)
+    said = np.where(np.arange(550) % (5 * each) == 0, 1.0, 0.0)
+    every = np.ones(550, bool)
+    given = Evidence(every, said, np.zeros(550), (users,), ~every)
+
+    assert stats.ttest_1samp(said, 0.0, alternative="greater").pvalue <= LEVEL
+    assert (difference(given, LEVEL, MARGIN).p_superior <= LEVEL) == proven
 
 
 def test_before_any_review_only_the_share_that_differs_is_known() -> None:
@@ -181,17 +242,37 @@ def test_before_any_review_only_the_share_that_differs_is_known() -> None:
         stats.binom.cdf(int(near.differs.sum()), 1000, MARGIN), rel=1e-6
     )
     assert difference(same, LEVEL, MARGIN).p_non_inferior < 1e-6
+    users = np.arange(1000) % 20
+    for groups in ((np.arange(1000), users), (users, np.arange(1000))):
+        held = Evidence(near.differs, near.said, near.guess, groups, near.missing)
+        touched = len(set(users[near.differs]))
+        assert surely_within(held, MARGIN) == pytest.approx(stats.binom.cdf(touched, 20, MARGIN), rel=1e-6)
 
 
-def test_looks_share_the_level_and_never_spend_it_twice() -> None:
-    """1/16, 3/16 and 12/16 at 50, 100 and 200; where all were reviewed before, what is left is spent then."""
+@pytest.mark.parametrize("looks", [(50, 100, 200), (30, 60, 90, 400), (100,)])
+def test_looks_together_err_in_the_level(looks: tuple[int, ...]) -> None:
+    """After each look its square's share of the level is spent.
+
+    The numeric oracle is scipy's normal distribution of means that are parts of one another.
+    """
+    edges = stats.norm.isf(levels(LEVEL, looks))
+    places = np.array(looks, float)
+    together = np.sqrt(np.minimum.outer(places, places) / np.maximum.outer(places, places))
+
+    for count in range(1, len(looks) + 1):
+        within = stats.multivariate_normal(cov=together[:count, :count], seed=1, abseps=1e-8).cdf(edges[:count])
+        assert 1 - within == pytest.approx(LEVEL * (looks[count - 1] / looks[-1]) ** 2, rel=0.01)
+
+
+def test_a_look_that_was_not_reached_allows_nothing_and_the_last_what_is_left() -> None:
+    """The first look has 1/16; where all were reviewed before the last, what is left is spent then, never more."""
     looks = (50, 100, 200)
 
-    assert levels(0.025, looks) == pytest.approx([0.025 / 16, 3 * 0.025 / 16, 12 * 0.025 / 16])
-    assert [level_at(16.0, looks, done, 500) for done in (0, 49, 50, 120, 200)] == pytest.approx([0, 0, 1, 3, 12])
-    assert level_at(16.0, looks, 40, 40) == pytest.approx(16)
-    assert level_at(16.0, looks, 70, 70) == pytest.approx(15)
-    assert level_at(16.0, looks, 150, 150) == pytest.approx(12)
+    assert [level_at(LEVEL, looks, done, 500) for done in (0, 49)] == [0.0, 0.0]
+    assert level_at(LEVEL, looks, 50, 500) == pytest.approx(LEVEL / 16, rel=1e-3)
+    assert [level_at(LEVEL, looks, done, 500) for done in (120, 200)] == pytest.approx(levels(LEVEL, looks)[1:])
+    assert level_at(LEVEL, looks, 40, 40) == pytest.approx(LEVEL, rel=1e-3)
+    assert levels(LEVEL, looks)[-1] < level_at(LEVEL, looks, 150, 150) < level_at(LEVEL, looks, 70, 70) < LEVEL
 
 
 def test_three_looks_at_equal_models_err_no_more_than_the_level() -> None:
@@ -248,4 +329,13 @@ def test_reviewers_errors_are_taken_out_and_added_to_the_interval(error: float) 
     given: Any = evidence(rng, gain=0.2)
     plain, stretched = difference(given, LEVEL, MARGIN), difference(given, LEVEL, MARGIN, (j, se))
     assert stretched.mean == pytest.approx((plain.mean or 0) / j)
+    assert stretched.se == pytest.approx(float(np.hypot(plain.se, (plain.mean or 0) / j * se)) / j)
     assert stretched.p_superior == plain.p_superior
+
+
+def test_reviewers_who_agree_as_coins_do_are_not_blown_up_beyond_a_fifth() -> None:
+    """Half of the second looks say otherwise: J is nothing, and the estimate grows fivefold at most."""
+    first = np.tile([1.0, 0.0], 100)
+
+    assert youden(first, np.ones(200))[0] == pytest.approx(0.2)
+    assert youden(first, 1 - first)[0] == pytest.approx(0.2)

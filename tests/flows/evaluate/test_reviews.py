@@ -15,28 +15,23 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.evaluate.disagreements import spoken
-from flows.evaluate.reviewing import record_reviews, standing_of, to_review
+from flows.evaluate.disagreements import in_order
+from flows.evaluate.reviewing import record_reviews, standing_of, take_back_reviews, to_review
 from flows.evaluate.reviews import Question, read_answers
 from flows.evaluate.stage import evaluate
 from flows.evaluations import evaluation_of
+from flows.ledger import fold
+from flows.opinions import opinions, spoken
 from flows.promote.gate import decide
-from flows.testing.events import happened, interaction
+from flows.promote.stage import gather, judge, promote
+from flows.testing.events import event_id, happened
 from schemas.errors import InputFileError, NotEnoughData
 from schemas.events import Feedback, to_json
 from schemas.records import Comparison
 from streams.lake.query import read
+from tests.support.disagreements import COUNT, SAMPLE, sampled
 
 NOW = datetime(2026, 1, 7, tzinfo=UTC)
-COUNT = 300
-SAMPLE = pa.schema([
-    ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-    *((name, pa.string()) for name in (
-        "item_id", "reference", "source", "slice", "unit", "interaction_id", "model",
-    )),
-    ("time", pa.timestamp("us", tz="UTC")),
-    ("kept_out", pa.bool_()),
-])  # fmt: skip
 
 
 def right(question: Question, side: int) -> float:
@@ -56,26 +51,7 @@ def filled(questions: Sequence[Question]) -> list[Question]:
 @pytest.fixture
 def traffic(bench: Any) -> Any:
     """A bench whose sample is 300 requests that the champion answered; nobody said what was right."""
-    asked = [interaction(n, request_model="old", output_messages=[
-        {"role": "assistant", "content": bench.answer({"model": "old", "messages": [{"content": f"question {n}"}]})}
-    ]) for n in range(COUNT)]  # fmt: skip
-    happened(bench.lake, *asked)
-    file = bench.freeze(0, version="s1", dataset="sample", kind="sample")
-    rows = [
-        {
-            "item_id": f"item-{n}", "messages": [{"role": "user", "content": f"question {n}"}], "reference": None,
-            "source": "none", "slice": f"cluster-{n % 2}", "unit": f"user-{n}", "interaction_id": event.id,
-            "model": "old", "time": bench.as_of + timedelta(hours=1), "kept_out": False,
-        }
-        for n, event in enumerate(asked)
-    ]  # fmt: skip
-    sample = file.with_name("sample-test-00000-of-00001.parquet")
-    pq.write_table(pa.Table.from_pylist(rows, SAMPLE), sample)
-    file.unlink()
-    how = msgspec.structs.replace(bench.settings.evaluate, eval_set="sample")
-    bench.settings = msgspec.structs.replace(bench.settings, evaluate=how)
-    bench.enlist()
-    return bench
+    return sampled(bench)
 
 
 def review(bench: Any, evaluation: str, told: list[Feedback], by: str = "ann", count: int | None = None) -> Any:
@@ -130,11 +106,37 @@ def test_reviews_are_blind(traffic: Any) -> None:
     assert asked == to_review(traffic.lake, traffic.settings, evaluation, "ann")
     assert set(msgspec.to_builtins(asked[0])) == {
         "id", "item_id", "order", "conversation", "reply_1", "reply_2", "rubric", "right_1", "right_2", "correction",
-        "skip",
+        "skip", "again",
     }  # fmt: skip
     sides = ["no idea" in question.reply_1 for question in asked]
     assert 10 < sum(sides) < 40
     assert [question.order for question in asked] == sorted(question.order for question in asked)
+
+
+def test_what_is_taken_back_is_asked_again_and_said_anew(traffic: Any) -> None:
+    """[say, take back, say the same again], and the whole sent once more: one standing review, told by fresh events."""
+    evaluation = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    first = filled(to_review(traffic.lake, traffic.settings, evaluation, "ann", 1))
+    again = [msgspec.structs.replace(answer, again=1) for answer in first]
+    told: list[Feedback] = []
+    given = (traffic.lake, traffic.settings, evaluation)
+    counts = []
+    for _ in range(2):  # as a page sends it, and sends it again where the answer was lost
+        record_reviews(*given, first, "ann", NOW, told.extend)
+        counts.append(standing_of(*given).reviewed)
+        take_back_reviews(*given, first, "ann", NOW + timedelta(seconds=1), told.extend)
+        counts.append(standing_of(*given).reviewed)
+        asked = to_review(*given, "ann", 1)
+        record_reviews(*given, again, "ann", NOW + timedelta(seconds=2), told.extend)
+        counts.append(standing_of(*given).reviewed)
+    happened(traffic.lake, *{event.id: event for event in told}.values())
+    standing = {event.id for event in told if not event.retracts} - {event.retracts for event in told}
+
+    assert counts == [1, 0, 1, 1, 1, 1]
+    assert [question.item_id for question in asked] != [first[0].item_id]
+    assert len({event.id for event in told}) * 2 == len(told)
+    assert standing == {event.id for event in told[len(told) // 2 - len(standing) : len(told) // 2]}
+    assert standing_of(*given).reviewed == 1
 
 
 def test_the_same_reviews_twice_are_kept_and_told_once(traffic: Any, tmp_path: Path) -> None:
@@ -286,3 +288,82 @@ def test_programs_get_the_next_disagreements_as_json(traffic: Any) -> None:
     shown = CliRunner(env=environment).invoke(app, ["review", "next", "--count", "3", "--by", "ann"])
 
     assert [set(q) >= {"reply_1", "reply_2"} for q in json.loads(shown.stdout)] == [True] * 3
+
+
+def ground(bench: Any, evaluation: str) -> tuple[str, str, str]:
+    """What of an evaluation's ground has moved, and what the gate says and waits for."""
+    evidence = gather(bench.lake, bench.settings, evaluation)
+    verdict = judge(evidence, fold(bench.lake, bench.application), bench.settings.gate)
+    return evidence.changed, verdict.verdict, verdict.waits_for
+
+
+def test_a_review_that_is_taken_back_takes_its_verdict_with_it(traffic: Any) -> None:
+    """[evaluate, review 50, evaluate, one of them retracted]: promote becomes inconclusive, and 49 are left."""
+    told: list[Feedback] = []
+    review(traffic, evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id, told)
+    happened(traffic.lake, *told)
+    found = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    assert ground(traffic, found) == ("", "promote", "")
+    order = [one.item.interaction_id for one in in_order(standing_of(traffic.lake, traffic.settings, found).asked)]
+    last = next(event for event in told if event.interaction_id == order[49] and event.kind == "reviewer")
+
+    happened(traffic.lake, msgspec.structs.replace(last, id=event_id(9), value=None, retracts=last.id))
+
+    assert ground(traffic, found)[1:] == ("inconclusive", "reviews")
+    assert "no longer what it was" in ground(traffic, found)[0]
+    assert standing_of(traffic.lake, traffic.settings, found).reviewed == 49
+    again = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    assert again != found
+    assert ground(traffic, again)[1:] == ("inconclusive", "reviews")
+
+
+def test_another_person_cannot_take_back_what_a_reviewer_said(traffic: Any) -> None:
+    """A retraction from another source, and one of a stranger's event, change nothing."""
+    told: list[Feedback] = []
+    review(traffic, evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id, told)
+    happened(traffic.lake, *told)
+    found = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    verdict = next(event for event in told if event.kind == "reviewer")
+    stranger = msgspec.structs.replace(verdict, id=event_id(9), value=None, retracts=verdict.id, source="reviewer:eve")
+
+    happened(traffic.lake, stranger)
+
+    assert ground(traffic, found) == ("", "promote", "")
+
+
+def test_reviews_that_came_since_make_a_comparison_old(traffic: Any) -> None:
+    """Whoever decides on the look before the last chooses what to see: evaluate again."""
+    review(traffic, evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id, [])
+    found = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    review(traffic, found, [], count=10)
+
+    assert ground(traffic, found)[1:] == ("inconclusive", "reviews")
+
+
+def test_a_champion_whose_evidence_was_taken_back_is_named_as_such(traffic: Any) -> None:
+    """What was promoted stays so; `flywheel champion` says that its ground has moved."""
+    told: list[Feedback] = []
+    review(traffic, evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id, told)
+    found = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    done = promote(traffic.lake, traffic.settings, NOW, found, lambda _: None)
+    environment = {"FLYWHEEL_LAKE": traffic.lake.root, "FLYWHEEL_HOME": traffic.settings.home}
+
+    def stale() -> str:
+        shown = CliRunner(env=environment).invoke(app, ["champion", "--json"])
+        return str(json.loads(shown.stdout)["stale"])
+
+    assert (done.action, stale()) == ("promoted", "")
+    verdict = next(event for event in told if event.kind == "reviewer")
+    back = msgspec.structs.replace(verdict, id=event_id(9), value=None, retracts=verdict.id)
+    happened(traffic.lake, *told, back)
+    assert "no longer what it was" in stale()
+
+
+def test_only_the_reviews_of_an_evaluations_items_are_read(traffic: Any) -> None:
+    """Of all that people ever said, an evaluation asks for what was said of its own requests."""
+    evaluation = evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id
+    review(traffic, evaluation, [])
+    some = [question.item_id for question in to_review(traffic.lake, traffic.settings, evaluation, "bob", 1)][:3]
+
+    assert {item for item, _ in opinions(traffic.lake, traffic.settings, some)} <= set(some)
+    assert opinions(traffic.lake, traffic.settings, []) == {}

@@ -35,7 +35,8 @@ def scores_of(endpoint: Any, path: Path, settings: EvaluateSettings, items: int,
     """Both models' scores on some items."""
     models: Any = {"candidate": endpoint.candidate("new"), "champion": endpoint.candidate("old")}
     with Journal(path / "journal.jsonl") as journal:
-        return run([item(n) for n in range(items)], models, settings, scorer_of(settings), journal, **more)
+        how = msgspec.structs.replace(settings, scorer="normalised_match")
+        return run([item(n) for n in range(items)], models, how, scorer_of(how), journal, **more)
 
 
 def test_both_models_are_asked_side_by_side(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
@@ -104,8 +105,9 @@ def test_equal_items_are_asked_once(endpoint: Any, quick: EvaluateSettings, tmp_
     twin = msgspec.structs.replace(item(0), item_id="twin", reference="7")
     models: Any = {"candidate": endpoint.candidate("new"), "champion": endpoint.candidate("old")}
 
+    how = msgspec.structs.replace(quick, scorer="normalised_match")
     with Journal(tmp_path / "j") as journal:
-        scores = run([item(0), twin], models, quick, scorer_of(quick), journal)
+        scores = run([item(0), twin], models, how, scorer_of(how), journal)
 
     assert len(endpoint.seen) == 2
     assert {(s.item_id, s.score) for s in scores} == {("item-0", 1.0), ("twin", 0.0)}
@@ -226,11 +228,41 @@ def test_an_outage_of_one_side_leaves_the_other_scored(endpoint: Any, quick: Eva
     endpoint.reply = number
     down = endpoint.candidate("new")
     down = msgspec.structs.replace(down, endpoint="http://127.0.0.1:9/v1")
-    settings = msgspec.structs.replace(quick, give_up_after=2, tries=2)
+    how = msgspec.structs.replace(quick, give_up_after=2, tries=2, scorer="normalised_match")
     models: Any = {"candidate": down, "champion": endpoint.candidate("old")}
 
     with Journal(tmp_path / "j") as journal:
-        scores = run([item(n) for n in range(20)], models, settings, scorer_of(settings), journal)
+        scores = run([item(n) for n in range(20)], models, how, scorer_of(how), journal)
 
     assert {s.unscored for s in scores if s.role == "champion"} == {None}
     assert {s.unscored for s in scores if s.role == "candidate"} == {"unreachable", "endpoint_down"}
+
+
+def test_a_slow_model_answers_everything(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """One answer at a time, a tenth of the time-out each: sixteen at once would time out, and be asked again."""
+    endpoint.serial_s, endpoint.reply = 0.1, number
+    settings = msgspec.structs.replace(quick, timeout_s=1.0, connections=16, tries=2)
+
+    scores = scores_of(endpoint, tmp_path, settings, 15)
+
+    assert [score.unscored for score in scores] == [None] * 30
+    assert len(endpoint.seen) == 30
+
+
+def test_an_endpoint_that_falls_silent_is_given_up(endpoint: Any, quick: EvaluateSettings, tmp_path: Path) -> None:
+    """However many items wait: after the time that all tries of one may take."""
+
+    def falls_silent(body: dict[str, Any]) -> str:
+        endpoint.delay_s = 60.0 if len(endpoint.seen) > 4 else 0.0
+        return number(body)
+
+    endpoint.reply = falls_silent
+    settings = msgspec.structs.replace(quick, timeout_s=0.3, tries=3, give_up_after=10**6)
+    begin = time.monotonic()
+
+    scores = scores_of(endpoint, tmp_path, settings, 200)
+
+    reasons = Counter(score.unscored for score in scores)
+    assert set(reasons) == {None, "timeout", "endpoint_down"}
+    assert reasons["endpoint_down"] > 300
+    assert time.monotonic() - begin < 20

@@ -11,11 +11,14 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from flows import ledger
 from flows.cli import app
 from flows.maintain.stage import erase_raw, maintain, protected
 from flows.maintain.status import condition
 from flows.run import begin, finish
 from flows.testing.events import START, event_id, feedback, interaction
+from flows.versions import Version, record
+from schemas.records import make_candidate
 from schemas.settings import ArchiveSettings, KafkaSettings, Settings
 from schemas.topics import ERASURES, FEEDBACK, INTERACTIONS
 from streams import dead_letters
@@ -24,6 +27,7 @@ from streams.lake.audit import audit
 from streams.lake.maintain import compact, files
 from streams.lake.query import read
 from tests.support.archived import arrive
+from tests.support.promotion import BETTER, evaluated
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 
@@ -141,8 +145,30 @@ def test_versions_that_runs_have_read_are_protected(lake: Lake) -> None:
 
     maintain(lake, settings(lake, vacuum_hours=1), NOW)
 
-    assert protected(lake)["interactions"] == {run.versions["interactions"]}
+    assert protected(lake, NOW)["interactions"] == {run.versions["interactions"]}
     assert read(lake, "interactions", run.versions["interactions"]).num_rows == 1
+
+
+def test_what_nobody_may_ask_for_again_is_not_protected(lake: Lake) -> None:
+    """An old run of a stage that has run since, whose dataset is neither frozen, newest, evaluated nor decided on."""
+    names = ("old", "frozen", "evaluated", "decided", "newest")
+    read_at = []
+    for n, name in enumerate(names):
+        arrive(lake, INTERACTIONS, [interaction(n)])
+        run = begin(lake, "curate", "support-bot", NOW + timedelta(hours=n), ["interactions"], {})
+        version = Version(
+            application="support-bot", dataset="all", version=name, kind="frozen" if name == "frozen" else "training",
+            path=name, sha256=name, created=run.as_of, rows={}, manifest={"versions": run.versions},
+        )  # fmt: skip
+        record(lake, run, [version])
+        finish(lake, run, {})
+        read_at.append(run.versions["interactions"])
+    evaluated(lake, "e1", BETTER, dataset="evaluated")
+    trained = make_candidate("bot-2", "http://127.0.0.1:9/v1", dataset="decided")
+    ledger.register(lake, "support-bot", trained, time=NOW)
+
+    assert protected(lake, NOW + timedelta(days=9))["interactions"] == set(read_at[1:])
+    assert protected(lake, NOW)["interactions"] == set(read_at)
 
 
 def test_the_condition_is_told_without_kafka(lake: Lake) -> None:

@@ -60,6 +60,18 @@ def test_the_overall_difference_decides_by_policy(policy: Any, overall: dict[str
     assert found.reasons[0].startswith("overall")
 
 
+@pytest.mark.parametrize(
+    ("items", "units", "expected"),
+    [(500, 99, "inconclusive"), (500, 100, "promote"), (60, 58, "promote"), (60, 30, "inconclusive")],
+)
+def test_few_users_with_many_items_decide_nothing(items: int, units: int, expected: str) -> None:
+    """Fewer than `gate.min_units` users of whom each gave two items or more; single items need no more than items."""
+    found = verdict({**GOOD, "items": items, "units": units})
+
+    assert found.verdict == expected
+    assert (f"come from {units} units; 100 are needed" in found.reasons[0]) == (expected == "inconclusive")
+
+
 def test_a_protected_slice_must_be_proven_not_worse() -> None:
     """A better mean is not enough where a protected slice is unproven or missing."""
     unproven = verdict(GOOD, {"a": {}}, protected=["a"])

@@ -19,14 +19,14 @@ from schemas.records import Comparison, Difference, Sampled, make_candidate
 from schemas.settings import GateSettings
 from streams.lake import Lake
 from streams.lake.append import append, to_rows
-from tests.support.promotion import APP, BETTER, LEVEL, NEW, NOW, OLD, SETTINGS, WORSE, Told, eval_set, evaluated
+from tests.support.promotion import APP, BETTER, LEVEL, NEW, NOW, OLD, SEAL, SETTINGS, WORSE, Told, eval_set, evaluated
 
 
 @pytest.fixture
 def ready(lake: Lake) -> Lake:
     """A champion, a registered candidate and an eval set."""
-    ledger.bootstrap(lake, APP, OLD, "what we have", time=NOW)
-    ledger.register(lake, APP, NEW, time=NOW)
+    ledger.bootstrap(lake, APP, OLD, "what we have", time=NOW, seal=SEAL)
+    ledger.register(lake, APP, NEW, time=NOW, seal=SEAL)
     eval_set(lake, "set-1")
     return lake
 
@@ -126,7 +126,7 @@ def test_a_newer_eval_set_makes_evidence_old(ready: Lake) -> None:
 def test_a_candidate_evaluated_against_a_former_champion_is_held(ready: Lake) -> None:
     """Two candidates beat the same champion: the first is promoted, the second must meet the new one."""
     other = make_candidate("other", "http://127.0.0.1:3/v1")
-    ledger.register(ready, APP, other, time=NOW)
+    ledger.register(ready, APP, other, time=NOW, seal=SEAL)
     names = [evaluated(ready, "e1", BETTER), evaluated(ready, "e2", BETTER, candidate=other)]
     first, second = (promote(ready, SETTINGS, NOW, name, Told()) for name in names)
 
@@ -144,13 +144,13 @@ def test_what_listeners_missed_is_told_again_until_it_is_archived(ready: Lake) -
     with pytest.raises(ConnectionError):
         promote(ready, SETTINGS, NOW, name, broken)
     told = Told()
-    assert announce_pending(ready, APP, told) == 3
+    assert announce_pending(ready, APP, told, SEAL) == 3
     assert told[-1].action == "promoted"
 
     place = {"event_version": 1, "kafka_partition": 0, "ingested_at": NOW, "ingest_date": NOW.date()}
     rows = [{**ledger._row(d), **place, "kafka_offset": n} for n, d in enumerate(told)]
     append(ready, "decisions", to_rows("decisions", rows), {"archiver": 3})
-    assert announce_pending(ready, APP, told) == 0
+    assert announce_pending(ready, APP, told, SEAL) == 0
 
 
 def test_a_person_may_have_the_last_word(ready: Lake) -> None:
@@ -191,23 +191,23 @@ def test_a_rollback_puts_the_champion_before_back(ready: Lake) -> None:
     told = Told()
     promote(ready, SETTINGS, NOW, evaluated(ready, "e1", BETTER), told)
     alert = {"alert": "a1"}
-    first = roll_back(ready, APP, NEW.id, "failure rate rose", alert, NOW, told)
-    again = roll_back(ready, APP, NEW.id, "failure rate rose", alert, NOW, told)
+    first = roll_back(ready, APP, NEW.id, "failure rate rose", alert, NOW, told, SEAL)
+    again = roll_back(ready, APP, NEW.id, "failure rate rose", dict(alert), NOW + timedelta(hours=1), told, SEAL)
 
     assert first == again
-    assert (first.champion, first.reasons) == (OLD, ["failure rate rose"])
+    assert (first.champion, first.reasons, first.evidence) == (OLD, ["failure rate rose"], alert)
     assert told[-1].action == "rolled_back"
     with pytest.raises(LedgerConflict):
-        roll_back(ready, APP, NEW.id, "once more", {"alert": "a2"}, NOW, told)
+        roll_back(ready, APP, NEW.id, "once more", {"alert": "a2"}, NOW, told, SEAL)
     with pytest.raises(LedgerError, match="no earlier champion"):
-        roll_back(ready, APP, OLD.id, "and him too", {"alert": "a3"}, NOW, told)
+        roll_back(ready, APP, OLD.id, "and him too", {"alert": "a3"}, NOW, told, SEAL)
 
 
 def test_a_rolled_back_candidate_does_not_return_on_old_evidence(ready: Lake) -> None:
     """The evaluation that promoted it was decided on; a new one is needed."""
     name = evaluated(ready, "e1", BETTER)
     promote(ready, SETTINGS, NOW, name, Told())
-    roll_back(ready, APP, NEW.id, "worse in life", {"alert": "a1"}, NOW, Told())
+    roll_back(ready, APP, NEW.id, "worse in life", {"alert": "a1"}, NOW, Told(), SEAL)
 
     assert promote(ready, SETTINGS, NOW, name, Told()).champion == OLD
     assert ledger.fold(ready, APP).champion == OLD
@@ -215,10 +215,10 @@ def test_a_rolled_back_candidate_does_not_return_on_old_evidence(ready: Lake) ->
 
 def test_a_later_candidate_on_the_same_items_pays_for_it(lake: Lake) -> None:
     """The first is decided at alpha, a second one on items of the first at a third of it; the ledger says so."""
-    ledger.bootstrap(lake, APP, OLD, "the first", time=NOW)
+    ledger.bootstrap(lake, APP, OLD, "the first", time=NOW, seal=SEAL)
     other = make_candidate("other", "http://127.0.0.1:3/v1")
     for candidate in (NEW, other):
-        ledger.register(lake, APP, candidate, time=NOW)
+        ledger.register(lake, APP, candidate, time=NOW, seal=SEAL)
     eval_set(lake, "set-1")
     promote(lake, SETTINGS, NOW, evaluated(lake, "e1", LEVEL), Told())
     just = [(0, 1)] * 15 + [(1, 0)] * 5 + [(1, 1)] * 80

@@ -14,6 +14,8 @@ import pytest
 from scipy.stats import binom
 
 STUDY = Path(__file__).resolve().parents[3] / "benchmarks" / "gate.py"
+PATIENCE_S = 840
+"""A study takes some three minutes of one core, and its machine may have other work."""
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +40,12 @@ def bound(level: float, draws: int, cells: int) -> float:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(PATIENCE_S + 30)
 def test_the_gate_errs_as_seldom_and_finds_as_much_as_it_says(study: Any) -> None:
     """False promotions, false blocks, rollbacks and missed truths are within their levels, and power is .8."""
     command = [sys.executable, str(STUDY), "--quick"]
     environment = {**os.environ, "PYTHONPATH": str(STUDY.parents[1])}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=280)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=PATIENCE_S)
     figures = json.loads(done.stdout.splitlines()[-1])
     draws = {name: quick for name, (_, _, quick) in study.SECTIONS.items()}
     cells = len(study.DESIGNS) * len(study.QUICK_SIZES)
@@ -53,21 +56,28 @@ def test_the_gate_errs_as_seldom_and_finds_as_much_as_it_says(study: Any) -> Non
         figures["twenty_candidates"]
         <= binom.isf(0.001, draws["twenty_candidates"], 0.0375) / draws["twenty_candidates"]
     )
+    assert figures["worst_rare_segment"] <= bound(0.05, draws["worst_rare_segment"], 16)
+    assert figures["unscored_worst_case"] <= bound(0.05, draws["unscored_worst_case"], 6)
     assert figures["ratchet_ten_turns"] <= 0.03 + 1e-9
     assert figures["family_wise"] <= bound(0.05, draws["family_wise"], 2)
     assert figures["aa_flip"] <= bound(0.05, draws["aa_flip"], 6)
     assert figures["false_rollback"] <= bound(0.05, draws["canary"], 2)
     assert 1 - figures["judge_coverage"] <= bound(0.05, draws["judge_coverage"], 10)
     assert figures["slice_blocked"] >= binom.ppf(0.001 / 2, draws["slice_blocked"], 0.8) / draws["slice_blocked"]
-    assert figures["rollback_delay_median"] <= 2 * 1719
+    assert figures["false_rollback_production_order"] <= 0.05  # of 100 worlds a cell: none was
+    assert figures["rollback_by_12_sybils"] == 0
+    assert figures["false_announcements_overdispersed"] <= binom.isf(0.001 / 6, draws["quiet"], 0.05) / draws["quiet"]
+    assert figures["false_closures"] <= binom.isf(0.001 / 6, draws["quiet"], 0.05) / draws["quiet"]
+    assert figures["rollback_delay_median"] <= 4000
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(PATIENCE_S + 30)
 def test_reviews_measure_the_truth_where_references_do_not() -> None:
     """Twelve worlds, 60 samples a cell: unbiased, and false promotions within their level over all 720 comparisons."""
     command = [sys.executable, str(STUDY.with_name("validity.py")), "--reps", "60"]
     environment = {**os.environ, "PYTHONPATH": str(STUDY.parents[1])}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=280)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=PATIENCE_S)
     figures = json.loads(done.stdout.splitlines()[-1])
 
     assert figures["bias_present"] >= 0.1

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flows.promote.variants import MISMATCH, assign, compare_arms, report
+from flows.promote.variants import MISMATCH, compare_arms, report
 from flows.run import begin, finish
-from schemas.errors import NotEnoughData, UsageError
+from schemas.errors import NotEnoughData
 from streams.lake import Lake
 from streams.lake.append import publish, to_rows
 
@@ -23,25 +22,6 @@ def rows(arm: str, users: int, rate: float, seed: int, alike: bool = False) -> l
     rng = np.random.default_rng(seed)
     ok = 5 * rng.binomial(1, rate, users) if alike else rng.binomial(5, rate, users)
     return [{"arm": arm, "unit": f"{arm}{n}", "ok": int(k), "failed": 5 - int(k)} for n, k in enumerate(ok)]
-
-
-def test_a_user_stays_in_an_arm_and_arms_have_their_shares() -> None:
-    """The same user, the same variant; a new salt deals anew; shares are kept."""
-    shares = {"canary": 0.1, "control": 0.9}
-    first = [assign(f"user-{n}", shares, "test-1") for n in range(20_000)]
-
-    assert first == [assign(f"user-{n}", shares, "test-1") for n in range(20_000)]
-    assert Counter(first)["canary"] == pytest.approx(2000, abs=150)
-    second = [assign(f"user-{n}", shares, "test-2") for n in range(20_000)]
-    both = sum(a == b == "canary" for a, b in zip(first, second, strict=True))
-    assert both == pytest.approx(200, abs=50)
-
-
-@pytest.mark.parametrize("shares", [{"a": 0.5, "b": 0.6}, {"a": 1.5, "b": -0.5}])
-def test_shares_that_are_none_are_refused(shares: dict[str, float]) -> None:
-    """Shares sum to 1, or some users would have no variant."""
-    with pytest.raises(UsageError, match="sum to 1"):
-        assign("u", shares, "s")
 
 
 def test_a_better_arm_is_seen() -> None:

@@ -24,43 +24,10 @@ from schemas.tables import TABLES
 from schemas.topics import ARCHIVED, DECISIONS, INTERACTIONS
 from streams.archive.batch import Batch, absent, dead_table, join, lost, make_batch
 from streams.lake.files import to_parquet
+from tests.support.records import Record
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 GOOD = encode(interaction(1))
-
-
-class Record:
-    """One record, of partition 0 unless it says otherwise."""
-
-    def __init__(
-        self,
-        offset: int,
-        value: bytes | None,
-        headers: Any = None,
-        key: bytes | None = b"key",
-        partition: int = 0,
-        time_ms: int = -1,
-    ) -> None:
-        self._offset, self._value, self._headers, self._key, self._partition = offset, value, headers, key, partition
-        self._time_ms = time_ms
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self._time_ms
-
-    def key(self) -> bytes | None:
-        return self._key
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def headers(self) -> Any:
-        return self._headers
 
 
 class Unreadable(Record):

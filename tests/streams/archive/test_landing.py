@@ -28,34 +28,10 @@ from streams.lake.append import Writer, committed_id
 from streams.lake.audit import audit
 from streams.lake.maintain import compact
 from streams.lake.query import read
+from tests.support.records import TIME_MS, Record
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 PARTITIONS = (0, 1)
-
-
-class Record:
-    """A record of a log that lives in memory."""
-
-    def __init__(self, partition: int, offset: int, value: bytes | None) -> None:
-        self._place, self._value = (partition, offset), value
-
-    def partition(self) -> int:
-        return self._place[0]
-
-    def offset(self) -> int:
-        return self._place[1]
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 1_700_000_000_000
-
-    def key(self) -> bytes:
-        return b"key"
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def headers(self) -> None:
-        return None
 
 
 Log = dict[int, list[Record]]
@@ -137,7 +113,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         """Good and bad events come."""
         for good in kinds:
             value = encode(interaction(self.number)) if good else b"{"
-            self.log[partition].append(Record(partition, len(self.log[partition]), value))
+            self.log[partition].append(Record(len(self.log[partition]), value, partition=partition, time_ms=TIME_MS))
             self.number += 1
 
     def commit(self, which: int) -> None:
@@ -212,7 +188,7 @@ def log() -> Log:
     """Ten events in partition 0, the fourth bad."""
     values = [encode(interaction(n)) for n in range(10)]
     values[3] = b"nonsense"
-    return {0: [Record(0, n, value) for n, value in enumerate(values)], 1: []}
+    return {0: [Record(n, value, time_ms=TIME_MS) for n, value in enumerate(values)], 1: []}
 
 
 def test_a_commit_that_fails_is_tried_again(lake: Lake, log: Log, tmp_path: Path) -> None:

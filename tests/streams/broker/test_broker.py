@@ -67,7 +67,7 @@ def test_the_last_port_is_kept_where_it_is_free() -> None:
 
     assert last in PORTS
     assert free_port(last) == last
-    assert free_port(last, other=last) != last
+    assert free_port(last, last) != last
     with listener() as taken:
         assert not is_free(taken)
         assert free_port(taken) != taken

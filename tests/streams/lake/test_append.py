@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import CommitConflict
 from schemas.tables import TABLES
 from streams.lake import Lake
 from streams.lake.append import Span, Writer, append, committed_id, create, dead_offsets, start_id, to_rows
+from streams.lake.files import write
+from streams.lake.maintain import files
+from streams.lake.query import read
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
@@ -72,3 +77,17 @@ def test_two_writers_at_one_handle_cannot_both_commit(lake: Lake) -> None:
     with pytest.raises(CommitConflict):
         second.land(nothing, {partition: Span(None, 4)})
     assert lake.committed("erasures", partition) == 3
+
+
+def test_equal_rows_of_two_commits_are_two_files_and_a_commit_tried_again_is_one(lake: Lake) -> None:
+    """A path stands for one commit: the footer says which; removing one of two files leaves the other's rows."""
+    rows = to_rows("embeddings", [{"embedder": "e", "text_hash": "h", "vector": [0.5]}])
+    first, again, second = (write(lake, "embeddings", rows, {"run": run})[0].path for run in ("one", "one", "another"))
+    append(lake, "embeddings", rows, {"run:one": 1})
+    append(lake, "embeddings", rows, {"run:another": 1})
+
+    assert first == again != second
+    assert len(files(lake.open("embeddings"))) == 2
+    assert read(lake, "embeddings").num_rows == 2
+    notes = [pq.read_metadata(path).metadata[b"flywheel"] for path in Path(lake.uri("embeddings")).glob("*.parquet")]
+    assert sorted(notes) == [b'{"run":"another"}', b'{"run":"one"}', b'{"run:another":"1"}', b'{"run:one":"1"}']

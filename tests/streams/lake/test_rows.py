@@ -11,18 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import (
-    Closure,
-    Cluster,
-    ClusterDecision,
-    ClusterEvent,
-    ClusterStatus,
-    Evaluation,
-    EventDetails,
-    Member,
-    Score,
-)
+from schemas.acts import ClusterDecision, GoldenAct, Ignored
+from schemas.records import Cluster, ClusterEvent, Evaluation, EventDetails, Member, Score
 from schemas.tables import TABLES
+from schemas.trend import Closure, ClusterStatus
 from streams.lake import Lake
 from streams.lake.append import publish
 from streams.lake.query import read
@@ -44,6 +36,7 @@ CLUSTERS = st.builds(
     status=st.sampled_from(get_args(ClusterStatus)),
     first_seen=st.none() | st.just(NOW),
     trend=st.lists(st.tuples(st.just(NOW), st.integers(0, 9), st.integers(0, 9))).map(tuple),
+    ignored=st.sampled_from([None, Ignored(decision="d", since="2026-01-05T09:00:00Z", before=((1, 2),), looks=3)]),
     segments=st.dictionaries(
         st.text(), st.dictionaries(st.text(), st.tuples(st.integers(0, 9), st.integers(0, 9), RATES, RATES))
     ),
@@ -96,6 +89,7 @@ def test_a_value_that_a_record_cannot_hold_is_refused() -> None:
         ("cluster_members", Member),
         ("cluster_events", ClusterEvent),
         ("cluster_decisions", ClusterDecision),
+        ("golden", GoldenAct),
         ("scores", Score),
         ("evaluations", Evaluation),
     ],
@@ -104,7 +98,7 @@ def test_every_column_has_a_field(table: str, record: type[msgspec.Struct]) -> N
     """A record's fields are its table's columns, but for those that all rows of a run share."""
     fields = {field.name for field in msgspec.structs.fields(record)}
 
-    shared = {"run_id", "application", "evaluation_id", "policy"}
+    shared = {"run_id", "application", "evaluation_id", "policy", "feedback_id"}  # the last: of reviews alone
     assert fields - shared == set(TABLES[table].schema.names) - shared
 
 

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from schemas.events import Feedback, Interaction
 from schemas.settings import TriageSettings
-from streams.triage.rates import MAX_SIGNALS, Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
+from streams.triage.rates import (
+    MAX_SIGNALS,
+    Alarm,
+    Change,
+    Counts,
+    Group,
+    Seen,
+    alert_of,
+    hidden,
+    observe,
+    watch,
+    window_start,
+)
 
 START = "2026-01-05T09:00:00Z"
 GROUP = Group("support-bot", "bot-1", "v2", "canary")
@@ -81,7 +93,7 @@ def test_feedback_waits_for_its_interaction() -> None:
     waiting, change = observe(Seen(3), feedback(1))
 
     assert change is None
-    assert observe(waiting, interaction())[1] == Change(GROUP, 1767603600.0, uid(0), "conversation:c", 1, 1, 1)
+    assert observe(waiting, interaction())[1] == Change(GROUP, 1767603600.0, uid(0), hidden("conversation:c"), 1, 1, 1)
 
 
 @pytest.mark.parametrize(

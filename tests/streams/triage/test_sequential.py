@@ -105,12 +105,13 @@ def test_evidence_once_found_is_not_unfound() -> None:
     assert describe(state)["canary_failure_rate"] == pytest.approx(60 / 560)
 
 
-def capital(users: list[tuple[Arm, bool]], margin: float, baseline: float | None) -> list[float]:
+def capital(users: list[tuple[Arm, bool]], margin: float, baseline: float | None, accounts: int) -> list[float]:
     """The evidence after each user, by plain multiplication: five bettors with their shares of one coin.
 
-    Each stakes its part of 1 / (1 + margin) on "the canary fails more often", whenever both sides have new users.
+    Each stakes its part of 1 / (1 + margin) on "the canary fails more often", whenever both sides have new users; and
+    gives back what the luckiest bets won.
     """
-    purses = dict(zip(BETS, PRIOR, strict=True))
+    gains: list[float] = []
     waiting: dict[str, list[bool]] = {"control": [], "canary": []}
     found = []
     for arm, failed in users:
@@ -118,21 +119,26 @@ def capital(users: list[tuple[Arm, bool]], margin: float, baseline: float | None
         if waiting["canary"] and (baseline is not None or waiting["control"]):
             rates = {name: sum(seen) / len(seen) for name, seen in waiting.items() if seen}
             gain = rates["canary"] - (rates["control"] if baseline is None else baseline) - margin
-            purses = {bet: purse * (1 + bet * gain / (1 + margin)) for bet, purse in purses.items()}
+            gains.append(gain)
             waiting = {"control": [], "canary": []}
-        found.append(sum(purses.values()))
+        won = sorted((gain for gain in gains if gain > 0), reverse=True)[accounts:]
+        kept = won + [gain for gain in gains if gain <= 0]
+        found.append(
+            sum(coin * math.prod(1 + bet * gain / (1 + margin) for gain in kept)
+                for bet, coin in zip(BETS, PRIOR, strict=True))
+        )  # fmt: skip
     return found
 
 
 @settings(max_examples=60, deadline=None)
-@given(USERS, st.sampled_from([0.0, 0.02, 0.3]), st.none() | st.sampled_from([0.1, 0.5]))
+@given(USERS, st.sampled_from([0.0, 0.02, 0.3]), st.none() | st.sampled_from([0.1, 0.5]), st.sampled_from([0, 1, 12]))
 def test_the_evidence_is_the_capital_of_five_bettors(
-    users: list[tuple[Arm, bool]], margin: float, baseline: float | None
+    users: list[tuple[Arm, bool]], margin: float, baseline: float | None, accounts: int
 ) -> None:
     """They start with one coin together; the largest sum so far is what counts; and a rollback needs 1 / alpha."""
-    state = Canary(margin=margin, baseline=baseline)
+    state = Canary(margin=margin, baseline=baseline, accounts=accounts)
     assert evidence(state) == pytest.approx(1)
-    expected = capital(users, margin, baseline)
+    expected = capital(users, margin, baseline, accounts)
 
     for n, (arm, failed) in enumerate(users):
         state = observe(state, arm, failed)
@@ -141,6 +147,17 @@ def test_the_evidence_is_the_capital_of_five_bettors(
     assert state.peak == pytest.approx(max(expected, default=1.0) if max(expected, default=1.0) > 1 else 1.0)
     for alpha in (0.99 / state.peak, 1.01 / state.peak):
         assert worse(state, alpha) == (alpha * state.peak >= 1)
+
+
+def test_of_unequal_gains_the_largest_is_left_out() -> None:
+    """A failure beside a success won 1, one of two beside it a half: with one account left out the half remains."""
+    state = Canary(accounts=1)
+    for arm, failed in (("control", False), ("canary", True), ("canary", True), ("canary", False), ("control", False)):
+        state = observe(state, arm, failed)  # type: ignore[arg-type]
+
+    expected = sum(share * (1 + bet * 0.5) for bet, share in zip(BETS, PRIOR, strict=True))
+    assert state.gains == (1.0,)
+    assert evidence(state) == pytest.approx(expected)
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from flows.cluster.catalogue.llm_names import Namer, checked
-from flows.cluster.catalogue.naming import name_of, terms
 
 EXAMPLES = [
     "my card never arrived",
@@ -100,19 +99,3 @@ def test_examples_travel_as_data(endpoint: str) -> None:
 def test_long_names_are_refused() -> None:
     """A name is a name: sixty characters at most."""
     assert checked({"name": "card " * 20, "description": ""}, ["card"], EXAMPLES) is None
-
-
-def test_words_name_what_sets_a_cluster_apart() -> None:
-    """Each name holds its own topic and not the words that all share."""
-    groups = [[f"please help me: {topic}" for _ in range(5)] for topic in ("card", "parcel", "refund")]
-
-    found = terms(groups)
-
-    assert all(topic in names[0] for topic, names in zip(("card", "parcel", "refund"), found, strict=True))
-
-
-def test_a_cluster_without_words_has_a_name() -> None:
-    """Emoji and empty texts still give something to read."""
-    assert terms([["😀"], [""]]) == [(), ()]
-    assert name_of((), "😀 🎉") == "😀 🎉"
-    assert name_of((), "") == "(no readable text)"

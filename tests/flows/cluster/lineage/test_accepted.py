@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.cluster.lineage.accepted import accept, proposals_of
 from flows.run import latest
+from schemas.acts import ClusterDecision
 from schemas.errors import UsageError
-from schemas.records import ClusterDecision, ClusterEvent, EventDetails, Member
+from schemas.records import ClusterEvent, EventDetails, Member
 from streams.lake.append import append
 from streams.lake.query import read
 from streams.lake.rows import from_row, to_table

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from flows.cluster.outcomes.signals import BAD, MAX_NAME, OK, SIGNALS, Voices, voices
+from flows.cluster.outcomes.signals import BAD, MAX_NAME, OK, SIGNALS, key_of, voice_of, voices_of, voices_of_rules
 from schemas.kinds import KINDS
 
-ITEMS = {"i-0": 0, "i-1": 1}
+BASE = {"kind": "thumb", "source": "user", "value": 0.0, "label": None, "over_cap": False}
+"""A row of `signals.sql`: a thumb down."""
 
 
-def rows(*said: dict[str, Any]) -> pa.Table:
-    """Rows of `signals.sql`: a thumb down of interaction `i-0`, unless told otherwise."""
-    base = {"interaction_id": "i-0", "kind": "thumb", "source": "user", "value": 0.0, "label": None, "over_cap": False}
-    types = {"interaction_id": pa.string(), "kind": pa.string(), "source": pa.string(), "value": pa.float64(),
-             "label": pa.string(), "over_cap": pa.bool_()}  # fmt: skip
-    return pa.Table.from_pylist([{**base, **row} for row in said], schema=pa.schema(list(types.items())))
-
-
-def heard(*said: dict[str, Any], off: tuple[str, ...] = (), found: Any = ()) -> list[tuple[int, str, int, str]]:
-    """(interaction, source, what it says, reason) of every voice."""
-    made: Voices = voices(ITEMS, rows(*said), found, ("wrong", "unsafe"), off)
-    names = [made.sources[source] for source in made.source]
-    return list(zip(made.item.tolist(), names, made.says.tolist(), made.reasons, strict=True))
+def heard(*said: dict[str, Any], off: tuple[str, ...] = (), found: Any = ()) -> list[tuple[str, int, str]]:
+    """(source, what it says, reason) of every voice."""
+    told = [voice_of({**BASE, **row}, ("wrong", "unsafe"), off) for row in said]
+    voices = [*voices_of_rules(found, off), *(voice for voice in told if voice is not None)]
+    return [(voice.source, voice.says, voice.reason) for voice in voices]
 
 
 def test_every_kind_of_feedback_can_say_something() -> None:
@@ -52,7 +44,7 @@ def test_every_kind_of_feedback_can_say_something() -> None:
 )
 def test_a_voice_says_bad_or_ok_and_why(row: dict[str, Any], says: int, reason: str) -> None:
     """Two-sided kinds by their value, one-sided kinds by speaking; the reason tells the two sides apart."""
-    assert [(voice[2], voice[3]) for voice in heard(row)] == [(says, reason)]
+    assert [(says_, why) for _, says_, why in heard(row)] == [(says, reason)]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +57,10 @@ def test_a_voice_says_bad_or_ok_and_why(row: dict[str, Any], says: int, reason: 
         {"kind": "label", "value": None, "label": "funny"},
         {"kind": "label", "value": None, "label": None},
         {"over_cap": True},
-        {"interaction_id": "somebody else's"},
     ],
 )
 def test_what_says_neither_is_no_voice(row: dict[str, Any]) -> None:
-    """Three stars of five, a comment, a label that means nothing, a vote too many, an interaction that is not here."""
+    """Three stars of five, a comment, a label that means nothing, a vote too many."""
     assert heard(row) == []
 
 
@@ -81,20 +72,23 @@ def test_verdicts_are_trusted_by_name_and_people_as_one() -> None:
         if KINDS[kind].voice == "verdict"
         for name in ("b", "a")
     ]
-    made = voices(ITEMS, rows(*said, {"source": "ann"}, {"source": "bob"}), [], (), ())
+    told = [voice_of({**BASE, **row}, (), ()) for row in (*said, {"source": "ann"}, {"source": "bob"})]
+    key = key_of(voice for voice in told if voice is not None)
+    made = voices_of([key])
 
     assert made.sources == tuple(sorted({*(f"{row['kind']}:{row['source']}" for row in said), "thumb"}))
     assert [made.sources[n] for n in made.source[-2:]] == ["thumb", "thumb"]
-    assert [made.sources[n] for n in made.source[:2]] == ["guardrail:guardrail:b", "guardrail:guardrail:a"]
+    assert key == key_of(voice for voice in reversed(told) if voice is not None)
 
 
 def test_a_kind_or_one_source_of_it_can_be_switched_off() -> None:
     """What is off is not heard, and everything else is."""
-    said = [{"kind": "judge", "source": name} for name in ("a", "b")] + [{"kind": "retry"}, {"interaction_id": "i-1"}]
-    found = [(1, "timeout:30"), (1, "refusal")]
+    said: list[dict[str, Any]] = [{"kind": "judge", "source": name} for name in ("a", "b")]
+    said += [{"kind": "retry"}, {}]
+    found = ["timeout:30", "refusal"]
 
     everything = heard(*said, found=found)
-    assert [voice[1] for voice in everything] == [
+    assert [voice[0] for voice in everything] == [
         "found:timeout",
         "found:refusal",
         "judge:a",
@@ -102,16 +96,15 @@ def test_a_kind_or_one_source_of_it_can_be_switched_off() -> None:
         "retry",
         "thumb",
     ]
-    assert everything[-1][0] == 1
-    assert heard(*said, found=found, off=("judge:a",)) == [v for v in everything if v[1] != "judge:a"]
-    assert heard(*said, found=found, off=("judge", "found")) == [v for v in everything if v[1] in {"retry", "thumb"}]
-    assert [v[1] for v in heard(*said, found=found, off=("found:refusal", "retry", "thumb", "judge"))] == [
+    assert heard(*said, found=found, off=("judge:a",)) == [v for v in everything if v[0] != "judge:a"]
+    assert heard(*said, found=found, off=("judge", "found")) == [v for v in everything if v[0] in {"retry", "thumb"}]
+    assert [v[0] for v in heard(*said, found=found, off=("found:refusal", "retry", "thumb", "judge"))] == [
         "found:timeout"
     ]
 
 
 def test_what_a_stranger_calls_it_is_cut() -> None:
     """Labels and sources come from outside: a megabyte of one is no reason and no source's name."""
-    ((_, source, _, reason),) = heard({"kind": "guardrail", "source": "s" * 10**6, "label": "l" * 10**6})
+    ((source, _, reason),) = heard({"kind": "guardrail", "source": "s" * 10**6, "label": "l" * 10**6})
 
     assert (source, reason) == (f"guardrail:{'s' * MAX_NAME}", f"guardrail:{'l' * MAX_NAME}")

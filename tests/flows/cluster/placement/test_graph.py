@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from flows.cluster.placement.graph import FLOOR, neighbours, shared_neighbour_graph
+from flows.cluster.placement.graph import FLOOR, elected, neighbours, shared_neighbour_graph
 
 
 @pytest.mark.parametrize(("rows", "k"), [(2, 1), (40, 5), (40, 39)])
-def test_weights_are_the_jaccard_similarity_of_neighbourhoods(rows: int, k: int) -> None:
+def test_weights_are_the_overlap_of_neighbourhoods_times_the_cosine(rows: int, k: int) -> None:
     """As written down by hand for each pair of which one is a neighbour of the other."""
     vectors = np.random.default_rng(1).normal(size=(rows, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -24,7 +24,7 @@ def test_weights_are_the_jaccard_similarity_of_neighbourhoods(rows: int, k: int)
         for b in range(rows):
             linked = a != b and (a in near[b] or b in near[a])
             jaccard = len(near[a] & near[b]) / len(near[a] | near[b])
-            assert weights[a, b] == pytest.approx(jaccard if linked else 0)
+            assert weights[a, b] == pytest.approx(jaccard * (vectors[a] @ vectors[b]) if linked else 0, rel=1e-5)
 
 
 def test_a_text_that_comes_again_and_again_does_not_fill_the_memory() -> None:
@@ -39,3 +39,14 @@ def test_a_text_that_comes_again_and_again_does_not_fill_the_memory() -> None:
     tracemalloc.stop()
     assert peak < 400 * 2**20
     assert graph.nnz == 2 * (k * (rows - k) + k * (k - 1) // 2)
+
+
+def test_what_is_like_nothing_has_no_say_beside_what_is_near() -> None:
+    """One near neighbour outvotes nine that are below the floor; where all are below it, they have the say."""
+    rivals = np.array([[0, *[1] * 9]])
+    near = np.array([[FLOOR + 0.1, *[FLOOR - 0.01] * 9]], np.float32)
+    far = np.array([[FLOOR - 0.005, *[FLOOR - 0.01] * 9]], np.float32)
+
+    assert elected(rivals, near)[0].tolist() == [0]
+    assert elected(rivals, near)[1].tolist() == [1.0]
+    assert elected(rivals, far)[0].tolist() == [1]

@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.lineage.proposals import proposals
-from flows.cluster.placement.graph import FLOOR, neighbours
-from flows.cluster.placement.identity import VOTE_POWER, place, vote
+from flows.cluster.placement.graph import FLOOR, VOTE_POWER, neighbours, neighbours_among
+from flows.cluster.placement.identity import _join, place, vote
 from flows.cluster.placement.sample import find
 from flows.cluster.placement.texts import distinct, normalise
 from flows.embed import Vectors, load, on_grid
@@ -83,12 +83,15 @@ def test_new_sources_are_born_and_old_ones_kept(centres: np.ndarray, seed: int) 
         assert len(set(truth[placed.born == born])) == 1
 
 
-@pytest.mark.parametrize(("rows", "min_size", "home"), [(4, 5, "near"), (8, 9, "none"), (8, 1, "none"), (40, 1, "new")])
+@pytest.mark.parametrize(
+    ("rows", "min_size", "home"), [(4, 5, "near"), (8, 9, "none"), (8, 1, "none"), (9, 1, "new"), (40, 1, "new")]
+)
 def test_few_of_a_kind_are_not_announced(centres: np.ndarray, rows: int, min_size: int, home: str) -> None:
-    """[four, eight, forty] rows of a new kind among 540 others: the nearest old id if any is near, none, a new one.
+    """[four, eight, nine, forty] rows of a new kind among 540 others: the nearest old id, none, a new one, a new one.
 
     Four are fewer than the neighbours that are looked at, so that known rows are always among them. Eight may be
-    chance, even where eight would be a cluster; they wait, rather than go to a wrong one.
+    chance, even where eight would be a cluster; they wait, rather than go to a wrong one. Nine are few too, but all of
+    them farther from everything known than usual.
     """
     rng = np.random.default_rng(0)
     old, owners = cloud(rng, centres[:9], 60)
@@ -117,6 +120,23 @@ def test_a_birth_has_one_home_and_a_parent(centres: np.ndarray) -> None:
     assert len(placed.parents) == 3
     for born, parent in enumerate(placed.parents):
         assert parent == Counter(wanted[placed.born == born].tolist()).most_common(1)[0][0]
+
+
+def test_a_new_cluster_takes_what_lies_in_it() -> None:
+    """Once born it has a vote: two thirds take in what waited, not what was at home elsewhere; nearly all take both."""
+
+    def at(*degrees: float) -> Vectors:
+        turns = np.radians(degrees)
+        return on_grid(np.stack([np.cos(turns), np.sin(turns)], axis=1))
+
+    reference, owners = at(*[0.0] * 4), np.zeros(4, dtype=np.int64)
+    batch, born = at(*[90.0] * 4, 50.0, 50.0, 85.0), np.array([0] * 4 + [-1] * 3)
+    confidence = np.full(7, 0.5, np.float32)
+
+    _join(batch, reference, owners, born, confidence, waiting=np.array([4]))
+
+    assert born.tolist() == [0, 0, 0, 0, 0, -1, 0]
+    assert confidence[[4, 5, 6]] == pytest.approx([0.668, 0.5, 1.0], abs=0.002)
 
 
 def test_on_the_first_day_all_is_new_that_is_frequent_enough(centres: np.ndarray) -> None:
@@ -248,3 +268,32 @@ def test_quality_on_real_requests(shared_data: Path) -> None:
     clusters = find(load("wordllama").embed(found.texts))
 
     assert adjusted_mutual_info_score([labels[text] for text in found.texts], clusters) >= 0.7
+
+
+def test_of_a_large_batch_a_sample_shows_what_is_news(centres: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than are held against one another: new sources are born all the same, and old ones keep their rows."""
+    monkeypatch.setattr("flows.cluster.placement.identity.AROUND", 1_500)
+    rng = np.random.default_rng(3)
+    old, owners = cloud(rng, centres[:9], 200)
+    day, truth = cloud(rng, centres, 250)
+
+    placed = place(day, np.ones(len(day), np.int64), old, owners, 5)
+
+    is_new = truth >= 9
+    assert (placed.born[is_new] >= 0).mean() > 0.95
+    assert (placed.born[~is_new] >= 0).mean() < 0.02
+    assert (placed.known[~is_new] == truth[~is_new]).mean() > 0.97
+
+
+def test_a_row_is_compared_with_the_chosen_ones_and_not_with_itself() -> None:
+    """Neighbours among a sample are those of the sample, by their places in the whole."""
+    rows = on_grid(np.random.default_rng(1).normal(size=(60, 8)))
+    chosen = np.arange(0, 60, 4)
+
+    found, cosines = neighbours_among(rows, chosen, 3)
+
+    similar = rows @ rows[chosen].T
+    for row in range(len(rows)):
+        others = [(-similar[row, at], other) for at, other in enumerate(chosen.tolist()) if other != row]
+        assert found[row].tolist() == [other for _, other in sorted(others)[:3]]
+        assert cosines[row].tolist() == [-value for value, _ in sorted(others)[:3]]

@@ -55,6 +55,14 @@ def test_two_templates_with_random_ids_are_two_clusters(each: int) -> None:
         assert group <= set(first) or group <= set(second)
 
 
+def test_rows_that_are_near_nothing_stay_alone() -> None:
+    """Rows at right angles are no neighbours: each is a community, however many there are."""
+    for rows in (1, 2, 3, 8, 40):
+        labels = communities(np.eye(rows, 64, dtype=np.float32))
+
+        assert sorted(labels.tolist()) == (list(range(rows)) if rows > 2 else [0] * rows)
+
+
 def test_what_is_near_nothing_that_is_known_waits() -> None:
     """A few wordless texts are not placed in the only cluster that there is."""
     _, known = vectors_of(REFUND)

@@ -61,6 +61,7 @@ def calling(n: int) -> Example:
 
 WANTED = {
     ("sft", "train"): {"messages"},
+    ("completion", "train"): {"prompt", "completion"},
     ("preference", "train"): {"prompt", "chosen", "rejected"},
     ("kto", "train"): {"prompt", "completion", "label"},
     ("guardrail", "train"): {"messages"},

@@ -30,12 +30,13 @@ from flows.versions import Version, find, versions
 from schemas.errors import FlywheelError, InputFileError, NotEnoughData, UsageError
 from schemas.events import Erasure, Interaction
 from schemas.records import make_candidate
+from schemas.secrets import Secret
 from schemas.settings import CurateSettings
 from schemas.unit import unit_of
 from tests.support.examples import FACTS, example
 
 LATER = AS_OF + timedelta(days=1)
-SALT = CurateSettings().salt
+SALT = "a world's"
 TOPICS = [
     "refund",
     "login",
@@ -87,7 +88,7 @@ def test_a_frozen_set_binds_later_builds(world: World) -> None:
     world.happened(near)
     world.judged({**{event.id: "ok" for event in events}, near.id: "ok"}, as_of=LATER)
     dealt_anew = msgspec.structs.replace(
-        world.settings, curate=CurateSettings(salt="another", paraphrase=1, hold_back=0, eval_share=0.05)
+        world.settings, curate=CurateSettings(salt=Secret("c"), paraphrase=1, hold_back=0, eval_share=0.05)
     )
 
     again = curate(world.lake, dealt_anew, LATER)

@@ -156,10 +156,10 @@ def test_embeddings_see_nearness() -> None:
 
 def test_settings_name_a_scorer() -> None:
     """By name and options; a wrong name or option is refused with what is known."""
-    assert scorer_of(EvaluateSettings()).name == "normalised_match"
+    assert scorer_of(EvaluateSettings(scorer="exact")).name == "exact"
     options = {"embedder": "wordllama", "threshold": 0.8}
     assert scorer_of(EvaluateSettings(scorer="embedding_similarity", scorer_options=options)).name in PLAIN
-    with pytest.raises(SettingsError, match=r"known are exact, normalised_match, .*pairwise_judge"):
+    with pytest.raises(SettingsError, match=r"known are auto, exact, .*pairwise_judge"):
         scorer_of(EvaluateSettings(scorer="vibes"))
     with pytest.raises(SettingsError, match="unexpected keyword argument 'speed'"):
         scorer_of(EvaluateSettings(scorer="exact", scorer_options={"speed": 1}))

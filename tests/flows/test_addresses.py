@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp.abc import ResolveResult
 
-from flows.evaluate.addresses import CheckedResolver, check_url
+from flows.addresses import CheckedResolver, check_url
 from schemas.errors import EndpointError
 
 

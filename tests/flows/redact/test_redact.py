@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flows.curate.redact.recognisers import KEY_FORMS
-from flows.curate.redact.redact import Redactor, Span
+from flows.redact.recognisers import KEY_FORMS
+from flows.redact.redact import Redactor, Span
 from schemas.errors import SettingsError
 from schemas.records import Example
 from schemas.settings import CurateSettings

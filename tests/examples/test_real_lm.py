@@ -1,0 +1,185 @@
+"""The demo with a real language model, as far as it needs no language model: its task, its rival, its book."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from examples.real_lm.book import Book, Meter, Spent
+from examples.real_lm.customers import World
+from examples.real_lm.models import Models
+from examples.real_lm.rival import Rival
+from examples.real_lm.sent import Sent
+from examples.real_lm.task import ARGUMENTS, cases, in_words, parts, same
+from examples.real_lm.wording import FORMS, HELD_OUT, NAMES, OTHER_NAMES
+from flows.testing.events import interaction
+from schemas.errors import FlywheelError
+from streams.producer import EventProducer
+
+
+def test_every_request_has_a_call_with_all_of_its_arguments() -> None:
+    """Action and arguments, none of them empty, whatever wording was drawn."""
+    for case in (*cases(400, 1), *cases(200, 1, held_out=True)):
+        action, *arguments = parts(case.call)
+        assert len(arguments) == len(ARGUMENTS[action])
+        assert all(arguments)
+
+
+def test_the_same_seed_says_the_same() -> None:
+    """Requests follow from their seed alone, and no two are one."""
+    assert cases(100, 3) == cases(100, 3) != cases(100, 4)
+    assert len({case.text for case in cases(300, 3)}) == 300
+
+
+def test_what_is_untouched_is_worded_otherwise_and_of_other_people() -> None:
+    """No wording and no name of the untouched requests is in the traffic's."""
+    assert not set(NAMES) & set(OTHER_NAMES)
+    assert FORMS.keys() == HELD_OUT.keys() == ARGUMENTS.keys()
+    assert not {form for forms in FORMS.values() for form in forms} & {f for forms in HELD_OUT.values() for f in forms}
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("send(Marta, 50 GBP, friday)", True),
+        (" send( Marta,50 GBP,  friday )\n", True),
+        ("send(Marta, 50 EUR, friday)", False),
+        ("send(Marta, 50 GBP)", False),
+        ("Sure! send(Marta, 50 GBP, friday)", False),
+        ("", False),
+    ],
+)
+def test_an_answer_is_right_argument_by_argument(answer: str, right: bool) -> None:
+    """Spaces mean nothing; a word beside the call, or an argument less, is wrong."""
+    assert same(answer, "send(Marta, 50 GBP, friday)") is right
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(7, "seven"), (19, "nineteen"), (40, "forty"), (42, "forty-two"), (305, "three hundred and five")],
+)
+def test_amounts_in_words(number: int, said: str) -> None:
+    """As people write them."""
+    assert in_words(number) == said
+
+
+def test_the_rival_is_no_straw_man() -> None:
+    """On wordings that it has learned from it does well: what it lacks is others' words."""
+    rival = Rival([(case.text, case.call) for case in cases(400, "rows")])
+
+    assert rival.accuracy(cases(200, "more")) > 0.85
+    assert rival.accuracy(cases(200, "new", held_out=True)) > 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Move two hundred and five quid from savings to car",
+        "Send 1.5k euros to Marta on the 3rd of March",
+        "Can 4711 go out on Monday instead of tmrw?",
+        "split $49.90 between anton and Bella",
+    ],
+)
+def test_the_rival_reads_values(text: str) -> None:
+    """Its expressions know numbers in words, thousands, dates and names without capitals."""
+    answers = {
+        "Move two hundred and five quid from savings to car": "move(savings, car, 205 GBP)",
+        "Send 1.5k euros to Marta on the 3rd of March": "send(Marta, 1500 EUR, 3 mar)",
+        "Can 4711 go out on Monday instead of tmrw?": "shift(4711, tomorrow, monday)",
+        "split $49.90 between anton and Bella": "split(49.90 USD, Anton, Bella)",
+    }
+
+    assert Rival([(case.text, case.call) for case in cases(400, "rows")]).answer([text]) == [answers[text]]
+
+
+def test_no_request_is_in_two_parts_of_the_world() -> None:
+    """Seed rows, turns and untouched requests are dealt apart, and a turn's requests follow its time."""
+    world = World(7, 64, (100, 50), 40)
+    dealt = [case.text for case in (*world.seed_rows, *world.turns[0], *world.turns[1], *world.untouched)]
+    requests = list(world.traffic.requests(50, 2, datetime(2026, 1, 2, tzinfo=UTC)))
+
+    assert len(set(dealt)) == len(dealt) == 254
+    assert [request.text for request in requests] == [case.text for case in world.turns[1]]
+    assert [request.time for request in requests] == sorted(request.time for request in requests)
+    assert {request.label for request in requests} <= set(world.calls.values())
+
+
+def test_a_step_that_is_in_the_book_is_not_done_again(tmp_path: Path) -> None:
+    """What was finished before a kill is read, by another process too."""
+    assert Book(tmp_path / "book.json").once("a", int, lambda: 1) == 1
+    assert Book(tmp_path / "book.json").once("a", int, lambda: 2) == 1
+    assert "b" not in Book(tmp_path / "book.json")
+
+
+def test_what_earlier_starts_have_spent_counts(tmp_path: Path) -> None:
+    """Minutes add up over a kill; the peak is the largest."""
+    book = Book(tmp_path / "book.json")
+    book.write("spent", Spent(100.0, 50.0, 9e9))
+    with Meter(book) as meter:
+        pass
+
+    assert meter.spent().wall_s >= 100
+    assert Book(tmp_path / "book.json").once("spent", Spent, Spent).peak_rss_mib == 9e9
+
+
+class Wire(EventProducer):
+    """A producer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.raw: list[bytes] = []
+
+    def send(self, event: object) -> None:
+        self.events.append(event)
+
+    def send_bytes(self, _topic: object, _key: object, value: bytes | None, _headers: object = ()) -> None:
+        self.raw.append(value or b"")
+
+    def flush(self, *_: object) -> None:
+        pass
+
+
+def test_what_is_sent_twice_counts_once(tmp_path: Path) -> None:
+    """After a kill a step is played again: events are sent again under their ids, garbage is not."""
+    wire = Wire()
+    for _ in range(2):
+        with Sent(tmp_path / "sent.txt") as sent:
+            out = sent.line(wire, "turn 1")
+            out.send(interaction(1))
+            out.send_raw("llm.interactions", b"{")
+            assert len(sent) == 2
+
+    assert len(wire.events) == 2
+    assert wire.raw == [b"{"]
+
+
+def test_a_candidate_keeps_its_port_and_its_command(tmp_path: Path) -> None:
+    """So that it is the same candidate after a kill; another prompt version of the same model has a port of its own."""
+    (tmp_path / "run").mkdir()
+    made = [
+        Models(Path("/lm/bin/python"), tmp_path, Book(tmp_path / "book.json")).candidate("bot-1", "bot-1", dataset="d1")
+        for _ in range(2)
+    ]
+    models = Models(Path("/lm/bin/python"), tmp_path, Book(tmp_path / "book.json"))
+    shots = models.candidate("bot-1", "bot-1", dataset="d1", shots="/data/d1", prompt_version="shots-1")
+
+    assert made[0] == made[1] == models.served(made[0].candidate)
+    assert shots.candidate.endpoint != made[0].candidate.endpoint
+    words = shlex.split(models.command(shots))
+    assert words[0] == "env"
+    assert "/lm/bin/python" in words
+    assert words[words.index("--shots") + 1] == "/data/d1"
+    assert words[words.index("--model") + 1] == str(tmp_path / "models" / "bot-1")
+
+
+def test_a_program_of_the_trainer_that_fails_says_its_last_words(tmp_path: Path) -> None:
+    """Here an interpreter that has no torch."""
+    (tmp_path / "run").mkdir()
+    models = Models(Path(sys.executable), tmp_path, Book(tmp_path / "book.json"))
+
+    with pytest.raises(FlywheelError, match=r"convert\.py ended with status"):
+        models.convert()

@@ -1,0 +1,33 @@
+"""What trends count is of the times that they look at, whatever else an engine brings along."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flows.cluster.catalogue.population import FOR_EVER, Population
+from flows.cluster.state import Now
+from flows.run import begin
+from flows.testing.events import START
+
+
+class Unpruned(Population):
+    """As Spark reads: every file of the table, whatever its rows' times."""
+
+    def _part(self, stretches: Any) -> Any:  # noqa: ARG002
+        return {}
+
+
+def test_traffic_is_of_the_times_looked_at(world: Any, make: Any) -> None:
+    """Days 0 to 9: of [2, 4) and from 8 on, the end not included; the same where all files are read."""
+    world.happened(*[make.asked(day, time=START + timedelta(days=day)) for day in range(10)])
+    world.run(days=10)
+    now = Now(world.lake, begin(world.lake, "cluster", "support-bot", START + timedelta(days=11), (), None))
+    days = [START + timedelta(days=n) for n in range(10)]
+    stretches = [(days[8], FOR_EVER), (days[2], days[4])]
+
+    for kind in (Population, Unpruned):
+        traffic, modes, values = kind(now, {}, []).traffic([], stretches, days[9])
+        assert sorted(traffic.time) == [days[n].timestamp() for n in (2, 3, 8, 9)], kind
+        assert (len(traffic.cluster), len(traffic.unit), len(modes)) == (4, 4, 4)
+        assert values["request_model"] == ["bot-1"]
