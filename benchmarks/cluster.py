@@ -1,9 +1,9 @@
 """How good, how fast and how steady the clusters are: `python benchmarks/cluster.py --data FILE.jsonl`.
 
 FILE holds `{"text", "label"}` lines; labels are used for scoring only. `--identity` plays two days with classes that
-come, go and stay; `--scale N` measures cost up to N texts. `--bertopic PYTHON` names a Python in which BERTopic is
-installed: its default pipeline, on our vectors, then stands beside ours; the CPU seconds of both count the words of
-each cluster. The last line printed is one JSON object.
+come, go and stay; `--names` lets a matcher guess classes from names alone; `--scale N` measures cost up to N texts.
+`--bertopic PYTHON` names a Python in which BERTopic is installed: its default pipeline, on our vectors, then stands
+beside ours; the CPU seconds of both count the words of each cluster. The last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, v_measure_score
 
-from flows.cluster.catalogue.naming import terms
+from flows.cluster.catalogue.naming import name_of
+from flows.cluster.catalogue.terms import STEM, Said, terms
 from flows.cluster.lineage.proposals import proposals
 from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.identity import Placement, place, vote
@@ -32,8 +33,14 @@ from flows.cluster.placement.placing import REFERENCE_CAP
 from flows.cluster.placement.sample import find
 from flows.cluster.placement.texts import normalise, wordless_apart
 from flows.embed import Vectors, load
+from flows.redact.own import redactor_of
+from schemas.normalise import words
+from schemas.settings import ClusterSettings, CurateSettings
 
 MIN_SIZE = 5
+NAMED_ROWS = 30
+"""Texts of a cluster whose name is checked: of few texts it says little."""
+NAMED_PEOPLE = ClusterSettings().least_people
 BERTOPIC_UP_TO = 30_000
 """Texts that BERTopic is given at most: above, it takes an hour."""
 Row = dict[str, Any]
@@ -45,6 +52,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="JSON lines with text and label")
     parser.add_argument("--embedder", default="wordllama", help="as the setting cluster.embedder")
     parser.add_argument("--identity", action="store_true", help="two days: new, gone, kept; splits and merges")
+    parser.add_argument("--names", action="store_true", help="a blind check: the right class of five by the name alone")
     parser.add_argument("--scale", type=int, metavar="N", help="cost at 10k, 100k, … up to N texts")
     parser.add_argument("--seeds", type=int, default=10, help="repetitions of --identity")
     parser.add_argument("--rivals", action="store_true", help="also HDBSCAN and KMeans")
@@ -55,6 +63,8 @@ def main() -> None:
         result = scale(texts, args.scale, args.embedder, args.bertopic)
     elif args.identity:
         result = identity(embedded(texts, args.embedder), labels, args.seeds)
+    elif args.names:
+        result = named(texts, labels, args.embedder)
     else:
         result = quality(texts, labels, args)
     print(json.dumps(result))
@@ -114,11 +124,11 @@ def _rivals(vectors: Vectors, labels: Ints) -> dict[str, Callable[[], Ints]]:
 
 def worded(texts: Sequence[str], found: Ints) -> float:
     """CPU seconds of the distinctive words of each cluster: BERTopic's own call makes them too."""
-    groups: list[list[str]] = [[] for _ in range(int(found.max()) + 1)]
-    for text, label in zip(texts, found.tolist(), strict=True):
-        groups[label].append(text)
+    groups: list[list[Said]] = [[] for _ in range(int(found.max()) + 1)]
+    for number, (text, label) in enumerate(zip(texts, found.tolist(), strict=True)):
+        groups[label].append(Said(str(number), text))
     started = time.process_time()
-    terms(groups)
+    terms(groups, redactor_of(CurateSettings()), NAMED_PEOPLE)
     return time.process_time() - started
 
 
@@ -235,7 +245,7 @@ def _lineage(vectors: Vectors, labels: Ints, seed: int) -> float:
     by_size = shuffled[: 2 * count][np.argsort(sizes[shuffled[: 2 * count]], kind="stable")]
     splits, merges = by_size.reshape(-1, 2), shuffled[2 * count : 3 * count]  # pairs of like size
     planted = {("split", (int(one),)) for one, _ in splits}
-    planted |= {("merge", (int(label), len(sizes) + n)) for n, label in enumerate(merges)}
+    planted |= {("merged", (int(label), len(sizes) + n)) for n, label in enumerate(merges)}
     living = first.copy()
     for one, other in splits:
         living[living == other] = one
@@ -248,6 +258,57 @@ def _lineage(vectors: Vectors, labels: Ints, seed: int) -> float:
     right, wrong = len(planted & proposed), len(proposed - planted)
     print(f"   lineage: {right} of {len(planted)} planted found, {wrong} others; missed {sorted(planted - proposed)}")
     return right / max(len(planted), 1)
+
+
+def named(texts: Sequence[str], labels: Ints, embedder: str) -> Row:
+    """A blind check of 40 clusters: whether a name alone tells which of five classes is the cluster's largest.
+
+    Every tenth text is kept apart and describes its class; the rest is clustered and named. The matcher sees a name
+    and the texts of five classes, no label: it takes the class whose texts hold most of the name's words, by their
+    first five letters, a word of few of the five counting more; of equals it takes none. The four others are drawn, or,
+    the hard way, are the four whose texts are most like those of the right one.
+    """
+    apart = np.arange(len(texts)) % 10 == 0
+    vectors = embedded(texts, embedder)
+    found, inside = find(vectors[~apart]), np.flatnonzero(~apart)
+    clusters = [inside[found == c] for c in range(int(found.max()) + 1) if (found == c).sum() >= NAMED_ROWS]
+    said = [[Said(str(row), texts[row]) for row in rows] for rows in clusters]
+    names = [name_of(words_, "") for words_ in terms(said, redactor_of(CurateSettings()), NAMED_PEOPLE)]
+    heard = [[stems(texts[row]) for row in np.flatnonzero(apart & (labels == c))] for c in range(int(labels.max()) + 1)]
+    middles = np.stack([vectors[apart & (labels == c)].mean(axis=0) for c in range(len(heard))])
+    middles /= np.linalg.norm(middles, axis=1, keepdims=True)
+    rng = np.random.default_rng(0)
+    drawn = rng.permutation(len(clusters))[:40]
+    right: dict[str, list[bool]] = {"drawn": [], "alike": []}
+    for cluster in drawn:
+        own = most(labels[clusters[cluster]])
+        others = np.array([c for c in range(len(heard)) if c != own])
+        alike = others[np.argsort(-(middles[others] @ middles[own]), kind="stable")[:4]]
+        for way, four in (("drawn", rng.permutation(others)[:4]), ("alike", alike)):
+            five = [own, *four.tolist()]
+            right[way].append(guess(names[cluster], [heard[c] for c in five]) == 0)
+            if not right[way][-1]:
+                print(f"   missed, {way}: {names[cluster]!r}")
+    shares = {way: round(float(np.mean(hits)), 4) for way, hits in right.items()}
+    return {"names_checked": len(drawn), "right_of_five": shares["drawn"], "right_of_five_alike": shares["alike"]}
+
+
+def guess(name: str, classes: Sequence[Sequence[set[str]]]) -> int:
+    """The class whose texts hold most of a name's words; -1 where there is none, or several."""
+    shares = np.array(
+        [[np.mean([stem in said for said in texts]) for stem in sorted(stems(name))] for texts in classes]
+    )
+    if not shares.size:
+        return -1
+    weights = np.log1p(1 / np.maximum(shares.mean(axis=0), 1e-3))
+    scores = shares @ weights
+    best = np.flatnonzero(scores == scores.max())
+    return int(best[0]) if len(best) == 1 else -1
+
+
+def stems(text: str) -> set[str]:
+    """The first letters of each word."""
+    return {word[:STEM] for word in words(text)}
 
 
 def scale(texts: Sequence[str], top: int, embedder: str, python: str) -> Row:

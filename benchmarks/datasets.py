@@ -2,6 +2,7 @@
 
     python benchmarks/datasets.py --data FILE.jsonl [--rows N]     lines of {"text": …}, with "label" where there is one
     python benchmarks/datasets.py --data FILE.jsonl --scale N      de-duplicate N variants of those texts, and only that
+    python benchmarks/datasets.py --data FILE.jsonl --leaks        the leak check as traffic grows (`leaks.py`)
     python benchmarks/datasets.py --write N                        write N chats beside `datasets`, and only that
     python benchmarks/datasets.py --pii FILE.jsonl                 … {"text", "spans": [{"start", "end", "kind"}]}
 
@@ -28,12 +29,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import leaks as leak_check
+
+from flows.curate.bands import BANDS, ROWS, gram_sets
 from flows.curate.build import build
-from flows.curate.dedup import BANDS, ROWS, gram_sets, stars
+from flows.curate.dedup import stars
 from flows.curate.examples import Found
 from flows.curate.folder.folder import write
-from flows.curate.redact.redact import Redactor
 from flows.curate.split import pseudonym
+from flows.redact.redact import Redactor
 from schemas.normalise import normalise
 from schemas.records import Example
 from schemas.settings import CurateSettings, Recipe
@@ -80,6 +84,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="chats to write beside `datasets`, with --data")
     parser.add_argument("--scale", type=int, help="how many variants of the texts to de-duplicate")
     parser.add_argument("--write", type=int, help="how many chats to write beside `datasets`")
+    parser.add_argument("--leaks", action="store_true", help="only the leak check's recall and cost, of --data")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -88,6 +93,9 @@ def main() -> None:
         _last(pii(given.pii))
     elif given.write:
         _last(writing(given.write))
+    elif given.data and given.leaks:
+        beside = (given.data.with_name(name) for name in ("gsm8k_rephrased.jsonl", "gsm8k_model_solutions.jsonl"))
+        _last(leak_check.figures(given.data, *beside, 84_000))
     elif given.data and given.scale:
         _last(scale(given.data, given.scale))
     elif given.data:
@@ -389,7 +397,7 @@ def _chat_example(n: int) -> Example:
 
 def _example(n: int, user: str, text: str) -> Example:
     prompt, answer = ([{"role": role, "content": text}] for role in ("user", "assistant"))
-    unit = pseudonym(unit_of(user, ""), SETTINGS.salt)
+    unit = pseudonym(unit_of(user, ""), SETTINGS.salt.reveal())
     return Example(f"i-{n:06d}", unit, json.dumps(prompt), json.dumps(answer), text, "accepted", score=0.9, time=AS_OF)
 
 

@@ -122,6 +122,8 @@ class Timed(Archiver):
         self.seen = 0
         self.total: int | None = None
         self.resident: list[tuple[int, float]] = []
+        self.handed = 0.0
+        self.commits: list[float] = []
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         super()._assigned(consumer, assigned)
@@ -130,8 +132,13 @@ class Timed(Archiver):
         if self.first is None:
             consumer.pause(assigned)
 
+    def _flush(self, topic: Topic) -> None:
+        super()._flush(topic)
+        self.handed = time.time()
+
     def _tell_kafka(self, topic: Topic) -> None:
         self.last = (time.time(), cpu())  # after a commit
+        self.commits.append(self.last[0] - self.handed)
         super()._tell_kafka(topic)
 
     def _busy(self) -> bool:
@@ -166,7 +173,7 @@ def archive_part(servers: str, members: int, folder: str, group: str) -> dict[st
     return {
         "events": archiver.seen, "begun": begun, "ended": archiver.last[0], "cpu": archiver.last[1] - used,
         "rss": max(max(fifth, default=0.0) for fifth in fifths),
-        "growth": max(fifths[4], default=0.0) - max(fifths[1], default=0.0),
+        "growth": max(fifths[4], default=0.0) - max(fifths[1], default=0.0), "commits": archiver.commits,
     }  # fmt: skip
 
 
@@ -275,7 +282,26 @@ def measure(name: str, servers: str, events: int, *, processes_: int = 1, quix: 
         return {
             "wall": done / wall, "cpu": done / sum(part["cpu"] for part in found), "bytes": stored / max(1, done),
             **{key: max(part.get(key, 0.0) for part in found) for key in ("rss", "growth")},
+            "p95": _p95([took for part in found for took in part.get("commits", ())]),
         }  # fmt: skip
+
+
+def _p95(values: list[float]) -> float:
+    return sorted(values)[int(0.95 * len(values))] if values else 0.0
+
+
+def grouped(servers: str, events: int, members: int) -> None:
+    """Many archivers on one table beside one: events per second of all together, and how long their commits take."""
+    found = {count: measure("archive", servers, events, processes_=count) for count in (1, members)}
+    for count, figures in found.items():
+        print(f"{count:>3} archivers  {figures['wall']:>9,.0f} events/s  {figures['cpu']:>9,.0f} per CPU second  "
+              f"95 of 100 commits within {figures['p95']:.2f} s", file=sys.stderr)  # fmt: skip
+    print(json.dumps({
+        "group": members,
+        "rate_vs_one": round(found[members]["wall"] / found[1]["wall"], 3),
+        "cpu_vs_one": round(found[members]["cpu"] / found[1]["cpu"], 3),
+        "p95_commit_s": round(found[members]["p95"], 2),
+    }))  # fmt: skip
 
 
 def _run(command: list[str]) -> str:
@@ -291,6 +317,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quix", default="", help="Python that has quixstreams; without it (c) is left out")
+    parser.add_argument("--group", type=int, default=0, help="so many archivers on one table beside one, and only that")
     parser.add_argument("--memory", action="store_true", help="only the archiver's memory: --events 5000000 --memory")
     parser.add_argument("--poison", action="store_true", help="only what bad events cost, without Kafka")
     parser.add_argument("--part", nargs=5, metavar="X", help=argparse.SUPPRESS)
@@ -307,8 +334,12 @@ def main() -> None:
         if not servers:
             home = stack.enter_context(tempfile.TemporaryDirectory())
             servers = stack.enter_context(Broker(Path(home))).bootstrap_servers
-        Admin(KafkaSettings(bootstrap_servers=servers)).ensure_topics()
+        partitions = max(arguments.group, KafkaSettings().partitions)
+        Admin(KafkaSettings(bootstrap_servers=servers, partitions=partitions)).ensure_topics()
         size = produce(servers, arguments.events)
+        if arguments.group:
+            grouped(servers, arguments.events, arguments.group)
+            return
         if arguments.memory:
             figures = measure("archive", servers, arguments.events)
             print(json.dumps({

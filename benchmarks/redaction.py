@@ -13,8 +13,8 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from flows.curate.redact.protocol import Span
-from flows.curate.redact.redact import Redactor
+from flows.redact.protocol import Span
+from flows.redact.redact import Redactor
 from schemas.settings import CurateSettings
 
 LABELLED = Path(__file__).resolve().parents[1] / "tests" / "flows" / "curate" / "redact" / "pii.txt"

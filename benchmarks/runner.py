@@ -147,7 +147,7 @@ def scored(url: str, items: int, path: Path) -> list[Any]:
     from schemas.records import Item, make_candidate
     from schemas.settings import EvaluateSettings
 
-    settings = EvaluateSettings(connections=CONNECTIONS)
+    settings = EvaluateSettings(connections=CONNECTIONS, scorer="normalised_match")
     rows = [Item(f"item-{n}", tuple(question(n)), "the answer is 42", unit=f"user-{n}") for n in range(items)]
     models = {"candidate": make_candidate("a", url), "champion": make_candidate("b", url)}
     with Journal(path) as journal:

@@ -157,7 +157,7 @@ def before(d: Drawn) -> tuple[float, bool]:
     has = d.reference != 0
     values = (d.candidate == d.reference)[has].astype(float) - (d.champion == d.reference)[has]
     estimate = cluster_mean(values, d.users[has])
-    p = max(estimate.p_above(0.0), guard_p(values, estimate, 0.0, binary=True))
+    p = max(estimate.p_above(0.0), guard_p(values, d.users[has], 0.0, binary=True))
     return estimate.mean, p <= LEVEL
 
 
