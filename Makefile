@@ -4,21 +4,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check bench mutants soak release schemas lock clean
+.PHONY: install demo demo-lm test check deploy bench mutants soak release sbom schemas lock clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml sdk/pyproject.toml constraints.txt
+$(STAMP): pyproject.toml sdk/pyproject.toml constraints.txt installer.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "llm-flywheel needs Python 3.11, 3.12 or 3.13; say which with: make PYTHON=python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r installer.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable ./sdk --editable .
 	touch $(STAMP)
 
-demo: install  ## four turns of the wheel on the utterances that ship with the demo
-	$(BIN)/flywheel demo
+SERVER ?=
+demo: install  ## four turns of the wheel on the utterances that ship with the demo; SERVER=MODEL@URL serves first
+	$(BIN)/flywheel demo --server "$(SERVER)"
+
+LM := .venv-lm
+$(LM)/.installed: examples/real_lm/trainer/requirements.txt | install
+	@echo "PyTorch, transformers and TRL are installed into $(LM) once: 2.7 GB to download, 4.9 GB on disk, some minutes"
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(LM)
+	$(BIN)/uv pip install --python $(LM)/bin/python --no-deps --require-hashes -r examples/real_lm/trainer/requirements.txt
+	touch $@
+
+demo-lm: install $(LM)/.installed  ## three turns with a real language model, fine-tuned on the spot; killed, it goes on
+	$(BIN)/python -m examples.real_lm --environment $(LM)
 
 test: install  ## everything that must hold; real Kafka and real Prefect included
 	$(BIN)/pytest -n 3 --dist loadfile  # most tests wait for processes: three at once keep two cores busy
@@ -49,12 +60,20 @@ soak: install  ## the fault matrix at length: make soak KILLS=500
 release: install  ## build, check and date a version, to be looked at and published by a person: make release VERSION=0.2.0
 	$(BIN)/python .ci/release.py $(VERSION)
 
+deploy: install  ## what lies in deploy/, strictly and offline; once before: python deploy/check.py --fetch
+	$(BIN)/python deploy/check.py
+
+sbom: install  ## what an installation consists of, as CycloneDX: dist/sbom.json
+	$(BIN)/python .ci/sbom.py dist/sbom.json
+
 schemas: install  ## write the JSON Schemas of all event types anew, for a person to review
 	$(BIN)/python -m schemas
 
 lock: install  ## resolve the dependencies anew; the file names no registry host, nor the SDK, which lies in sdk/
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --no-header --no-annotate \
 		--generate-hashes --upgrade --no-emit-package llm-flywheel-sdk --output-file constraints.txt
+	echo uv | $(BIN)/uv pip compile - --universal --no-header --no-annotate --generate-hashes --upgrade \
+		--output-file installer.txt
 
 clean:
 	rm -rf $(VENV) .flywheel
