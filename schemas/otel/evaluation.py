@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.otel.span import Attributes
-from schemas.otel.values import amount, first, name
+from schemas.otel.values import amount, first, name, number
 
 EVALUATION = "gen_ai.evaluation.result"
 USER = "user_"
@@ -26,15 +26,15 @@ def feedback_of(attributes: Attributes) -> dict[str, Any] | None:
     named = first(a, "gen_ai.evaluation.name")
     kind = USERS.get(str(named), "judge")
     score, label = a.get("gen_ai.evaluation.score.value"), a.get("gen_ai.evaluation.score.label")
-    number = score if isinstance(score, int | float) and not isinstance(score, bool) else None
-    value = _value(number, amount(a.get("gen_ai.evaluation.score.max")), label)
+    measured = number(score)
+    value = _value(measured, amount(a.get("gen_ai.evaluation.score.max")), label)
     said = {
         "kind": kind,
         "source": "user" if kind != "judge" else name(f"judge:{named or 'unnamed'}"),
         "value": value,
         "label": None if label is None else str(label),
         "text": first(a, "gen_ai.evaluation.explanation"),
-        "score": number,
+        "score": measured,
     }
     if kind == "thumb":
         said["value"] = None if value is None else float(value >= 0.5)
@@ -42,10 +42,10 @@ def feedback_of(attributes: Attributes) -> dict[str, Any] | None:
     return said if said[needed] is not None else None
 
 
-def _value(number: float | None, most: float | None, label: Any) -> float | None:
+def _value(score: float | None, most: float | None, label: Any) -> float | None:
     """From 0 to 1: the score itself, its share of the highest possible, or what its label says."""
-    if number is not None:
-        share = number / most if most else number
+    if score is not None:
+        share = score / most if most else score
         return float(share) if 0 <= share <= 1 else None
     word = str(label).lower()
     return 1.0 if word in GOOD else 0.0 if word in BAD else None

@@ -19,7 +19,7 @@ from schemas.otel.evaluation import EVALUATION, feedback_of
 from schemas.otel.genai import fields_of_genai, is_call
 from schemas.otel.openinference import CALL, KIND, fields_of_openinference
 from schemas.otel.span import Attributes, LogRecord, Mapped, Outcome, Span, SpanEvent
-from schemas.otel.values import amount, first, last_part, name
+from schemas.otel.values import first, last_part, milliseconds, name
 
 DETAILS = "gen_ai.client.inference.operation.details"
 """The log record that holds a whole call, for those who keep content out of traces."""
@@ -52,7 +52,7 @@ def of_span(span: Span, application: str | None = None) -> Outcome:
     if found is not None and found["input_messages"]:
         if failed:
             found["error_type"] = _error(span)
-        found["duration_ms"] = amount((span.end_ns - span.start_ns) / 1e6)
+        found["duration_ms"] = milliseconds(span.end_ns - span.start_ns)
         found["parent_span_id"] = span.parent_span_id or None
         interaction = _interaction(found, span, span.start_ns, application)
     evaluations = _evaluations(span, application, interaction and interaction[0])

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from schemas.otel.span import Span
-from schemas.otel.values import amount, count, first, name, parsed, texts
+from schemas.otel.values import amount, count, first, milliseconds, name, parsed, texts
 
 KIND = "openinference.span.kind"
 CALL = "LLM"
@@ -209,4 +209,4 @@ def _response(attributes: Mapping[str, Any]) -> tuple[str | None, float | None]:
 
 def _first_token(span: Span) -> float | None:
     times = [event.time_ns for event in span.events if event.name == FIRST_TOKEN]
-    return amount((min(times) - span.start_ns) / 1e6) if times else None
+    return milliseconds(min(times) - span.start_ns) if times else None

@@ -81,6 +81,7 @@ REASONS = {
     "legacy_event": "it is one message of a call, in the events of old: let the instrumentation write whole calls",
     "no_target": "it is an evaluation that names neither a response nor a span",
     "no_value": "it is an evaluation without anything that a verdict could be made of",
+    "unexpected": "it stops the door's own code: the door's log says where",
 }
 """Why a span or log record is no event."""
 LOST = frozenset(REASONS) - {"not_llm"}

@@ -5,7 +5,6 @@ Go on to `schemas/otel/genai.py` and `schemas/otel/openinference.py`.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -40,11 +39,22 @@ def count(value: Any) -> int | None:
     return int(value)
 
 
+def number(value: Any) -> float | None:
+    """A number on whatever scale; None for what is none, or beyond what the contract takes."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_AMOUNT <= value <= MAX_AMOUNT:
+        return None
+    return value
+
+
 def amount(value: Any) -> float | None:
     """A duration or a cost; None for what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value) if 0 <= value <= MAX_AMOUNT else None
+    found = number(value)
+    return None if found is None or found < 0 else float(found)
+
+
+def milliseconds(nanoseconds: int) -> float | None:
+    """A span of time; None for one that no clock shows."""
+    return amount(nanoseconds / 1e6) if abs(nanoseconds) < 2**64 else None
 
 
 def texts(value: Any) -> list[str]:

@@ -26,7 +26,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from schemas.errors import BrokerError, SettingsError
-from schemas.otel import LogRecord, Mapped, of_log, of_span
 from schemas.otel.span import LOST, REASONS
 from schemas.settings import Settings
 from streams.doors import otlp
@@ -174,7 +173,7 @@ class Door:
         async with self._bodies.read(request) as body:
             try:
                 events, skipped = await run_in_threadpool(
-                    lambda: _mapped(body, signal, json, grant.application or None)
+                    lambda: otlp.events_of(body, signal, json=json, application=grant.application or None)
                 )
             except otlp.BadRequest as error:
                 raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
@@ -186,18 +185,6 @@ class Door:
         sentences += [each.reason for each in checked.rejected[:3]]
         rejected = sum(lost.values()) + len(checked.rejected)
         return Response(otlp.answer(signal, rejected, "; ".join(sentences), json=json), media_type=kind)
-
-
-def _mapped(body: bytes, signal: otlp.Signal, json: bool, application: str | None) -> tuple[list[Mapped], Counter[str]]:
-    """The events that a request tells of, and why others are none. Raises BadRequest."""
-    events: list[Mapped] = []
-    skipped: Counter[str] = Counter()
-    for each in otlp.read(body, signal, json=json):
-        outcome = of_log(each, application) if isinstance(each, LogRecord) else of_span(each, application)
-        events += outcome.events
-        if outcome.skipped:
-            skipped[outcome.skipped] += 1
-    return events, skipped
 
 
 def _content_type(request: Request, known: frozenset[str] | set[str]) -> str:

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaException, Message
 
 from schemas.errors import BrokerError, SettingsError
-from schemas.otel import Mapped, Span, of_span
+from schemas.otel import Mapped
 from schemas.settings import Settings
 from streams.admin import client_options
 from streams.doors import otlp
 from streams.doors.batch import check_mapped
 from streams.doors.tokens import ANYBODY
+from streams.logs import about
 from streams.producer import EventProducer
 
 GROUP = "flywheel-bridge"
@@ -82,16 +83,13 @@ def _carry(
 
 
 def _events(record: Message, counts: Counter[str]) -> list[Mapped]:
-    events: list[Mapped] = []
-    try:
-        value = bytes(record.value() or b"")
-        for each in otlp.read(value, "traces", json=value.startswith(b"{")):
-            if isinstance(each, Span):
-                outcome = of_span(each)
-                events += outcome.events
-                counts.update([outcome.skipped] if outcome.skipped else [])
-    except otlp.BadRequest as error:
-        counts["unreadable"] += 1
-        place = f"{record.topic()}[{record.partition()}]@{record.offset()}"
-        _log.warning("%s is left out: %s; the exporter's encoding must be otlp_proto or otlp_json", place, error)
+    value = bytes(record.value() or b"")
+    with about(record=f"{record.topic()}:{record.partition()}@{record.offset()}"):
+        try:
+            events, skipped = otlp.events_of(value, "traces", json=value.startswith(b"{"))
+        except otlp.BadRequest as error:
+            counts["unreadable"] += 1
+            _log.warning("a record is left out: %s; the exporter's encoding must be otlp_proto or otlp_json", error)
+            return []
+    counts.update(skipped)
     return events

@@ -67,11 +67,10 @@ def cut(event: dict[str, Any]) -> dict[str, Any]:
     short = {key: value for key, value in event.items() if key not in {"tool_definitions", "request_parameters"}}
     for field in ("input_messages", "output_messages"):
         if event.get(field):
-            role = event[field][-1].get("role", "user")
-            short[field] = [{"role": role, "content": CUT}]
+            short[field] = [{"role": message(event[field][-1])["role"], "content": CUT}]
     for field in ("system_instructions", "text"):
         if event.get(field):
-            short[field] = event[field][:1000] + " " + CUT
+            short[field] = f"{str(_text(event[field]))[:1000]} {CUT}"
     if "input_messages" in event:
         short["training_consent"] = False
     extra = {key: value for key, value in short.items() if key not in _INTERACTION and key not in _FEEDBACK}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_flywheel import interaction_id
@@ -62,6 +62,19 @@ def test_a_span_too_long_for_an_event_is_one_without_its_texts() -> None:
     assert event["cut"] is True
     assert event["training_consent"] is False
     assert len(json.dumps(event)) < 2000
+
+
+@pytest.mark.parametrize(
+    "said", [["leaf " * 300_000], [["leaf " * 300_000]], [{"role": 7, "parts": ["leaf " * 300_000]}]]
+)
+def test_a_span_too_long_for_an_event_is_cut_in_whatever_form_it_is(said: list[Any]) -> None:
+    """Instructions in parts, as the conventions have them; messages that are texts, or nobody's."""
+    instructions = json.dumps([{"type": "text", "content": "Be kind. " * 1000}])
+    event = first(of_span(span(gen_ai__input__messages=json.dumps(said), gen_ai__system_instructions=instructions)))
+
+    assert event["cut"] is True
+    assert event["system_instructions"].startswith('[{"type": "text", "content": "Be kind. ')
+    assert len(json.dumps(event)) < 3000
 
 
 @pytest.mark.parametrize("attribute", ["gen_ai.input.messages", "gen_ai.output.messages"])
@@ -209,16 +222,30 @@ def reason(made: Mapped) -> str:
     return ""
 
 
+@settings(deadline=None)
 @given(
-    ATTRIBUTES, ATTRIBUTES, st.sampled_from([{}, {"openinference.span.kind": "LLM"}, {"gen_ai.operation.name": "chat"}])
+    ATTRIBUTES,
+    ATTRIBUTES,
+    st.sampled_from([{}, {"openinference.span.kind": "LLM"}, {"gen_ai.operation.name": "chat"}]),
+    st.sampled_from(["error", "ok"]),
+    st.sampled_from([{}, {"gen_ai.request.stop_sequences": "x" * 1_100_000}]),
+    st.sampled_from([0, 2**63, 10**400]),
 )
+@example({}, {"gen_ai.evaluation.score.value": 10**400, "gen_ai.evaluation.score.max": 0.5}, {}, "ok", {}, 0)
 def test_nothing_that_a_span_holds_raises(
-    attributes: dict[str, Any], others: dict[str, Any], call: dict[str, Any]
+    attributes: dict[str, Any],
+    others: dict[str, Any],
+    call: dict[str, Any],
+    status: Any,
+    long: dict[str, Any],
+    time_ns: int,
 ) -> None:
     """Whatever the attributes: events of which each is taken or named by the contract, or a reason."""
-    event = SpanEvent(EVALUATION, 10**18, others)
-    made = Span(TRACE, SPAN, "", 10**18, 0, {**attributes, **call}, (event,), "error", 1, others)
-    record = LogRecord("gen_ai.client.inference.operation.details", 2**64, {**attributes, **call})
+    event = SpanEvent(EVALUATION, time_ns, others)
+    first_token = SpanEvent("First Token Stream Event", time_ns, {})
+    held = {**attributes, **call, **long}
+    made = Span(TRACE, SPAN, "", 10**18, time_ns, held, (event, first_token), status, 1, others)
+    record = LogRecord("gen_ai.client.inference.operation.details", 2**64, held)
 
     for outcome in (of_span(made), of_log(record), of_log(LogRecord(EVALUATION, 0, attributes))):
         assert outcome.events or outcome.skipped

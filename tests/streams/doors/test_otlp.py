@@ -150,3 +150,30 @@ def test_the_answer_says_what_was_rejected() -> None:
     assert partial == {"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "no content"}}
     read = ExportLogsServiceResponse.FromString(otlp.answer("logs", 2, "no content", json=False))
     assert (read.partial_success.rejected_log_records, read.partial_success.error_message) == (2, "no content")
+
+
+class OnceBroken(str):
+    """No application; and looking at it fails, the first time."""
+
+    looks = 0
+
+    def __bool__(self) -> bool:
+        """False; raises once."""
+        self.looks += 1
+        if self.looks == 1:
+            raise ZeroDivisionError
+        return False
+
+
+def test_a_span_that_stops_our_code_takes_no_other_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It is left out under a reason of its own; the log says where, and nothing of what the span said."""
+    said = {"key": "gen_ai.input.messages", "value": value('[{"role": "user", "content": "my secret"}]')}
+    span = {"spanId": "a1", "attributes": [{"key": "gen_ai.operation.name", "value": value("chat")}, said]}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span, {**span, "spanId": "a2"}]}]}]})
+
+    events, skipped = otlp.events_of(body.encode(), "traces", json=True, application=OnceBroken())
+
+    assert [json.loads(each.value)["span_id"] for each in events] == ["a2"]
+    assert skipped == {"unexpected": 1}
+    assert "ZeroDivisionError" in caplog.text
+    assert "my secret" not in caplog.text
