@@ -38,7 +38,7 @@ from .models import Models, Served
 from .report import Accuracy, Result, Tried, Watched, show
 from .rival import Rival
 from .sent import Sent
-from .wheel import Measured, Wheel
+from .wheel import Wheel
 
 APPLICATION = "bank"
 SEED = 7
@@ -146,7 +146,7 @@ class Demo:
         self._try_weights(2, second, "bot-2", "sft", 2)
         self._measure("after turn 2", second)
         third = self._turn(3)
-        self._try_short(3, third)
+        self._try_short(3)
         self._measure("after turn 3", third)
         if self._former():
             self.watched = self.book.once("watched", Watched, self._break_deployment)
@@ -258,14 +258,13 @@ class Demo:
         kind = "new weights, SFT" if method == "sft" else "new weights, DPO"
         self._try(turn, new, kind, f"{rows} {'rows' if method == 'sft' else 'pairs'}", Path(new.folder))
 
-    def _try_short(self, turn: int, dataset: Dataset) -> None:
+    def _try_short(self, turn: int) -> None:
         """The champion's weights with fewer tokens at most, under the policy `as_good`."""
         champion = self.models.served(self.book.once(f"champion of turn {turn}", Candidate, self.wheel.champion))
         new = self.models.candidate(
             f"{champion.candidate.model}-{SHORT}", Path(champion.folder).name, dataset=champion.candidate.dataset,
             shots=champion.shots, parameters=FEWER_TOKENS,
         )  # fmt: skip
-        del dataset
         self._try(turn, new, "parameters, 24 tokens at most (as_good)", "", as_good=True)
 
     def _try(
@@ -282,9 +281,10 @@ class Demo:
                 try:
                     judged = decide(candidate, as_of, self.reviewer)
                 except NotEnoughData as error:
+                    found = self.wheel.measured()
                     return Tried(
                         turn=turn, candidate=shown, kind=kind, trained_on=trained_on, action="waits",
-                        verdict="inconclusive", reason=one_line(str(error)), reviews=0, measured=Measured(),
+                        verdict="inconclusive", reason=one_line(str(error)), reviews=found.reviewed, measured=found,
                     )  # fmt: skip
             decision = judged.decision
             if decision.action == "promoted":
@@ -292,7 +292,7 @@ class Demo:
             return Tried(
                 turn=turn, candidate=shown, kind=kind, trained_on=trained_on, action=decision.action,
                 verdict=decision.verdict, reason=one_line(decision.reasons[0]) if decision.reasons else "",
-                reviews=judged.reviews, measured=self.wheel.measured(decision),
+                reviews=judged.reviews, measured=self.wheel.measured(decision.evidence["evaluation_id"]),
             )  # fmt: skip
 
         done = self.book.once(f"judged {candidate.id}", Tried, judge)

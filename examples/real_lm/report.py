@@ -84,7 +84,8 @@ def show(console: Terminal, tried: list[Tried], accuracies: list[Accuracy], watc
     )  # fmt: skip
     for one in tried:
         if one.action != "promoted":
-            console.say(f"  {one.candidate} was {one.action}: {one.reason}")
+            did = one.action if one.action == "waits" else f"was {one.action}"
+            console.say(f"  {one.candidate} {did}: {one.reason}")
     console.table(
         ("when", "champion", "accuracy on untouched", "classifier of all rows so far", "rows"),
         [(a.when, a.champion, f"{a.accuracy:.1%}", f"{a.rival:.1%}", str(a.rows)) for a in accuracies],

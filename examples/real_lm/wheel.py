@@ -110,12 +110,11 @@ class Wheel(Client):
                 return Judged(decision, reviews, events)
             done = self.review(reviewer, now)
             reviews, events = reviews + done.answers, events + done.events
-        raise NotEnoughData(f"{candidate.model} was evaluated, and nothing was decided about it")
+        raise NotEnoughData(self.undecided())
 
-    def measured(self, decision: Decision) -> Measured:
-        """The comparison that a decision rests on."""
-        if not (evaluation := decision.evidence.get("evaluation_id")):
-            return Measured()
+    def measured(self, evaluation: str = "") -> Measured:
+        """What an evaluation found; the newest where none is named."""
+        evaluation = evaluation or newest(self.lake, self.settings.application)
         comparison = evaluation_of(self.lake, self.settings.application, evaluation).comparison
         overall, latency = comparison.overall, comparison.guards.get("duration_ms", {})
         return Measured(

@@ -18,6 +18,7 @@ from flows.evaluate.reviewing import Recorded, record_reviews, to_review
 from flows.evaluate.stage import newest
 from flows.ledger import bootstrap, fold, register
 from flows.prefect_api import TURN, FlowRun, Orchestrator, request_evaluation, served
+from flows.promote.stage import gather, judge
 from flows.run import latest
 from flows.seal import seal_of
 from schemas.errors import FlywheelError, NotEnoughData
@@ -113,9 +114,13 @@ class Client:
                 return Judged(decision, reviews, events)
             done = self.review(reviewer, now)
             reviews, events = reviews + done.answers, events + done.events
-        raise NotEnoughData(
-            f"{candidate.model} was evaluated, and no decision is recorded: look at {self._prefect.page}"
-        )
+        raise NotEnoughData(self.undecided())
+
+    def undecided(self) -> str:
+        """What the gate says of the newest evaluation, about which it has decided nothing yet."""
+        evidence = gather(self.lake, self.settings, newest(self.lake, self.settings.application))
+        said = judge(evidence, fold(self.lake, self.settings.application), self.settings.gate)
+        return f"it waits for more {said.waits_for or 'evidence'}: {said.reasons[0]}"
 
     def register(self, candidate: Candidate, now: datetime, training: str = "") -> None:
         """Record a candidate; `training` says what made it, as JSON of `flows.training.Training`."""
