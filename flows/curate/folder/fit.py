@@ -61,9 +61,11 @@ def fit(folder: Path, config: str, tokenizer: Path, max_length: int) -> Fit:
         tools = tools or bool(row["tools"]) or any("tool_calls" in message for message in row["chat"])
         try:
             lengths.append(count(render(row["chat"], row["tools"]) if render else _texts(row["chat"])))
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError):
+        except TemplateError:
             failed += 1
             lengths.append(count(_texts(row["chat"])))
+    if not lengths:
+        raise UsageError(f"{folder} has no rows of {config[:64]!r} yet: there is nothing to measure")
     found = np.array(lengths)
     return Fit(
         config=config,
@@ -121,7 +123,7 @@ def _dropped(
 ) -> Iterator[str]:
     try:
         text = render(turns, tools)
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except TemplateError as error:
         yield f"the template cannot render {', '.join(seen.values())}: {str(error)[:200]}"
         return
     for probe, what in seen.items():
@@ -185,7 +187,12 @@ def _template(folder: Path) -> Render | None:
         raise UsageError(f"the chat template of {folder} cannot be read: {error}") from error
 
     def render(chat: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
-        return compiled.render(messages=chat, tools=tools, documents=None, add_generation_prompt=False, **special)
+        try:
+            return compiled.render(messages=chat, tools=tools, documents=None, add_generation_prompt=False, **special)
+        except TemplateError:
+            raise
+        except Exception as error:  # a template is a stranger's program
+            raise TemplateError(f"{type(error).__name__}: {error}") from error
 
     return render
 
@@ -200,10 +207,10 @@ def _template_text(folder: Path) -> tuple[str | None, dict[str, str]]:
         config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         own = folder / "chat_template.jinja"
         text = own.read_text(encoding="utf-8") if own.is_file() else config.get("chat_template")
-    except (OSError, ValueError) as error:
+        if isinstance(text, list):  # several under names, as some models have
+            text = next((each.get("template") for each in text if each.get("name") == "default"), None)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    if isinstance(text, list):  # several under names, as some models have
-        text = next((each.get("template") for each in text if each.get("name") == "default"), None)
     special = {
         name: value.get("content", "") if isinstance(value, dict) else str(value)
         for name in ("bos_token", "eos_token", "unk_token", "pad_token")

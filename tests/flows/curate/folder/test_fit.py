@@ -127,3 +127,30 @@ def test_what_is_no_tokenizer_is_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=said):
             fit(rows, config, folder, 100)
+
+
+@pytest.mark.parametrize("wrong", ["{{ 1 // 0 }}", "{{ messages[0].content * 10 ** 40 }}", "{{ ''.join([1]) }}"])
+def test_whatever_goes_wrong_in_a_template_is_a_finding(tmp_path: Path, wrong: str) -> None:
+    """A template is a stranger's program: no error of its own stops a build."""
+    found = fit(version(tmp_path / "v", [example(1, "one")]), "sft", model(tmp_path / "m", wrong), 99)
+
+    assert found.findings[0] == "the template cannot render 1 rows: a trainer stops there"
+    assert found.longest == 3
+
+
+def test_a_build_that_teaches_nothing_yet_is_not_stopped_by_its_tokenizer(tmp_path: Path) -> None:
+    """An eval set alone: no row has a length, and the card says so."""
+    empty = version(tmp_path / "v", [])
+    how = CurateSettings(tokenizer=str(model(tmp_path / "m")))
+
+    assert "no rows of 'sft'" in _lengths(how, empty)["lengths"]["problem"]
+
+
+@pytest.mark.parametrize("config", ["[]", '"text"', '{"chat_template": ["text"]}', "[" * 100_000])
+def test_a_config_of_another_shape_is_said(tmp_path: Path, config: str) -> None:
+    """A model's folder comes from anywhere: what it holds is no fault of the build."""
+    folder = model(tmp_path / "m")
+    (folder / "tokenizer_config.json").write_text(config)
+    how = CurateSettings(tokenizer=str(folder))
+
+    assert "cannot be read" in _lengths(how, version(tmp_path / "v", [example(1, "one")]))["lengths"]["problem"]
