@@ -127,8 +127,8 @@ def mcnemar_p(wins: int, losses: int) -> float:
     return float(bdtrc(wins - 1, wins + losses, 0.5)) if wins else 1.0
 
 
-def bounded_p(sums: Floats, sizes: npt.NDArray[np.int_], bound: float) -> float:
-    """One-sided p of H0: mean <= bound, of items in [-1, 1] summed by unit, with no more of them than were seen.
+def bounded_p(sums: Floats, sizes: npt.NDArray[np.int_], bound: float, least: float = -1.0) -> float:
+    """One-sided p of H0: mean <= bound, of items of `least` or more summed by unit, with no more than were seen.
 
     A t test believes what it saw: where one unit in twenty loses everything and none of those came, it proves a gain
     from 30 units in 21 % of samples instead of 2.5. Here one unit more is thought of, a large one (three items in four
@@ -139,7 +139,7 @@ def bounded_p(sums: Floats, sizes: npt.NDArray[np.int_], bound: float) -> float:
     """
     ordered = np.sort(sizes)
     large = ordered[np.searchsorted(np.cumsum(ordered), LARGE * ordered.sum())]
-    lost = -(1 + bound) * float(large)
+    lost = (least - bound) * float(large)
     worth, times = np.unique(np.round(np.append(sums - bound * sizes, lost), 9), return_counts=True)
     if worth[0] >= 0 or worth[-1] <= 0:
         return float(worth[0] < 0 or worth[-1] <= 0)

@@ -121,10 +121,11 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
         se         the largest over codings of sqrt(G/(G-1) sum_g (sum of g's influences)^2) / N; t with G - 1
 
     Requests that agree have no say in the sign: better and worse are tested with D in place of N, as in McNemar 1947.
-    Where no guess is used, `guard_p` must agree (McNemar's exact test, where each user has one review), and from MANY
-    users on `bounded_p`. Each missing request counts 1 against what is to be shown: a loss for better and not worse, a
-    win for harm; the interval is wider by their share. `shrink` is Youden's J of the reviewers and its standard error:
-    it stretches estimate and interval, and changes neither better nor worse nor not worse.
+    `_guard` must agree: without a guess `guard_p` (McNemar's exact test, where each user has one review), with one
+    `bounded_p`, which thinks of a review that contradicts it, and from MANY users on of a user. Each missing request
+    counts 1 against what is to be shown: a loss for better and not worse, a win for harm; the interval is wider by
+    their share. `shrink` is Youden's J of the reviewers and its standard error: it stretches estimate and interval, and
+    changes neither better nor worse nor not worse.
     """
     n, many = len(evidence.differs), int(evidence.differs.sum())
     missing = int(evidence.missing.sum())
@@ -319,14 +320,22 @@ def _sign(evidence: Evidence, fit: _Fit, missing: int) -> float:
 
 
 def _guard(evidence: Evidence, fit: _Fit, lost: float) -> float:
-    """One-sided p of H0: disagreements are won by `lost` at most."""
+    """One-sided p of H0: disagreements are won by `lost` at most.
+
+    A guess may be wrong where nobody has looked: one review more is thought of that found the most hopeful one so.
+    """
     n, many, m = len(evidence.differs), int(evidence.differs.sum()), len(fit.rest)
-    balance = fit.rest + fit.trust * float(evidence.guess[evidence.differs].mean())
+    guessed = evidence.guess[evidence.differs]
+    balance = fit.rest + fit.trust * float(guessed.mean())
+    least = -1 - fit.trust * float(guessed.max() - guessed.mean())
     worst = 0.0
     for codes in evidence.groups:
         groups = np.unique(codes, return_inverse=True)[1]
         known = groups[fit.known]
-        if not fit.trust and lost > -many:
+        if lost > -many and fit.trust:
+            sums = np.bincount(np.unique(known, return_inverse=True)[1], weights=balance - lost / many)
+            worst = max(worst, bounded_p(sums, np.ones(len(sums), int), 0.0, least - lost / many))
+        elif lost > -many:
             counted = bool(np.isin(balance, (-1.0, 0.0, 1.0)).all())
             worst = max(worst, guard_p(balance, known, lost / many, counted))
         sizes = np.bincount(groups)
@@ -341,11 +350,12 @@ def _unseen(evidence: Evidence, fit: _Fit, level: float) -> tuple[float, float]:
 
     With G groups reviewed, a share of 1 - level^(1/G) may be otherwise, lost or won.
     """
-    if fit.rest.var() > 0:
+    if np.ptp(fit.rest) > 1e-9:
         return 0.0, 0.0
     groups = min(len(np.unique(codes[fit.known])) for codes in evidence.groups)
     share = float(evidence.differs.mean()) * (1 - level ** (1 / groups))
-    return share * (1 + fit.mean), share * (1 - fit.mean)
+    guessed = fit.trust * evidence.guess[evidence.differs]
+    return share * (1 + fit.mean + float(guessed.max())), share * (1 - fit.mean - float(guessed.min()))
 
 
 def _t_above(value: float, se: float, freedom: float) -> float:

@@ -153,6 +153,42 @@ def test_no_guess_however_wrong_promotes_an_equal_model(guess: str) -> None:
     assert wrong / 2000 <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2000)
 
 
+@pytest.mark.parametrize("ahead", [0.1, 0.2])
+def test_what_no_review_has_contradicted_yet_is_believed_no_further_than_it_was_looked_at(ahead: float) -> None:
+    """A judge that agreed with all of 50 reviewers proves of 1,000 disagreements what 50 reviews can, and no more.
+
+    It favours the candidate by `ahead`; where it is wrong of so many as make both equal, 50 reviews meet none of these
+    with the chance that must be p at least.
+    """
+    judged = np.where(np.arange(1000) < 500 * (1 + ahead), 1.0, -1.0)
+    order = np.random.default_rng(9).permutation(1000)
+    said = np.full(1000, np.nan)
+    said[order[:50]] = judged[order[:50]]
+    given = Evidence(np.ones(1000, bool), said, judged, (np.arange(1000),), np.zeros(1000, bool))
+    unmet = (1 - ahead / 2) ** 50
+
+    found = difference(given, LEVEL, MARGIN)
+
+    assert found.trust == pytest.approx(1)
+    assert found.p_superior >= unmet * (1 - 0.04)
+    assert difference(given.mirrored(), LEVEL, MARGIN).p_harm == pytest.approx(found.p_superior)
+    assert found.low <= ahead - 2 * (1 - LEVEL ** (1 / 50))
+
+
+def test_a_judge_that_is_seldom_wrong_and_then_for_one_side_promotes_no_equal_model() -> None:
+    """One answer in twenty is wrong and passes: the first look, of level .0016, took 4 % of equal models for better."""
+    rng = np.random.default_rng(10)
+    wrong = 0
+    for _ in range(400):
+        guess = np.where(rng.random(900) < 0.55, 1.0, -1.0)
+        truth = np.where((guess > 0) & (rng.random(900) < 0.05 / 0.55), -1.0, guess)
+        said = np.where(np.arange(900) < 50, truth, np.nan)
+        given = Evidence(np.ones(900, bool), said, guess, (np.arange(900),), np.zeros(900, bool))
+        wrong += difference(given, LEVEL, MARGIN).p_superior <= levels(LEVEL, (50, 100, 200))[0]
+
+    assert wrong <= 3
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([None, 40]))
 def test_exchanging_the_models_mirrors_everything(seed: int, users: int | None) -> None:
