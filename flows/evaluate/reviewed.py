@@ -333,8 +333,9 @@ def _guard(evidence: Evidence, fit: _Fit, lost: float) -> float:
         groups = np.unique(codes, return_inverse=True)[1]
         known = groups[fit.known]
         if lost > -many and fit.trust:
-            sums = np.bincount(np.unique(known, return_inverse=True)[1], weights=balance - lost / many)
-            worst = max(worst, bounded_p(sums, np.ones(len(sums), int), 0.0, least - lost / many))
+            voices = np.unique(known, return_inverse=True)[1]
+            beyond = np.bincount(voices, weights=balance - lost / many).astype(float)
+            worst = max(worst, bounded_p(beyond, np.ones(len(beyond), int), 0.0, least - lost / many))
         elif lost > -many:
             counted = bool(np.isin(balance, (-1.0, 0.0, 1.0)).all())
             worst = max(worst, guard_p(balance, known, lost / many, counted))
