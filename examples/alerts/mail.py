@@ -59,9 +59,9 @@ class Receiver(BaseHTTPRequestHandler):
     def _is_signed(self, body: bytes) -> bool:
         name, moment = self.headers.get("webhook-id", ""), self.headers.get("webhook-timestamp", "0")
         digest = hmac.new(self.key, f"{name}.{moment}.".encode() + body, hashlib.sha256).digest()
-        ours = f"v1,{base64.b64encode(digest).decode()}"
+        ours, theirs = b"v1," + base64.b64encode(digest), self.headers.get("webhook-signature", "").encode()
         fresh = moment.isdecimal() and abs(time.time() - int(moment)) < OLDEST_S
-        return fresh and hmac.compare_digest(ours, self.headers.get("webhook-signature", ""))
+        return fresh and hmac.compare_digest(ours, theirs)
 
     def _answer(self, status: int) -> None:
         self.send_response(status)

@@ -54,10 +54,11 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer at once, whatever the record: the gateway waits for it."""
-        body = self.rfile.read(min(int(self.headers.get("Content-Length", 0)), MAX_BYTES))
+        size = self.headers.get("Content-Length", "")
+        body = self.rfile.read(min(int(size), MAX_BYTES) if size.isdecimal() else 0)
         try:
             capture(json.loads(body))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             print(f"a record cannot be read: {type(error).__name__}", flush=True)  # its content stays out of the log
         self.send_response(200)
         self.send_header("Content-Length", "0")

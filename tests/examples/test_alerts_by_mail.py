@@ -113,3 +113,11 @@ def test_a_length_that_is_none_is_refused_at_once(receiver: tuple[int, int]) -> 
     with socket.create_connection(("127.0.0.1", receiver[0]), timeout=10) as caller:
         caller.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n")
         assert b" 401 " in caller.recv(1000)
+
+
+def test_a_signature_in_no_ascii_is_refused(receiver: tuple[int, int]) -> None:
+    """Whoever is not signed gets an answer, and no traceback is written for them."""
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nwebhook-timestamp: %d\r\nwebhook-signature: v1,\xe9\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", receiver[0]), timeout=10) as caller:
+        caller.sendall(head % datetime.now(UTC).timestamp())
+        assert b" 401 " in caller.recv(1000)

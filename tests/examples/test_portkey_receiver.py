@@ -53,6 +53,7 @@ def test_calls_arrive_and_keys_do_not(tmp_path: Path) -> None:
             failed = record(response={"json": {"error": {"message": "busy"}}, "statusCode": 429})
             for body in (record(), failed, record(request={"json": {"input": "x"}}), {"no": "record"}):
                 urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode()), timeout=10).close()
+            urllib.request.urlopen(urllib.request.Request(url, b"[" * 100_000), timeout=10).close()
             eventually(lambda: len(door.events) == 2)
         finally:
             receiver.terminate()
@@ -67,3 +68,4 @@ def test_calls_arrive_and_keys_do_not(tmp_path: Path) -> None:
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert KEY.encode() not in b"".join([*kept, json.dumps(door.events).encode(), printed.encode()])
     assert "cannot be read: KeyError" in printed
+    assert "cannot be read: RecursionError" in printed
