@@ -99,7 +99,7 @@ def paths_of(handle: Handle, days: frozenset[date]) -> list[str]:
 
 def batches(name: str, handle: Handle, paths: Sequence[str], columns: Sequence[str]) -> Iterator[pa.Table]:
     """Some columns of some files, in their order, a bounded number of rows at a time; a missing column is null."""
-    dataset = dataset_of(handle)
+    dataset = dataset_of(handle, frozenset(paths))
     by_path = {unquote(fragment.path): fragment for fragment in dataset.get_fragments()}
     schema = pa.schema([TABLES[name].schema.field(column).with_nullable(True) for column in columns])
     there = [column for column in columns if column in dataset.schema.names]

@@ -5,6 +5,7 @@ Go on to `append.py` for writing and `query.py` for reading.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from pyarrow import fs
 
 from schemas.errors import LakeError, TableMissing
 from schemas.tables import TABLES
+
+DAY = "ingest_date"
+"""Raw tables are partitioned by it."""
+PLACE = re.compile(rf"{DAY}=(\d{{4}}-\d\d-\d\d)/")
+"""How the path of a file of such a table begins."""
 
 
 class Lake:
@@ -83,15 +89,16 @@ class Lake:
         return None if version is None else int(version)
 
 
-def files_of(handle: DeltaTable) -> ds.Dataset:
-    """The table's files as delta-rs lists them; those of a folder are read by Arrow itself.
+def files_of(handle: DeltaTable, days: Collection[str] | None = None) -> ds.Dataset:
+    """The table's files, or those of some ingest days, as delta-rs lists them; a folder's are read by Arrow itself.
 
     delta-rs' own file system is written in Python: Arrow's threads, which may still close a file when all is read, need
     Python's lock for it, and a process that ended at that moment was aborted (one command in four).
     """
     root = urlsplit(handle.table_uri)
     local = fs.SubTreeFileSystem(unquote(root.path), fs.LocalFileSystem()) if root.scheme == "file" else None
-    return handle.to_pyarrow_dataset(filesystem=local)
+    which = None if days is None else [(DAY, "in", sorted(days))]
+    return handle.to_pyarrow_dataset(filesystem=local, file_pruning_predicate=which)
 
 
 def dataset_of(handle: DeltaTable, only: Collection[str] | None = None) -> ds.Dataset:
@@ -99,9 +106,10 @@ def dataset_of(handle: DeltaTable, only: Collection[str] | None = None) -> ds.Da
 
     Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
     a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
+    Of days with none of `only` nothing is listed: delta-rs takes 0.3 ms a file.
     """
-    full = files_of(handle)
     partitions = handle.metadata().partition_columns
+    full = files_of(handle, _days(only) if partitions == [DAY] else None)
     keys = ds.partitioning(pa.schema([full.schema.field(name) for name in partitions]), flavor="hive")
     fragments = [
         full.format.make_fragment(part.path, part.filesystem, partition_expression=keys.parse(part.path))
@@ -109,3 +117,11 @@ def dataset_of(handle: DeltaTable, only: Collection[str] | None = None) -> ds.Da
         if only is None or unquote(part.path) in only
     ]
     return ds.FileSystemDataset(fragments, full.schema, full.format, full.filesystem)
+
+
+def _days(only: Collection[str] | None) -> set[str] | None:
+    """The ingest days of some files, by their paths; None where one does not say it, or all are meant."""
+    if only is None:
+        return None
+    found = [PLACE.match(path) for path in only]
+    return {match[1] for match in found if match} if all(found) else None

@@ -25,7 +25,16 @@ from ui.index.rows import bucket, id_of, key_of, middle
 
 
 def some() -> list[Event]:
-    asked = [interaction(n, duration_ms=100.0 + n, input_tokens=n) for n in range(12)]
+    asked = [
+        interaction(
+            n,
+            time=START + timedelta(hours=2 * n),
+            duration_ms=100.0 + n % 3,
+            input_tokens=n % 3 or None,
+            cost_usd=n % 2 or None,
+        )
+        for n in range(12)
+    ]
     said = [feedback(n, one, value=n % 2) for n, one in enumerate(asked[:8])]
     taken = feedback(50, asked[0], supersedes=event_id(1_000_000), value=1)
     stolen = feedback(51, asked[1], supersedes=event_id(1_000_001), value=1, user_id="somebody-else")
@@ -155,6 +164,27 @@ def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder.fold()
 
     assert read == [event_id(7)]
+
+
+def test_a_fold_costs_what_is_new(tmp_path: Path) -> None:
+    """Ten more on a day that has ten, or two thousand, failures and all: as many steps of SQLite, but for the depth."""
+
+    def steps(home: Path, before: int) -> int:
+        lake = Lake(home / "lake")
+        happened(lake, *[interaction(n) for n in range(before)])
+        folder = Folder(lake, Settings(home=str(home)))
+        folder.fold()
+        folder._sql.execute("INSERT INTO cluster (n, id) VALUES (1, 'c1')")
+        folder._sql.execute("INSERT INTO home (n, cluster) SELECT n, 1 FROM interaction")
+        folder._sql.execute("UPDATE interaction SET outcome = 2")
+        happened(lake, *[interaction(n) for n in range(before, before + 10)])
+        counted: list[int] = []
+        folder._sql.set_progress_handler(lambda: counted.append(1) or 0, 10)
+        folder.fold()
+        folder.close()
+        return len(counted)
+
+    assert steps(tmp_path / "many", 2000) < 1.2 * steps(tmp_path / "few", 10)
 
 
 def test_numbers_of_rows() -> None:

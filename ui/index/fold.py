@@ -1,10 +1,10 @@
-"""Commits of the lake ▶ the index. Each commit is read once; what it changes is counted anew for its days alone.
+"""Commits of the lake ▶ the index. Each commit is read once; what is new is added to the counts, and no more touched.
 
 1. Erasures first: whoever asked to be forgotten is taken out, and does not come in again.
 2. Raw rows that came, in the order of their commits; the first of an id counts, as in the lake's views.
 3. Days that a commit rewrote are read anew, and rows that are gone there go here.
 4. What cluster runs concluded since: outcomes, homes, vectors.
-5. The summaries of every day that any of this touched.
+5. Summaries: rows that came are added; days with others, fewer, or another outcome are counted anew.
 
 One transaction each time: a kill leaves the index as it was. Go on to `../state.py`, which keeps it.
 """
@@ -31,12 +31,15 @@ FILE = Path("ui") / "index.sqlite"
 """Below the home."""
 SQL = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.sql")}
 RAW = ("interactions", "feedback")
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+DAY_MS = 86_400_000
 COLUMNS = (
     "id", "time", "arrived", "conversation", "unit", "dim", "outcome", "error", "duration", "tokens_in", "tokens_out",
     "cost", "ask", "reply",
 )  # fmt: skip
 DIM = COLUMNS.index("dim")
+NEW = "n > :after"
+OF_DAY = "time / 3600000 BETWEEN :hours - 1 AND :hours + 24 AND time >= :first AND time < :last"
+"""Which interactions are counted; of a day as the index `by_hour` finds them."""
 PUT = f"INSERT OR IGNORE INTO interaction ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 names are ours
 
 
@@ -49,6 +52,7 @@ class Folder:
         self._sql = open_writer(settings.home_path / FILE, settings.application)
         self._handles: dict[str, Handle] = {}
         self._dims: dict[tuple[str, str, str], int] = {}
+        self._deleted = True  # perhaps, by a process that was killed
         self._know_dims()
 
     def close(self) -> None:
@@ -59,25 +63,33 @@ class Folder:
         """Take in what came since the last time; table → its version now. Cheap where nothing came."""
         now = {name: handle.version() for name in (*RAW, "erasures", "runs") if (handle := self._handle(name))}
         if now == self.known():
+            self._overwrite()
             return now
         first = not self.known()
         self._sql.execute("BEGIN IMMEDIATE")
         try:
-            days = self._forget("erasures" in now) | self._rows("interactions", first) | self._rows("feedback", first)
-            days |= self._concluded() if "runs" in now else set()
-            self._summarise(days)
+            days, last = self._forget("erasures" in now), self._last()
+            days |= self._rows("interactions", first) | self._rows("feedback", first)
+            days |= self._concluded() if now.get("runs", -1) != self._since("runs") else set()
+            self._summarise(days, None if first else last)
             self._sql.executemany("INSERT OR REPLACE INTO upto VALUES (?, ?)", now.items())
             self._sql.execute("COMMIT")
-            self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what was deleted is in no old page of the log either
         except BaseException:
             self._sql.execute("ROLLBACK")
             self._know_dims()
             raise
+        self._overwrite()
         return now
 
     def known(self) -> dict[str, int]:
         """Table → the version that is in the index."""
         return dict(self._sql.execute("SELECT name, version FROM upto WHERE name NOT LIKE '%:%'"))
+
+    def _overwrite(self) -> None:
+        """What was deleted goes from the log's old pages too; tried again later where somebody still reads these."""
+        if self._deleted:
+            (busy, *_) = self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._deleted = bool(busy)
 
     def _handle(self, name: str) -> Handle | None:
         """The table as it is now; None where there is none yet."""
@@ -107,6 +119,7 @@ class Folder:
         return days
 
     def _forget_one(self, unit: int, until: int) -> set[int]:
+        self._deleted = True
         self._sql.execute(
             "INSERT INTO forgotten VALUES (?, ?) ON CONFLICT (unit) DO UPDATE SET until = max(until, excluded.until)",
             (unit, until),
@@ -127,6 +140,7 @@ class Folder:
         ).fetchall()
         if not found:
             return set()
+        self._deleted = True
         self._sql.executemany(
             "INSERT INTO words (words, rowid, ask, reply) VALUES ('delete', ?, ?, ?)",
             [(n, ask, reply) for n, _, _, ask, reply in found],
@@ -142,21 +156,19 @@ class Folder:
         return {time // DAY_MS for _, time, *_ in found}
 
     def _rows(self, name: str, first: bool) -> set[int]:
-        """Raw rows that came; the days that they are of."""
+        """Raw rows that came; the days from which some went."""
         handle = self._handles.get(name)
         if handle is None or handle.version() == self._since(name):
             return set()
         found = changes(self._lake, name, handle, self._since(name))
         put = self._put_interactions if name == "interactions" else self._put_feedback
         columns = rows.INTERACTION if name == "interactions" else rows.FEEDBACK
-        days: set[int] = set()
         later = self._without_indexes() if first and name == "interactions" else ()
         for batch in batches(name, handle, found.files, columns):
-            days |= put(batch, first)
+            put(batch, first)
         for text in later:
             self._sql.execute(text)
-        if found.days or found.whole:
-            days |= self._read_anew(name, handle, found, columns, put)
+        days = self._read_anew(name, handle, found, columns, put) if found.days or found.whole else set()
         if first and name == "interactions":
             self._sql.execute("INSERT INTO words (words) VALUES ('rebuild')")
         return days
@@ -179,7 +191,7 @@ class Folder:
         there: set[bytes | None] = set()
         for batch in batches(name, handle, paths_of(handle, found.days), columns):
             there |= {rows.id_of(each) for each in batch["id"].to_pylist()}
-            days |= put(batch, False)
+            put(batch, False)
         table = "interaction" if name == "interactions" else "feedback"
         anew = {(day - rows.EPOCH).days for day in found.days}
         if found.whole:
@@ -190,33 +202,36 @@ class Folder:
                 if table == "interaction":
                     days |= self._delete("id = ?", (gone,))
                 else:
+                    self._deleted = True
                     self._sql.execute("DELETE FROM feedback WHERE id = ?", (gone,))
         return days
 
-    def _put_interactions(self, batch: Any, first: bool) -> set[int]:
+    def _put_interactions(self, batch: Any, first: bool) -> None:
         forgotten = dict(self._sql.execute("SELECT unit, until FROM forgotten"))
         values = [
             (*row[:DIM], self._dim(row[DIM]), *row[DIM + 1 :])
             for row in rows.interactions(batch, self._application)
             if row[1] > forgotten.get(row[4], -(2**62))
         ]
-        last = self._sql.execute("SELECT coalesce(max(n), 0) FROM interaction").fetchone()[0]
+        last = self._last()
         self._sql.executemany(PUT, values)
         self._sql.execute(SQL["widen"], {"after": last})
         if not first:
             self._sql.execute(
                 "INSERT INTO words (rowid, ask, reply) SELECT n, ask, reply FROM interaction WHERE n > ?", (last,)
             )
-        return {value[1] // DAY_MS for value in values}
 
-    def _put_feedback(self, batch: Any, _first: bool) -> set[int]:
+    def _put_feedback(self, batch: Any, _first: bool) -> None:
         forgotten = dict(self._sql.execute("SELECT unit, until FROM forgotten"))
         values = [
             value for value in rows.feedback(batch, self._application) if value[2] > forgotten.get(value[4], -(2**62))
         ]
         self._sql.executemany(SQL["put_feedback"], values)
         self._sql.execute(SQL["standing"], {"ids": _json_ids([value[0] for value in values])})
-        return set()
+
+    def _last(self) -> int:
+        """The newest interaction's number."""
+        return int(self._sql.execute("SELECT coalesce(max(n), 0) FROM interaction").fetchone()[0])
 
     def _know_dims(self) -> None:
         found = self._sql.execute("SELECT n, model, prompt, variant FROM dim")
@@ -284,16 +299,21 @@ class Folder:
             [(row["embedder"], np.asarray(row["vector"], np.float16).tobytes(), row["text_hash"]) for row in found],
         )
 
-    def _summarise(self, days: set[int]) -> None:
-        """Count the touched days anew."""
-        for text in _statements(SQL["summarise"]):
-            self._sql.executemany(
-                text,
-                [
-                    {"day": day, "first": day * DAY_MS, "last": (day + 1) * DAY_MS, "hours": day * 24}
-                    for day in sorted(days)
-                ],
-            )
+    def _summarise(self, days: set[int], last: int | None) -> None:
+        """Add what came after the last, and count the days anew; all days, where nothing was counted before (None)."""
+        if last is None:
+            days = {day for (day,) in self._sql.execute(SQL["all_days"])}
+        else:
+            self._count(NEW, {"after": last})
+        for day in sorted(days):
+            of = {"day": day, "first": day * DAY_MS, "last": (day + 1) * DAY_MS, "hours": day * 24}
+            for text in _statements(SQL["empty_day"]):
+                self._sql.execute(text, of)
+            self._count(OF_DAY, of)
+
+    def _count(self, which: str, of: dict[str, int]) -> None:
+        for text in _statements(SQL["count"]):
+            self._sql.execute(text.replace("$which", which), of)
 
 
 def _statements(text: str) -> Iterator[str]:

@@ -208,7 +208,7 @@ def usage(sql: Connection, first: int, last: int) -> list[Used]:
         buckets.setdefault((day, model, prompt), {})[bucket] = served
     rows = sql.execute(
         "SELECT day, model, prompt, sum(served), sum(failed), sum(errors), coalesce(sum(tokens_in), 0), "
-        "coalesce(sum(tokens_out), 0), sum(measured), coalesce(sum(cost), 0), sum(priced) "
+        "coalesce(sum(tokens_out), 0), sum(measured), coalesce(sum(cost), 0) / 1e9, sum(priced) "
         "FROM day JOIN dim AS d ON d.n = day.dim WHERE day BETWEEN ? AND ? GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3",
         (first, last),
     )

@@ -58,7 +58,7 @@ CREATE TABLE forgotten (unit INTEGER PRIMARY KEY, until INTEGER NOT NULL) WITHOU
 CREATE TABLE vector (n INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, embedder TEXT NOT NULL, value BLOB NOT NULL);
 CREATE TABLE day (            -- what was asked on a day (UTC) of one model, prompt version and variant
     day INTEGER NOT NULL, dim INTEGER NOT NULL, served INTEGER NOT NULL, judged INTEGER NOT NULL,
-    failed INTEGER NOT NULL, errors INTEGER NOT NULL, tokens_in INTEGER, tokens_out INTEGER, cost REAL,
+    failed INTEGER NOT NULL, errors INTEGER NOT NULL, tokens_in INTEGER, tokens_out INTEGER, cost INTEGER,
     measured INTEGER NOT NULL, priced INTEGER NOT NULL,
     PRIMARY KEY (day, dim)
 ) WITHOUT ROWID;
