@@ -165,8 +165,10 @@ def forest_axis(span: tuple[float, float], width: int = 440) -> str:
     return _svg(drawn, width, 20)
 
 
-def evidence(points: Sequence[float], limit: float, label: str, width: int = 640, height: int = 170) -> str:
-    """Evidence of a sequential test over its observations, on a logarithmic axis, with the limit at which it acts."""
+def evidence(
+    points: Sequence[float], limit: float, act: str, users: int, label: str, width: int = 640, height: int = 170
+) -> str:
+    """Evidence of a sequential test over its users, on a logarithmic axis, with the limit at which it would `act`."""
     left, right, above, below = 44, 8, 14, 20
     logs = [math.log10(max(point, 1e-3)) for point in points]
     low, high = min([0.0, *logs]), max([math.log10(limit), *logs]) * 1.08
@@ -179,12 +181,12 @@ def evidence(points: Sequence[float], limit: float, label: str, width: int = 640
         drawn.append(_line("ax", left, y(power), width - right, y(power)))
         drawn.append(_text(left - 6, y(power) + 4, f"{10.0**power:g}", "end"))
     drawn.append(_line("limit", left, y(math.log10(limit)), width - right, y(math.log10(limit))))
-    drawn.append(_text(width - right, y(math.log10(limit)) - 4, f"would roll back at {limit:g}", "end"))
+    drawn.append(_text(width - right, y(math.log10(limit)) - 4, f"would {act} at {limit:g}", "end"))
     step = (width - left - right) / max(len(logs) - 1, 1)
     path = " ".join(f"{left + i * step:.1f},{y(value):.1f}" for i, value in enumerate(logs))
     drawn.append(f'<polyline class="line" points="{path}"/>')
     drawn.append(_text(left, height - 4, "the first user", "start"))
-    drawn.append(_text(width - right, height - 4, f"{len(points):,} users", "end"))
+    drawn.append(_text(width - right, height - 4, f"{users:,} users", "end"))
     return _svg(drawn, width, height, label, wide=True)
 
 

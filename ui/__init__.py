@@ -27,6 +27,7 @@ talk        one conversation, read from the lake
 compared    one evaluation, as its page shows it
 rows_of     rows of dataset versions, and the events behind them
 canary      what triage says of the newest champion
+watched     the watch over that champion, as it went
 wheel       is it turning: one sentence
 pages       one module a page
 

@@ -38,6 +38,7 @@ from ui.notices.notifier import Notifier
 from ui.notices.rules import Trouble, subject_of, troubles
 from ui.outbox import Outbox
 from ui.reservations import Reservations
+from ui.watched import Watched
 from ui.words import at
 
 EVERY_S = 1.0
@@ -77,6 +78,7 @@ class State:
         self.health = Watch(lake, settings)
         self.alerts = Notifier(settings, self, self.outbox.put)
         self.reservations = Reservations()
+        self.watched = Watched(lake, settings)
         self.lots = own_secret(settings.home_path, LOTS)
         """Decides what is asked first, and of whom: whoever sends events cannot choose it."""
         self.conversations: dict[str, str] = {}

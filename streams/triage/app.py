@@ -38,7 +38,8 @@ from streams.triage.canary import Promotion, Watch, promotion_of
 from streams.triage.headers import tolerate
 from streams.triage.rates import Alarm, Change, Counts, Group, Seen, alert_of, observe, watch, window_start
 from streams.triage.shelf import Shelf
-from streams.triage.users import Met, Users
+from streams.triage.users import Met
+from streams.triage.watching import Watching
 
 if TYPE_CHECKING:
     import faust
@@ -105,7 +106,7 @@ class Triage:
         self.alarms = Shelf(self._table("alarms"), Alarm)
         self.canaries = Shelf(self._table("canaries"), Watch)
         met = Shelf(self._table("users"), Met)
-        self.users = Users(met, self.settings.canary_delay_s, self.settings.keep_interactions)
+        self.watching = Watching(self.canaries, met, self.settings)
         self.roll_back = roll_back
         decisions = self.app.topic(DECISIONS.name, key_serializer="raw", value_serializer="raw", allow_empty=True)
         self.app.agent(events, name="join")(self.join)
@@ -145,10 +146,11 @@ class Triage:
             change = msgspec.json.decode(kafka_event.value, type=Change | Promotion | Tick)
             alerts = self._settle(now)
             if isinstance(change, Promotion):
-                self._promote(change)
+                self.watching.promote(change)
             elif isinstance(change, Change):
                 alerts += self._count(change, offset)
-                self._hear(change, offset, now)
+                if self.watching.hear(change, offset, now):
+                    self.counts["samples of users halved"] += 1
             for alert in alerts:
                 self.counts["alerts"] += 1
                 key = alert.application.encode()
@@ -156,7 +158,7 @@ class Triage:
 
     async def tick(self) -> None:
         """Let the time go by for users who wait while nobody asks anything."""
-        if self.users.waiting:
+        if self.watching.users.waiting:
             await self.changes.send(key=b"", value=msgspec.json.encode(Tick()))
 
     async def act(self) -> None:
@@ -192,7 +194,7 @@ class Triage:
         """What the page shows."""
         raised = {msgspec.json.decode(key, type=Group) for key, alarm in self.alarms.items() if alarm.raised}
         watches = {key.decode(): found for key, found in self.canaries.items()}
-        counts = {**self.counts, "users waiting to be counted": self.users.waiting}
+        counts = {**self.counts, "users waiting to be counted": self.watching.users.waiting}
         return report.report(self._windows(), raised, watches, counts, self.settings)
 
     def _serve(self, path: str, answer: Callable[[faust.web.View], faust.web.Response]) -> None:
@@ -205,7 +207,7 @@ class Triage:
         self._order.clear()
 
     async def _met_again(self) -> None:
-        self.users.recovered()
+        self.watching.users.recovered()
 
     def _looked_at(self, message: faust.types.Message) -> Change | None:
         """`_observe`, whatever one record does: the archiver keeps it as a dead letter, with its traceback."""
@@ -279,46 +281,13 @@ class Triage:
         self.alarms.put(group, now)
         return [alert_of(change.group, now, counts, self.settings)]
 
-    def _hear(self, change: Change, offset: int, now: float) -> None:
-        """A change to the user that it is about, where a champion is watched whose user this is."""
-        before = self.canaries.get(change.group.application.encode())
-        arm = canary.arm_of(before, change.group) if before else None
-        if before and arm:
-            key = (change.group.application, before.decision_id, change.unit)
-            self.users.hear(key, before.share, arm, change, offset, now)
-            self._make_room()
-
-    def _make_room(self) -> None:
-        """Where users are too many, half of the largest application's are noted: its watch goes on with a sample."""
-        if (crowd := self.users.crowd()) is None or (found := self.canaries.get(crowd.encode())) is None:
-            return
-        fewer = msgspec.structs.replace(found, share=found.share / 2)
-        self.canaries.put(crowd.encode(), fewer)
-        self.users.thin(crowd, fewer.share)
-        self.counts["samples of users halved"] += 1
-
     def _settle(self, now: float) -> list[Alert]:
-        """Users whose time is over into the comparison of champions; an alert where it is decided."""
+        """Users whose time is over; an alert where their comparison is decided."""
         alerts = []
-        for (application, decision_id, _), met in self.users.due(now):
-            before = self.canaries.get(application.encode())
-            if before is None or before.decision_id != decision_id:
-                continue
-            after = canary.counted(before, met.arm, met.failed > 0)
-            self.canaries.put(application.encode(), after)
+        for application, before, after, due in self.watching.settle(now):
             if canary.standing(after, self.settings) != canary.standing(before, self.settings):
-                time = datetime.fromtimestamp(met.due, UTC)
-                alerts.append(canary.alert_of(application, after, self.settings, time))
+                alerts.append(canary.alert_of(application, after, self.settings, datetime.fromtimestamp(due, UTC)))
         return alerts
-
-    def _promote(self, promotion: Promotion) -> None:
-        """Begin to watch a new champion; what was noted about the last one is forgotten."""
-        key = promotion.application.encode()
-        before = self.canaries.get(key)
-        after = canary.begin(before, promotion, self.settings)
-        if after != before:
-            self.canaries.put(key, after)
-            self.users.forget(promotion.application)
 
     def _windows(self) -> list[tuple[Group, int, Counts]]:
         """All windows that are kept: group, start, counts."""

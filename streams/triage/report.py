@@ -46,7 +46,7 @@ def report(
             {"start": start, **_row(group, counts)}
             for group, start, counts in sorted(windows, key=lambda row: (-row[1], row[0]))
         ],
-        "champions": [{"application": name, **_standing(watch, settings)} for name, watch in sorted(watches.items())],
+        "champions": [{"application": name, **described(watch, settings)} for name, watch in sorted(watches.items())],
         "events": dict(sorted(events.items())),
     }
 
@@ -75,7 +75,7 @@ def _row(group: Group, counts: Counts) -> dict[str, Any]:
     return {**msgspec.structs.asdict(group), **numbers}
 
 
-def _standing(watch: Watch, settings: TriageSettings) -> dict[str, Any]:
+def described(watch: Watch, settings: TriageSettings) -> dict[str, Any]:
     """Who serves, and how the comparisons with the one before stand: beside it, and against its rate before."""
     before = describe(watch.before) if watch.before else {}
     return {

@@ -5,6 +5,8 @@ Go on to `../canary.py`, which asks triage.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
@@ -16,6 +18,7 @@ from ui.canary import ask
 from ui.guard import Needs, Refused
 from ui.html import page
 from ui.state import State
+from ui.watched import Watched, compared
 
 router = APIRouter()
 READER = [Depends(Needs("reader"))]
@@ -40,10 +43,15 @@ def listed(request: Request) -> HTMLResponse:
 
 @router.get("/ledger/canary", response_class=HTMLResponse, dependencies=READER)
 def canary(request: Request) -> HTMLResponse:
-    """Show how the newest champion fares, as triage counts it."""
+    """Show how the newest champion fares, as triage counts it; how it came there comes after the page."""
+    return _canary(request, None)
+
+
+@router.get("/ledger/canary/history", response_class=HTMLResponse, dependencies=READER)
+def history(request: Request) -> HTMLResponse:
+    """The same with the watch as it went."""
     state: State = request.app.state.flywheel
-    found, trouble = ask(state.settings, state.application)
-    return page(request, "canary.html", found=found, trouble=trouble, triage=state.settings.triage)
+    return _canary(request, state.watched)
 
 
 @router.get("/ledger/{sequence}", response_class=HTMLResponse, dependencies=READER)
@@ -59,4 +67,15 @@ def one(request: Request, sequence: str) -> HTMLResponse:
         hash_now=ledger.chain_hash(row),
         evaluated={each.evaluation_id for each in state.evaluations},
         datasets={each.version: each for each in state.datasets},
+    )  # fmt: skip
+
+
+def _canary(request: Request, watched: Watched | None) -> HTMLResponse:
+    state: State = request.app.state.flywheel
+    found, trouble = ask(state.settings, state.application)
+    gone = watched.history() if watched else None
+    return page(
+        request, "canary.html", found=found, trouble=trouble, triage=state.settings.triage, asked=watched is not None,
+        history=gone, numbers=compared(gone, found, state.settings.triage) if gone else [],
+        fell=datetime.fromtimestamp(gone.fell.due, UTC) if gone and gone.fell else None,
     )  # fmt: skip
