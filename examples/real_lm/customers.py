@@ -17,6 +17,9 @@ from .task import Case, cases
 
 ESCALATED = 0.42
 """Of wrong calls, how many a customer takes to a human agent, who mends three in four of them."""
+PEOPLE = 5000
+"""A bank has many customers, and hardly one asks twice a day: a sample of 120 requests is of a hundred people
+(`gate.min_units`)."""
 
 
 class Customers(Traffic):
@@ -38,7 +41,7 @@ class Customers(Traffic):
         for index, case in enumerate(self._turns[turn - 1][:n]):
             if left == 0:
                 left = 1 + sum(rng.random() < 0.4 for _ in range(MAX_CONVERSATION - 1))
-                conversation, user = conversation + 1, self._user(turn, n, rng)
+                conversation, user = conversation + 1, f"customer-{rng.randrange(PEOPLE):04d}"
             left -= 1
             time = start + span * ((index + 0.8 * rng.random()) / n)
             yield Request(turn, index, 1, user, f"conversation-{turn}-{conversation}", case.text, case.call, time)

@@ -18,6 +18,7 @@ from examples.real_lm.task import ARGUMENTS, cases, in_words, parts, same
 from examples.real_lm.wording import FORMS, HELD_OUT, NAMES, OTHER_NAMES
 from flows.testing.events import interaction
 from schemas.errors import FlywheelError
+from schemas.settings import GateSettings
 from streams.producer import EventProducer
 
 
@@ -40,6 +41,16 @@ def test_what_is_untouched_is_worded_otherwise_and_of_other_people() -> None:
     assert not set(NAMES) & set(OTHER_NAMES)
     assert FORMS.keys() == HELD_OUT.keys() == ARGUMENTS.keys()
     assert not {form for forms in FORMS.values() for form in forms} & {f for forms in HELD_OUT.values() for f in forms}
+
+
+def test_a_sample_is_of_enough_people_to_decide() -> None:
+    """Any 120 requests of a turn: the gate does not wait for more units."""
+    turns = 480, 300, 200
+    world, gate = World(7, 64, turns, 160), GateSettings()
+    for turn, count in enumerate(turns, 1):
+        asked = list(world.traffic.requests(count, turn, datetime(2026, 11, 1, tzinfo=UTC)))
+        for start in range(0, count - 119, 40):
+            assert not gate.few(120, len({request.user_id for request in asked[start : start + 120]}))
 
 
 @pytest.mark.parametrize(
