@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from examples.support_bot.customers import MAX_CONVERSATION, Kind, Request, Traffic
+from examples.support_bot.customers import Kind, Request, Traffic
 from examples.support_bot.utterances import Utterance
 
 from .task import Case, cases
 
 ESCALATED = 0.42
 """Of wrong calls, how many a customer takes to a human agent, who mends three in four of them."""
+SECOND = 0.3
+"""Of conversations, how many have a second request."""
 PEOPLE = 5000
-"""A bank has many customers, and hardly one asks twice a day: a sample of 120 requests is of a hundred people
-(`gate.min_units`)."""
+"""A bank has many customers, and hardly one comes twice a day: a sample of 120 requests is of some ninety people, as
+many as the gate needs (`gate.min_units`)."""
 
 
 class Customers(Traffic):
@@ -40,7 +42,7 @@ class Customers(Traffic):
         left, conversation, user = 0, -1, ""
         for index, case in enumerate(self._turns[turn - 1][:n]):
             if left == 0:
-                left = 1 + sum(rng.random() < 0.4 for _ in range(MAX_CONVERSATION - 1))
+                left = 1 + (rng.random() < SECOND)
                 conversation, user = conversation + 1, f"customer-{rng.randrange(PEOPLE):04d}"
             left -= 1
             time = start + span * ((index + 0.8 * rng.random()) / n)

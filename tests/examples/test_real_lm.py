@@ -51,6 +51,7 @@ def test_a_sample_is_of_enough_people_to_decide() -> None:
         asked = list(world.traffic.requests(count, turn, datetime(2026, 11, 1, tzinfo=UTC)))
         for start in range(0, count - 119, 40):
             assert not gate.few(120, len({request.user_id for request in asked[start : start + 120]}))
+            assert len({request.user_id for request in asked[start : start + 120]}) > 80
 
 
 @pytest.mark.parametrize(
