@@ -17,7 +17,7 @@ from flows.agreement import Agreement, of_many, of_two
 from flows.opinions import Opinions
 from schemas.kinds import ADJUDICATED, EVEN, RANDOM
 from ui.answers import REVIEWER
-from ui.index.lists import by_ids
+from ui.index.lists import THERE, by_ids
 from ui.index.rows import text_of
 
 NEWEST = 10_000
@@ -72,8 +72,8 @@ def words_of(sql: Connection, item: bytes) -> dict[str, bool]:
 def _people(sql: Connection) -> dict[bytes, dict[str, bool]]:
     found: dict[bytes, dict[str, bool]] = {}
     for item, source, value in sql.execute(
-        "SELECT interaction, source, value FROM feedback WHERE source LIKE 'reviewer:%' AND kind = 'reviewer' "
-        "AND label = ? AND stands AND value <> ? ORDER BY time DESC, n DESC LIMIT ?",
+        "SELECT interaction, source, value FROM feedback WHERE source LIKE 'reviewer:%' AND kind = 'reviewer' "  # noqa: S608 ours
+        f"AND label = ? AND stands AND value <> ? AND {THERE} ORDER BY time DESC, n DESC LIMIT ?",
         (RANDOM, EVEN, NEWEST),
     ):
         found.setdefault(item, {})[source.removeprefix(REVIEWER)] = value > EVEN

@@ -8,6 +8,7 @@ from typing import Any
 from schemas.settings import Settings
 from streams.lake import Lake
 from ui.index.fold import FILE, Folder
+from ui.index.lists import THERE
 from ui.index.store import reader
 
 SUMMED = ("day", "hour", "cluster_hour", "latency")
@@ -23,7 +24,8 @@ def held(home: Path) -> dict[str, Any]:
             "LEFT JOIN cluster AS c ON c.n = h.cluster ORDER BY 1"
         )
         said = sql.execute(
-            "SELECT hex(id), hex(interaction), time, kind, source, value, stands FROM feedback ORDER BY 1"
+            "SELECT hex(id), hex(interaction), time, kind, source, value, stands FROM feedback "
+            f"WHERE {THERE} ORDER BY 1"
         )
         found = {"interaction": [*map(tuple, interactions)], "feedback": [*map(tuple, said)]}
         for name in SUMMED:

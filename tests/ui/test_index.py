@@ -14,14 +14,18 @@ from hypothesis import strategies as st
 
 from flows.testing.events import START, event_id, feedback, happened, interaction
 from schemas.events import Erasure, Event
+from schemas.kinds import RANDOM
 from schemas.settings import Settings
 from streams.lake import Lake
 from streams.lake.maintain import compact, delete_rows
 from streams.lake.query import query
 from tests.support.clusters import World
 from tests.support.index import fold, held
-from ui.index.fold import Folder
+from ui.agreeing import agreeing
+from ui.index.fold import FILE, Folder
+from ui.index.lists import people
 from ui.index.rows import bucket, id_of, key_of, middle
+from ui.index.store import reader
 
 
 def some() -> list[Event]:
@@ -112,6 +116,30 @@ def test_whoever_is_erased_leaves_with_the_next_commit(tmp_path: Path, later: bo
     assert found["feedback"] == []
     files = [path.read_bytes() for path in (tmp_path / "ui").iterdir()]
     assert not [1 for each in files if b"xylophone" in each or b"zoe" in each or theirs[0].id.encode() in each]
+
+
+def test_what_others_say_of_whom_is_erased_leaves_too(tmp_path: Path) -> None:
+    """Said before the erasure, and after it: whenever the index looked, it holds no word and counts no reviewer."""
+    lake = Lake(tmp_path / "lake")
+    theirs = interaction(0, user_id="zoe")
+    word: dict[str, Any] = {
+        "kind": "reviewer", "source": "reviewer:ann", "user_id": None, "label": RANDOM, "value": 1.0,
+        "text": "xylophone",
+    }  # fmt: skip
+    happened(lake, theirs, interaction(5, user_id="someone"), feedback(1, theirs, **word))
+    fold(tmp_path / "steps", lake)
+    happened(lake, Erasure(id=event_id(9_000_000), time=START + timedelta(days=1), subject="zoe"))
+    steps, anew = fold(tmp_path / "steps", lake), fold(tmp_path / "anew", lake)
+    files = [path.read_bytes() for name in ("steps", "anew") for path in (tmp_path / name / "ui").iterdir()]
+    assert steps == anew
+    assert not [each for each in files if b"xylophone" in each]
+
+    happened(lake, feedback(2, theirs, **word), feedback(3, theirs, **word | {"source": "reviewer:bob"}))
+    fold(tmp_path / "steps", lake)
+
+    with reader(tmp_path / "steps" / FILE) as sql:
+        assert people(sql, 0) == []
+        assert agreeing(sql, {}).everybody.items == 0
 
 
 def test_what_they_do_after_an_erasure_is_a_new_start(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Folder:
         self._handles: dict[str, Handle] = {}
         self._dims: dict[tuple[str, str, str], int] = {}
         self._deleted = True  # perhaps, by a process that was killed
+        self._left_out: list[tuple[bytes | None]] = []
         self._know_dims()
 
     def close(self) -> None:
@@ -65,11 +66,12 @@ class Folder:
         if now == self.known():
             self._overwrite()
             return now
-        first = not self.known()
+        first, self._left_out = not self.known(), []
         self._sql.execute("BEGIN IMMEDIATE")
         try:
             days, last = self._forget("erasures" in now), self._last()
             days |= self._rows("interactions", first) | self._rows("feedback", first)
+            self._sql.executemany("DELETE FROM feedback WHERE interaction = ?", self._left_out)
             days |= self._concluded() if now.get("runs", -1) != self._since("runs") else set()
             self._summarise(days, None if first else last)
             self._sql.executemany("INSERT OR REPLACE INTO upto VALUES (?, ?)", now.items())
@@ -208,11 +210,12 @@ class Folder:
 
     def _put_interactions(self, batch: Any, first: bool) -> None:
         forgotten = dict(self._sql.execute("SELECT unit, until FROM forgotten"))
-        values = [
-            (*row[:DIM], self._dim(row[DIM]), *row[DIM + 1 :])
-            for row in rows.interactions(batch, self._application)
-            if row[1] > forgotten.get(row[4], -(2**62))
-        ]
+        values = []
+        for row in rows.interactions(batch, self._application):
+            if row[1] > forgotten.get(row[4], -(2**62)):
+                values.append((*row[:DIM], self._dim(row[DIM]), *row[DIM + 1 :]))
+            else:
+                self._left_out.append(row[:1])
         last = self._last()
         self._sql.executemany(PUT, values)
         self._sql.execute(SQL["widen"], {"after": last})

@@ -24,6 +24,8 @@ LISTED = (
 )
 OF_CLUSTER = "cluster = (SELECT n FROM cluster WHERE id = ?)"
 """The test of a home for one cluster, by its lasting id."""
+THERE = "EXISTS (SELECT 1 FROM interaction AS about WHERE about.id = feedback.interaction)"
+"""Of feedback: what it is about is there, and not forgotten. What came ahead of its interaction counts from then on."""
 BINS = 24
 """Of a trend: enough to see a step, wide enough that each has an interval worth showing."""
 
@@ -308,8 +310,8 @@ def voices_of(sql: Connection, interaction: bytes) -> list[dict[str, Any]]:
 def people(sql: Connection, since: int) -> list[tuple[str, int]]:
     """Reviewers and how many answers they gave since a moment, who gave most first."""
     found = sql.execute(
-        "SELECT source, count(DISTINCT interaction) FROM feedback WHERE source LIKE 'reviewer:%' AND time >= ? "
-        "AND stands GROUP BY source ORDER BY 2 DESC, 1",
+        "SELECT source, count(DISTINCT interaction) FROM feedback WHERE source LIKE 'reviewer:%' AND time >= ? "  # noqa: S608 ours
+        f"AND stands AND {THERE} GROUP BY source ORDER BY 2 DESC, 1",
         (since,),
     )
     return [(source.partition(":")[2], number) for source, number in found]
