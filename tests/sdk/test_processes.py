@@ -20,6 +20,9 @@ BEGIN = """
 import os, signal, sys, time
 import llm_flywheel as fly
 fly.init("app", sys.argv[1], state_dir=sys.argv[2])
+def rest():  # what was said is taken out of the queue, and has had the time to come to the disk
+    while fly.stats()["waiting"]: time.sleep(.01)
+    time.sleep(.3)
 def say(name, n):
     for i in range(n):
         with fly.interaction(model="m", messages=f"{name} {i}") as turn:
@@ -73,7 +76,7 @@ def test_kill_9_loses_only_what_was_in_memory(tmp_path: Path) -> None:
     with serving() as door:
         url = door.url  # nobody listens here until the end
     for name in ("one", "two"):
-        code = f"say({name!r}, 200); time.sleep(.3); say('memory', 0); os.kill(os.getpid(), signal.SIGKILL)"
+        code = f"say({name!r}, 200); rest(); os.kill(os.getpid(), signal.SIGKILL)"
         assert run(code, url, tmp_path).returncode == -signal.SIGKILL
     with serving(port=int(url.rpartition(":")[2])) as door:
         run("say('three', 1); print(fly.flush())", url, tmp_path)
@@ -111,7 +114,7 @@ for n in range(3):
         assert fly.stats().get("sent", 0) == 0
         say(f"child-{n}", 50)
         if n == 0:
-            time.sleep(.3); os.kill(os.getpid(), signal.SIGKILL)
+            rest(); os.kill(os.getpid(), signal.SIGKILL)
         if n == 1:
             fly.flush(); os._exit(0)
         sys.exit(0)
