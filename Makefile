@@ -32,7 +32,7 @@ demo-lm: install $(LM)/.installed  ## three turns with a real language model, fi
 	$(BIN)/python -m examples.real_lm --environment $(LM)
 
 test: install  ## everything that must hold; real Kafka and real Prefect included
-	$(BIN)/pytest -n 3 --dist loadfile  # most tests wait for processes: three at once keep two cores busy
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder  # most tests wait for processes: three at once keep two cores busy
 
 check: install  ## style and types
 	$(BIN)/ruff format --check .

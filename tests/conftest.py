@@ -7,11 +7,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from streams import logs
 from streams.broker.broker import Broker
 from streams.lake import Lake
 from tests.support.kafka import Ingest, recreate_topics
 from tests.support.s3 import S3, serving
+
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("drawn", settings.get_profile("default"))
+settings.load_profile("fixed")
+"""The same examples each time: what passes here passes there. `--hypothesis-profile=drawn` looks for others."""
+LONG = (
+    "flows/promote/test_study.py", "acceptance/test_one_turn.py", "flows/test_hostile_cost.py",
+    "flows/cluster/lineage/test_acts.py", "integration/test_prefect.py", "flows/trainer/test_stage.py",
+    "flows/test_erase.py", "flows/test_erase_everywhere.py", "faults/test_faults.py", "flows/evaluate/test_reviews.py",
+    "sdk/test_vendors.py", "flows/cluster/outcomes/test_increment.py", "flows/curate/test_kept.py",
+)  # fmt: skip
+"""Minutes each, the longest first: begun last, one of them would be all that is left of a run."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, the others in their order."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONG)))
+
+
+@pytest.fixture(autouse=True)
+def log_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a flow that ran in this process told the log of all of its lines ends with the test."""
+    monkeypatch.setattr(logs, "_PROCESS", {})
 
 
 @pytest.fixture
