@@ -27,13 +27,14 @@ from flows.extend import fingerprint
 from flows.redact.own import patterns_of, redactor_of
 from flows.redact.redact import Redactor, TooCostly
 from flows.run import Run, code_version, under_way
+from schemas.errors import LakeError
 from schemas.prompts import Examples
 from schemas.records import Example, content_hash
 from schemas.settings import CurateSettings, Settings
 from schemas.tables import TIME
 from streams.lake import Lake, parts
 from streams.lake.append import publish, to_rows
-from streams.lake.maintain import delete_rows, holding
+from streams.lake.maintain import delete_rows, holding, read_files
 from streams.lake.query import ask
 
 FOLDER = Path(__file__).parent
@@ -43,6 +44,8 @@ MESSAGES = ("input_messages", "output_messages", "system_instructions", "tool_de
 """What of an interaction is looked at only where its group is made."""
 
 
+TOLD = ("interaction_id", "other_id", "feedback_id", "unit", "told_by", "time")
+"""What says whose a remembered row is."""
 MOVES = ("score", "cluster_id")
 """What moves of an interaction without changing what its example says: it is put in when the example is recalled."""
 Places = dict[str, tuple[float | None, str]]
@@ -82,21 +85,24 @@ def kept(lake: Lake, run: Run, settings: Settings, outcome_run: str, shots: Exam
         places |= {} if group.verdict else {r["interaction_id"]: (r["score"], r["cluster_id"]) for r in group.rows}
         if group.key not in known:
             wanted.append(group)
+    there = current & known.keys()
     for start in range(0, len(wanted), AT_ONCE):
-        _make(lake, run, settings, how, wanted[start : start + AT_ONCE], shots)
+        there |= _make(lake, run, settings, how, wanted[start : start + AT_ONCE], shots)
     _drop_others(lake, run.application, known, current)
-    return _recalled(lake, run.application, how, current, places, len(wanted))
+    return _recalled(lake, run.application, how, there, places, len(wanted))
 
 
 def forget(lake: Lake, units: Mapping[str, datetime], events: Iterable[str] = ()) -> int:
-    """Remove what people said from the memory: their own rows, and what they said of others' answers; rows that went.
+    """Remove what people said from the memory: their own rows, and what they said of others' answers; how many.
 
-    `units`: pseudonym → until when they are forgotten. `events`: ids of interactions and feedback.
+    `units`: pseudonym → until when they are forgotten. `events`: ids of interactions and feedback. The whole group of
+    such a row goes: one that lacks a row would pass for what is remembered.
     """
     which = _of(units, events)
     affected = holding(lake, "examples", which)
     if affected:
-        delete_rows(lake, "examples", which, affected)
+        theirs = read_files(lake, "examples", list(affected), columns=["key", *TOLD]).filter(which)
+        delete_rows(lake, "examples", pc.field("key").isin(pc.unique(theirs["key"])))
     return sum(affected.values())
 
 
@@ -172,8 +178,8 @@ def _known(lake: Lake, application: str, how: str) -> dict[str, bool]:
         return {row["key"]: row["ours"] for row in answer.dicts()}
 
 
-def _make(lake: Lake, run: Run, settings: Settings, how: str, groups: Sequence[Group], shots: Examples) -> None:
-    """Make some groups, and remember what came of them."""
+def _make(lake: Lake, run: Run, settings: Settings, how: str, groups: Sequence[Group], shots: Examples) -> set[str]:
+    """Make some groups, and remember what came of them: the keys of those that gave anything."""
     wanted = {row[name] for group in groups for row in group.rows for name in ("interaction_id", "replacement_id")
               if row.get(name)}  # fmt: skip
     ids, version = pa.array(sorted(wanted), pa.string()), run.versions["interactions"]
@@ -184,7 +190,9 @@ def _make(lake: Lake, run: Run, settings: Settings, how: str, groups: Sequence[G
     rows = [row for group in groups for row in _made(group, messages, settings.curate, redactor, shots)]
     shared = {"application": run.application, "how": how}
     stored = to_rows("examples", [shared | row for row in rows])
-    publish(lake, "examples", stored, content_hash(["examples", how, [group.key for group in groups]])[:32])
+    about = ["examples", how, lake.version("examples"), [group.key for group in groups]]  # they may have gone since
+    publish(lake, "examples", stored, content_hash(about)[:32])
+    return {row["key"] for row in rows}
 
 
 def _made(
@@ -244,16 +252,19 @@ def _drop_others(lake: Lake, application: str, known: Mapping[str, bool], curren
         delete_rows(lake, "examples", which, at_once=False)
 
 
-def _recalled(lake: Lake, application: str, how: str, current: set[str], places: Places, made: int) -> Kept:
+def _recalled(lake: Lake, application: str, how: str, there: set[str], places: Places, made: int) -> Kept:
+    """What is remembered of these groups. Raises LakeError where one went since it was looked for."""
     sql = (FOLDER / "kept.sql").read_text()
     examples: list[Example] = []
     dropped: list[Dropped] = []
     redacted: Counter[str] = Counter()
     decoder = msgspec.json.Decoder(Example)
+    missing = set(there)
     with ask(lake, sql, lake.versions(["examples"]), {"application": application, "how": how}) as stored:
         for row in stored.dicts():
-            if row["key"] not in current:
+            if row["key"] not in there:
                 continue
+            missing.discard(row["key"])
             if row["reason"]:
                 dropped.append(Dropped(row["interaction_id"], row["reason"]))
             else:
@@ -263,4 +274,6 @@ def _recalled(lake: Lake, application: str, how: str, current: set[str], places:
                     example = msgspec.structs.replace(example, score=score, cluster_id=cluster_id)
                 examples.append(example)
                 redacted.update(msgspec.json.decode(row["redacted"]))
+    if missing:  # by a build with other settings, which wants none of them
+        raise LakeError(f"{len(missing)} conversations left the memory of examples meanwhile: build again")
     return Kept(Found(tuple(examples), tuple(dropped)), redacted, made)

@@ -19,6 +19,7 @@ from flows.erase import carry_out
 from flows.run import begin, latest
 from flows.testing.events import START, event_id, feedback, interaction
 from flows.testing.world import AS_OF, World
+from schemas.errors import LakeError
 from schemas.events import Erasure
 from streams.lake.query import read
 from tests.support.examples import questions
@@ -115,6 +116,34 @@ def test_an_erased_person_leaves_the_memory(make_world: Callable[..., World]) ->
         assert events[3].id not in {row["interaction_id"] for row in said}
         assert len(said) == 19
         assert str(events[3].input_messages) not in str(said)
+
+
+def test_who_comes_back_after_a_wish_takes_no_row_of_others_along(world: World) -> None:
+    """Bob asked to be forgotten, came back and praised one of Ann's two answers: her other one is still remembered."""
+    chat = [interaction(n, user_id="ann", conversation_id="c-1", input_messages=asked,
+                        output_messages=[{"role": "assistant", "content": f"answer {n}"}])
+            for n, asked in enumerate(TURNS)]  # fmt: skip
+    world.happened(*chat, erasure(1, "bob", time=START + timedelta(days=1)))
+    world.judged({event.id: "ok" for event in chat})
+    praise = feedback(1, chat[1], "thumb", value=1.0, user_id="bob", time=START + timedelta(days=2))
+    world.happened(praise)
+    before = remembered(world)
+    assert [example.told_by != "" for example in before.found.examples] == [False, True]
+
+    memory.forget_wished(world.lake, world.settings)
+
+    assert remembered(world).found.examples == before.found.examples
+
+
+def test_what_another_build_lets_go_of_meanwhile_is_not_left_out_in_silence(world: World) -> None:
+    """A build with other settings that ends between making and recalling: an error, and no data set with a hole."""
+    events = questions(world, 3)
+    world.judged({e.id: "ok" for e in events})
+    remembered(world)
+    how = memory.how_made(world.settings.curate)
+
+    with pytest.raises(LakeError, match="1 conversations left the memory"):
+        memory._recalled(world.lake, "support-bot", how, {"gone"}, {}, 0)
 
 
 def test_other_redaction_is_another_memory(make_world: Callable[..., World]) -> None:
