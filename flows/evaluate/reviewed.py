@@ -108,6 +108,11 @@ class _Fit(Struct, frozen=True):
     def mean(self) -> float:
         return float(self.rest.mean())
 
+    @property
+    def same(self) -> bool:
+        """Whether nothing varies: no review has met the guess wrong, or, without one, all said the same."""
+        return bool(np.ptp(self.rest) <= 1e-9)
+
 
 def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[float, float] = (1.0, 0.0)) -> Reviewed:
     """Estimate, interval at 1 - 2 level, and tests.
@@ -121,11 +126,11 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
         se         the largest over codings of sqrt(G/(G-1) sum_g (sum of g's influences)^2) / N; t with G - 1
 
     Requests that agree have no say in the sign: better and worse are tested with D in place of N, as in McNemar 1947.
-    `_guard` must agree: without a guess `guard_p` (McNemar's exact test, where each user has one review), with one
-    `bounded_p`, which thinks of a review that contradicts it, and from MANY users on of a user. Each missing request
-    counts 1 against what is to be shown: a loss for better and not worse, a win for harm; the interval is wider by
-    their share. `shrink` is Youden's J of the reviewers and its standard error: it stretches estimate and interval, and
-    changes neither better nor worse nor not worse.
+    `_guard` must agree: without a guess `guard_p` (McNemar's exact test, where each user has one review), with one that
+    no review has met wrong `bounded_p`, which thinks of one that does; from MANY users on `bounded_p`, which thinks of
+    a user. Each missing request counts 1 against what is to be shown: a loss for better and not worse, a win for harm;
+    the interval is wider by their share. `shrink` is Youden's J of the reviewers and its standard error: it stretches
+    estimate and interval, and changes neither better nor worse nor not worse.
     """
     n, many = len(evidence.differs), int(evidence.differs.sum())
     missing = int(evidence.missing.sum())
@@ -322,7 +327,8 @@ def _sign(evidence: Evidence, fit: _Fit, missing: int) -> float:
 def _guard(evidence: Evidence, fit: _Fit, lost: float) -> float:
     """One-sided p of H0: disagreements are won by `lost` at most.
 
-    A guess may be wrong where nobody has looked: one review more is thought of that found the most hopeful one so.
+    A guess that no review has met wrong yet may be so where nobody has looked, and the t test has no variance to go by:
+    one review more is thought of that found the most hopeful one wrong. Where one was found wrong its variance counts.
     """
     n, many, m = len(evidence.differs), int(evidence.differs.sum()), len(fit.rest)
     guessed = evidence.guess[evidence.differs]
@@ -332,11 +338,11 @@ def _guard(evidence: Evidence, fit: _Fit, lost: float) -> float:
     for codes in evidence.groups:
         groups = np.unique(codes, return_inverse=True)[1]
         known = groups[fit.known]
-        if lost > -many and fit.trust:
+        if lost > -many and fit.trust and fit.same:
             voices = np.unique(known, return_inverse=True)[1]
             beyond = np.bincount(voices, weights=balance - lost / many).astype(float)
             worst = max(worst, bounded_p(beyond, np.ones(len(beyond), int), 0.0, least - lost / many))
-        elif lost > -many:
+        elif lost > -many and not fit.trust:
             counted = bool(np.isin(balance, (-1.0, 0.0, 1.0)).all())
             worst = max(worst, guard_p(balance, known, lost / many, counted))
         sizes = np.bincount(groups)
@@ -351,7 +357,7 @@ def _unseen(evidence: Evidence, fit: _Fit, level: float) -> tuple[float, float]:
 
     With G groups reviewed, a share of 1 - level^(1/G) may be otherwise, lost or won.
     """
-    if np.ptp(fit.rest) > 1e-9:
+    if not fit.same:
         return 0.0, 0.0
     groups = min(len(np.unique(codes[fit.known])) for codes in evidence.groups)
     share = float(evidence.differs.mean()) * (1 - level ** (1 / groups))
