@@ -87,7 +87,7 @@ class Door:
     def __init__(self, settings: Settings, outbox: Outbox, champions: Champions) -> None:
         self._max_event = settings.archive.max_event_bytes
         self._bodies = Bodies(settings.door.max_body_bytes)
-        self._tokens = Tokens(settings.home_path)
+        self._tokens = Tokens(settings.home_path, settings.door.host)
         self._outbox, self._champions = outbox, champions
         self._counts: Counter[str] = Counter()
 

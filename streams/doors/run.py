@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 
 import uvicorn
@@ -16,7 +15,7 @@ from streams.broker.broker import free_port, is_free
 from streams.doors.app import make_app
 from streams.doors.champions import Champions
 from streams.doors.outbox import Outbox
-from streams.doors.tokens import Tokens
+from streams.doors.tokens import Tokens, is_loopback
 from streams.keyring import trust_of
 
 CONNECTIONS = 500
@@ -27,7 +26,7 @@ _log = logging.getLogger(__name__)
 def door(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError, PortTaken, UsageError (no broker is named)."""
     host, port = settings.door.host, settings.door.port or free_port()
-    if not _is_loopback(host) and not Tokens(settings.home_path).all():
+    if not is_loopback(host) and not Tokens(settings.home_path).all():
         raise SettingsError(
             f"door.host is {host}, which others reach, and there is no token: make one with `flywheel door token make`"
         )
@@ -39,10 +38,3 @@ def door(settings: Settings) -> None:
         app, host, port, log_level="warning", access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=5, ws="none",
     )).run()  # fmt: skip
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

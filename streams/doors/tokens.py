@@ -8,6 +8,7 @@ which nobody guesses) and what it may do. The running door sees a new or a revok
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import secrets
 import stat
@@ -73,8 +74,10 @@ ANYBODY = Grant(name="anybody on this machine", application="")
 class Tokens:
     """The tokens of one home, read anew whenever their file has changed."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, host: str = "127.0.0.1") -> None:
+        """`host` is where the door listens: only on loopback may anybody send while there is no token."""
         self._file = home / FOLDER / FILE
+        self._open = is_loopback(host)
         self._seen: tuple[int, int] | None = None
         self._grants: tuple[Grant, ...] = ()
 
@@ -98,7 +101,7 @@ class Tokens:
     def grant(self, bearer: str | None) -> Grant | None:
         """What the owner of a token may do; None where nobody has it."""
         grants = self.all()
-        if not grants:
+        if not grants and self._open:
             return ANYBODY
         found = _hash(bearer or "")
         return next((each for each in grants if secrets.compare_digest(each.hash, found)), None)
@@ -136,6 +139,14 @@ class Tokens:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._file)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _hash(token: str) -> str:

@@ -46,6 +46,20 @@ def test_without_tokens_anybody_may_send_and_with_one_nobody_else(tmp_path: Path
     assert found.name == "shop"
 
 
+def test_a_door_that_others_reach_is_never_open_to_anybody(tmp_path: Path) -> None:
+    """Not even where its tokens went while it ran: their file was deleted, or holds none."""
+    tokens = Tokens(tmp_path, "0.0.0.0")
+    made = tokens.make(grant())
+    assert tokens.grant(made.reveal()) is not None
+
+    (tmp_path / FILE).write_text("[]")
+    assert tokens.grant(made.reveal()) is None
+    (tmp_path / FILE).unlink()
+    assert tokens.grant(made.reveal()) is None
+    assert tokens.grant(None) is None
+    assert Tokens(tmp_path, "localhost").grant(None) is ANYBODY
+
+
 def test_a_revoked_token_is_nobodys(tmp_path: Path) -> None:
     """The last one stays, or everybody could send again."""
     tokens = Tokens(tmp_path)
