@@ -66,8 +66,11 @@ class Champions:
 
     def hear(self, record: Message) -> None:
         """One record of the topic: kept if it is signed, newer than what is known, and names a champion."""
-        value, pairs = record.value(), dict(record.headers() or {})
-        headers = [(name, each) for name, each in pairs.items() if isinstance(each, bytes)]
+        try:
+            pairs = dict(record.headers() or {})
+        except (UnicodeDecodeError, SystemError):  # a name that is no UTF-8: anybody's, and no decision of ours
+            return
+        value, headers = record.value(), [(name, each) for name, each in pairs.items() if isinstance(each, bytes)]
         if value is None or self._trust.signer(DECISIONS.event_type, value, headers) is None:
             return
         try:

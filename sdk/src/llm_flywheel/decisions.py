@@ -140,7 +140,10 @@ def _from_confluent(address: Address, stop: threading.Event) -> Iterator[Heard |
         while not stop.is_set():
             found = consumer.poll(LOOK_S)
             if found is not None and found.error() is None:
-                headers: Any = found.headers() or []
+                try:
+                    headers: Any = found.headers() or []
+                except (UnicodeDecodeError, SystemError):  # a name that is no UTF-8: no decision has one
+                    headers = []
                 yield Heard(found.value(), headers)
             places = {each.partition: each.offset for each in consumer.position(consumer.assignment())}
             if not caught_up and all(places.get(number, -1) >= end for number, end in ends.items()):
