@@ -6,7 +6,7 @@ For what was never read as an event, and so has no column to look in. Go back to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from schemas.normalise import bounded
 from schemas.unit import spelled
@@ -35,13 +35,13 @@ class Names:
 
     def in_key(self, key: bytes | None) -> bool:
         """Whether a record's key is one of them."""
-        return key is not None and (name := spelled(_text(key))) != "" and (name in self._short or name in self._long)
+        return key is not None and any(name in self._short or name in self._long for name in map(spelled, _texts(key)))
 
     def stand_in(self, said: bytes | None) -> bool:
         """Whether one of them stands in a text."""
-        if not said:
-            return False
-        text = _text(said)
+        return bool(said) and any(map(self._stand_in, _texts(said or b"")))
+
+    def _stand_in(self, text: str) -> bool:
         for _ in range(ROUNDS):
             form = spelled(bounded(text))
             if any(_as_word(name, form) for name in self._long) or self._is_field(form):
@@ -68,10 +68,14 @@ def _as_word(name: str, text: str) -> bool:
     return False
 
 
-def _text(said: bytes) -> str:
-    """Bytes as a text: UTF-8, or UTF-16 where every other byte is null."""
-    wide = said[:2] in {b"\xff\xfe", b"\xfe\xff"} or said[:64:2].count(0) > 8 or said[1:64:2].count(0) > 8
-    return said.decode("utf-16" if wide else "utf-8", "replace")
+def _texts(said: bytes) -> Iterator[str]:
+    """Bytes as texts: in UTF-8, and in UTF-16 where they begin so, or where many of every other byte are null."""
+    yield said.decode("utf-8", "replace")
+    if said[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        yield said.decode("utf-16", "replace")
+    for codec, every_other in (("utf-16-be", said[:64:2]), ("utf-16-le", said[1:64:2])):
+        if 4 * every_other.count(0) > len(every_other):
+            yield said.decode(codec, "replace")
 
 
 def _opened(match: re.Match[str]) -> str:

@@ -26,10 +26,12 @@ NFD = "Zoe\u0308 Mu\u0308ller 😀"
         f"2026-01-01,{NAME},thumb".encode(),
         f"user={NAME}&kind=thumb".encode(),
         json.dumps({"user_id": NAME}, ensure_ascii=False).encode("utf-16"),
+        json.dumps({"user_id": NAME}, ensure_ascii=False).encode("utf-16-be"),
+        json.dumps({"user_id": NAME}, ensure_ascii=False).encode("utf-16-le"),
         b"\xff\xfe\x00 " + f'"{NAME}"'.encode("utf-16-le"),
         b"\xc3\x28 " + NAME.encode() + b" \x80",
     ],
-    ids=["escaped", "raw", "nfd", "blanks", "upper", "nested", "torn", "csv", "form", "utf16", "wide", "bad bytes"],
+    ids=["escaped", "raw", "nfd", "blanks", "upper", "nested", "torn", "csv", "form", "bom", "be", "le", "wide", "bad"],
 )  # fmt: skip
 def test_however_it_is_spelled(said: bytes) -> None:
     """Escapes in small and capital letters, composed or not, in JSON or in none, in two bytes a letter."""
@@ -51,6 +53,14 @@ def test_a_short_name_is_a_field(said: bytes) -> None:
 def test_a_name_within_a_longer_one_is_another() -> None:
     """`person-1` does not stand in `person-12`, nor `ann@x.org` in `joann@x.org`."""
     assert not Names(["person-1", "ann@x.org"]).stand_in(b'{"user_id":"person-12","mail":"joann@x.org"}')
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("name", ["u7", "ann@x.org", "a\0b"])
+def test_a_short_key_is_a_name_in_two_bytes_a_letter_too(codec: str, name: str) -> None:
+    """However few letters it has; a name with a null in it is no less one."""
+    assert Names([name]).in_key(name.encode(codec))
+    assert Names([name]).stand_in(name.encode(codec))
 
 
 def test_a_key_is_a_name() -> None:
