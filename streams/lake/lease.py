@@ -104,12 +104,20 @@ def _others(lake: Lake, name: str) -> list[Lease]:
         content = None if other == name else notes.read(lake, other)
         if content is None:
             continue
-        lease = msgspec.json.decode(content, type=Lease)
-        if _is_over(lease):
+        lease = _lease_of(content)
+        if lease is None or _is_over(lease):
             notes.remove(lake, other)
         else:
             found.append(lease)
     return found
+
+
+def _lease_of(content: bytes) -> Lease | None:
+    """A lease; None for what a power cut left of one, whose holder is gone too."""
+    try:
+        return msgspec.json.decode(content, type=Lease)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def _is_over(lease: Lease) -> bool:

@@ -107,6 +107,15 @@ def test_a_holder_of_another_machine_counts_until_it_has_said_nothing_for_long(l
         assert f"{FOLDER}/theirs" not in notes.names(lake, FOLDER)
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\0\0", b'{"kind": "alone"}', b"\xff"])
+def test_what_a_power_cut_left_of_a_lease_is_nobodys(lake: Lake, content: bytes) -> None:
+    """A name without its content would stop every run after it, for good."""
+    notes.write(lake, f"{FOLDER}/theirs", content)
+
+    with held(lake, "alone"):
+        assert len(notes.names(lake, FOLDER)) == 1
+
+
 def test_notes_are_written_read_and_removed_in_a_store_as_in_a_folder(lake: Lake, store: Lake) -> None:
     """Nothing where there is nothing; the last word counts."""
     for place in (lake, store):
