@@ -19,7 +19,7 @@ TRIAGE = "flywheel-triage"
 ROLES: dict[Role, str] = {
     "application": "tells what was asked, answered and thought of it",
     "listener": "hears who serves: a gateway, or an application that asks",
-    "door": "takes events over HTTP, and says who serves",
+    "door": "takes events over HTTP and from a Collector's topic, and says who serves",
     "archiver": "carries everything into the lake",
     "triage": "watches live, and raises alerts",
     "flows": "decide, confirm erasures, tell of reviews and alerts, purge, make topics: runs, commands, web app",
@@ -47,6 +47,8 @@ def rules(settings: Settings) -> list[Rule]:
     # An erasure is a request: it waits until a trusted key orders it (`flows/erasures.py`).
     found = [_topic(role, topic.name, "WRITE") for role in tells for topic in (*told, ERASURES)]
     found += [_topic(role, DECISIONS.name, "READ") for role in hears]
+    if settings.door.collector_topic:
+        found += [_topic("door", settings.door.collector_topic, "READ")]  # the bridge is the door's
     found += [_topic("archiver", topic.name, "READ") for topic in ARCHIVED]
     found += [_topic("triage", topic.name, "READ") for topic in told]
     found += [_topic("triage", ALERTS.name, "WRITE")]

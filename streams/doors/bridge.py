@@ -25,7 +25,7 @@ from streams.doors.tokens import ANYBODY
 from streams.logs import about
 from streams.producer import EventProducer
 
-GROUP = "flywheel-bridge"
+GROUP = "llm-flywheel-bridge"
 REQUESTS, POLL_S = 200, 0.5
 """Requests, each of many spans, that are read and acknowledged together."""
 _log = logging.getLogger(__name__)
