@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from llm_flywheel.events import consent
 from llm_flywheel.events import cut as shortened
 from llm_flywheel.ids import NAMESPACE, interaction_id, is_id, span_interaction_id
 from schemas.otel.evaluation import EVALUATION, feedback_of
@@ -104,7 +105,7 @@ def _interaction(found: dict[str, Any], source: Span | LogRecord, time_ns: int, 
         "request_model": found["request_model"] or "unknown",
         "prompt_version": first(attributes, *PROMPT_VERSION) or found.get("prompt_version"),
         "variant": attributes.get("flywheel.variant"),
-        "training_consent": CONSENT.get(str(attributes.get("flywheel.training_consent")).lower()),
+        "training_consent": consent(attributes.get("flywheel.training_consent")),
         "trace_id": source.trace_id,
         "span_id": source.span_id,
         "otel_scope": source.scope,
@@ -118,7 +119,6 @@ def _interaction(found: dict[str, Any], source: Span | LogRecord, time_ns: int, 
     return str(event["id"]), Mapped(INTERACTION, _bytes(event))
 
 
-CONSENT = {"true": True, "false": False}
 TEXTS = ("operation_name", "provider_name", "response_model", "response_id", "prompt_version", "variant")
 """Fields that are text, whatever an attribute holds."""
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import llm_flywheel as fly
 from llm_flywheel import events, ids
+from llm_flywheel.events import consent
 from llm_flywheel.plain import plain
 from llm_flywheel.record import from_line, record
 from llm_flywheel.settings import VARIABLES
@@ -283,3 +284,13 @@ def test_plain_costs_no_text(begin: Callable[..., None]) -> None:
 def test_arms_are_those_of_the_contract(vector: dict[str, Any]) -> None:
     """Every vector: whoever deals in another language deals alike."""
     assert fly.variant(vector["unit"], dict(vector["shares"]), vector["salt"]) == vector["arm"]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [(True, True), ("true", True), (None, None), ("", None), (False, False), ("false", False), ("no", False),
+     (0, False)],
+)  # fmt: skip
+def test_a_refusal_in_other_words_is_a_refusal(said: object, heard: bool | None) -> None:
+    """A proxy's metadata are often texts: what was dropped there would count as the default, which is consent."""
+    assert consent(said) is heard

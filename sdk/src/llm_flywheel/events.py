@@ -43,6 +43,13 @@ def name(value: Any, limit: int = MAX_NAME) -> str | None:
     return text or None
 
 
+def consent(value: Any) -> bool | None:
+    """Whether an interaction may be trained on: what is said in other words than `true` is no consent."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, bool) else str(value).lower() == "true"
+
+
 def tidy(event_type: str, event: dict[str, Any]) -> dict[str, Any]:
     """The event as the contract takes it. Raises ValueError naming what cannot be mended."""
     fields = _INTERACTION if event_type == INTERACTION else _FEEDBACK
@@ -193,10 +200,6 @@ def _score(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and -1e15 <= value <= 1e15 else None
 
 
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
 def _short(value: Any) -> str | None:
     return name(value, 1024)
 
@@ -211,7 +214,7 @@ _INTERACTION: dict[str, Callable[[Any], Any]] = {
     "input_messages": _messages(MAX_MESSAGES), "output_messages": _messages(MAX_ANSWERS),
     "system_instructions": _text, "tool_definitions": _dicts, "request_parameters": _dict,
     "finish_reasons": _strings, "error_type": _short, "input_tokens": _count, "output_tokens": _count,
-    "duration_ms": _amount, "time_to_first_chunk_ms": _amount, "cost_usd": _amount, "training_consent": _flag,
+    "duration_ms": _amount, "time_to_first_chunk_ms": _amount, "cost_usd": _amount, "training_consent": consent,
     "trace_id": _short, "span_id": _short, "parent_span_id": _short,
 }  # fmt: skip
 _FEEDBACK: dict[str, Callable[[Any], Any]] = {
