@@ -57,7 +57,7 @@ def page(rates: Mapping[str, Any]) -> str:
 
 
 def metrics(rates: Mapping[str, Any]) -> str:
-    """A report in Prometheus' text format. Numbers only: no content of any event but its application and model."""
+    """A report in Prometheus' text format. Numbers only: no content of any event but the names of its group."""
     registry = CollectorRegistry()
     events = Counter("flywheel_triage_events", "Events since the process started, by kind", ["kind"], registry=registry)
     for kind, count in rates["events"].items():
