@@ -55,6 +55,7 @@ def import_command(
         columns=table.check(columns) if format_ == "table" else columns,
         scales=dict(_scale(each) for each in scale or []),
         time=_moment(time),
+        max_event_bytes=settings.archive.max_event_bytes,
     )
     terminal = Terminal(stderr=True)
     size = sum(file.stat().st_size for file in files_of(path))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from llm_flywheel.events import MAX_MESSAGES
 from streams.importers.index import Index
 from streams.importers.made import (
     FEEDBACK,
@@ -44,9 +45,12 @@ def read(row: Row, options: Options, _: Index) -> Iterator[Outcome]:
         return
     answers = 0
     for at, turn in enumerate(turns):
-        if turn["role"] != "assistant" or not turns[:at]:
+        if turn["role"] != "assistant" or not at:
             continue
         answers += 1
+        if at > MAX_MESSAGES:  # each answer holds all that was said before: a longer one is refused, and not made
+            yield Left(f"invalid_field: {at} messages before the answer; {MAX_MESSAGES} are taken")
+            continue
         yield from _answer(row, options, str(key), turns[: at + 1], said[at], time)
     if not answers:
         yield Left("no_messages")

@@ -65,7 +65,8 @@ def import_history(
 ) -> Imported:
     """Hand every event of an export to `send`, interactions and feedback in the order of the files.
 
-    Raises UsageError for an unknown format, InputFileError where a file cannot be read at all, and what `send` raises.
+    Raises UsageError for an unknown format, InputFileError where a file cannot be read at all, and what `send` raises;
+    its EventErrors are counted.
     """
     if format_ not in FORMATS:
         raise UsageError(f"{format_!r} is no format; formats are {', '.join(FORMATS)}")
@@ -74,7 +75,7 @@ def import_history(
         for file in _ordered(files_of(path), chosen):
             for place in rows_of(file, progress):
                 for outcome in _outcomes(chosen, place, options, index):
-                    _take(outcome, place, send, result)
+                    _take(outcome, place, options.max_event_bytes, send, result)
     return result
 
 
@@ -99,28 +100,29 @@ def _outcomes(chosen: Format, place: Place, options: Options, index: Index) -> I
         yield Left(f"unknown_row: {type(error).__name__}")
 
 
-def _take(outcome: Outcome, place: Place, send: Send, result: Imported) -> None:
+def _take(outcome: Outcome, place: Place, most: int, send: Send, result: Imported) -> None:
     if isinstance(outcome, Left):
         result.leave(outcome.reason, place)
         return
     try:
-        line = _line(outcome)
+        send(_line(outcome, most))
     except EventError as error:
         result.leave(str(error), place)
         return
-    send(line)
     if outcome.type == FEEDBACK:
         result.feedback += 1
     else:
         result.interactions += 1
 
 
-def _line(made: Made) -> Line:
+def _line(made: Made, most: int) -> Line:
     """The event as it is sent. Raises EventError where the archiver would refuse it."""
     try:
         value = msgspec.json.encode(made.event)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise EventError("invalid_field", f"it cannot be written as JSON: {error}") from error
+    if len(value) > most:
+        raise EventError("too_large", f"{len(value)} bytes; archive.max_event_bytes is {most}")
     event = decode(value, made.type).event
     topic = _BY_TYPE[made.type]
     headers = {"ce_specversion": "1.0", "ce_id": event.id, "ce_type": made.type, "ce_source": SOURCE}

@@ -26,6 +26,7 @@ from streams.importers.made import (
     messages,
     milliseconds,
     name,
+    number,
     objects,
     opened,
     own_id,
@@ -123,7 +124,7 @@ def _score(row: Row, options: Options, index: Index) -> Iterator[Outcome]:
         "user_id": name(row.get("author_user_id") or row.get("user_id")) if row.get("source") == "ANNOTATION" else None,
     }
     by = {"EVAL": "judge", "ANNOTATION": "reviewer"}.get(str(row.get("source")))
-    key = (options.application, row.get("id"))
+    key = (options.application, row.get("id") or f"{target[0]} {row['name']} {time}")
     yield _spoken(row, options, by, {"id": own_id(SOURCE, "score", *key), **head})
     if row.get("comment"):
         yield event(FEEDBACK, id=own_id(SOURCE, "comment", *key), kind="comment", text=str(row["comment"]), **head)
@@ -137,12 +138,12 @@ def _spoken(row: Row, options: Options, by: str | None, fields: dict[str, Any]) 
         return event(FEEDBACK, kind="comment", text=str(text), **fields) if text else Left("no_value")
     if kind == "CATEGORICAL":
         return said(label, str(row.get("string_value") or row.get("value") or ""), options, by=by, **fields)
-    number = amount(row.get("value"))
-    if kind == "BOOLEAN" and number is not None:
-        return said(label, bool(number), options, by=by, **fields)
-    if number in {0.0, 1.0} and not by and label not in options.scales:
+    value = number(row.get("value"))
+    if kind == "BOOLEAN" and value is not None:
+        return said(label, value > 0, options, by=by, **fields)
+    if value in {0.0, 1.0} and not by and label not in options.scales:
         return Left("no_scale")  # 1 of what? a number is no truth value here
-    return said(label, number, options, by=by, **fields)
+    return said(label, value, options, by=by, **fields)
 
 
 def _get(value: Any, key: str) -> Any:

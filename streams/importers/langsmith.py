@@ -25,6 +25,7 @@ from streams.importers.made import (
     messages,
     milliseconds,
     name,
+    number,
     objects,
     opened,
     own_id,
@@ -140,8 +141,8 @@ def _feedback(row: Row, options: Options, index: Index) -> Iterator[Outcome]:
     value = row.get("score") if row.get("score") is not None else row.get("value")
     comment, correction = row.get("comment"), _corrected(opened(row.get("correction")))
     if value is not None:
-        number = amount(value) if not isinstance(value, bool | str) else value
-        yield said(str(row["key"]), number, options, by=by, id=own_id(SOURCE, "feedback", *key), **head)
+        given = value if isinstance(value, bool | str) else number(value)
+        yield said(str(row["key"]), given, options, by=by, id=own_id(SOURCE, "feedback", *key), **head)
     if comment:
         yield event(FEEDBACK, id=own_id(SOURCE, "comment", *key), kind="comment", text=str(comment), **head)
     if correction:

@@ -5,6 +5,7 @@ Go on to the formats, and to `importer.py`, which checks and sends.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from llm_flywheel.events import name as shortened
 from llm_flywheel.ids import LONG, NAMESPACE, interaction_id
+from schemas.settings import ArchiveSettings
 from streams.importers.index import Index
 
 INTERACTION, FEEDBACK = "llm.interaction.v1", "llm.feedback.v1"
@@ -43,6 +46,7 @@ REASONS = {
     "no_value": "it is feedback that says nothing",
     "no_request": "its request is not in the export: import the input file along with the output",
     "unknown_row": "it is no row of this format",
+    "too_large": "it is longer than an event may be (archive.max_event_bytes)",
 }
 Outcome = Made | Left
 
@@ -57,6 +61,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Name of a score → what is worst and what is best on its scale."""
     columns: Mapping[str, str] = {}
     """Column → field, for `table`."""
+    max_event_bytes: int = ArchiveSettings().max_event_bytes
+    """What the archiver takes; the setting of this name."""
 
 
 class Format(NamedTuple):
@@ -101,30 +107,33 @@ def said(name: str, value: Any, options: Options, *, by: str | None = None, **fi
         )
     if value is None:
         return Left("no_value")
-    number = float(value)
-    if isinstance(value, bool) or (number in {0.0, 1.0} and name not in options.scales):
-        return event(FEEDBACK, kind=by or "thumb", value=number, label=name if by else None, source=source, **fields)
+    score = float(value)
+    if isinstance(value, bool) or (score in {0.0, 1.0} and name not in options.scales):
+        return event(FEEDBACK, kind=by or "thumb", value=score, label=name if by else None, source=source, **fields)
     if name in options.scales:
         low, high = options.scales[name]
-        share = min(1.0, max(0.0, (number - low) / (high - low)))
-    elif by and 0 <= number <= 1:
-        share = number
+        share = min(1.0, max(0.0, (score - low) / (high - low)))
+    elif by and 0 <= score <= 1:
+        share = score
     else:
         return Left("no_scale")
     return event(
-        FEEDBACK, kind=by or "rating", value=share, score=number, label=name if by else None, source=source, **fields
+        FEEDBACK, kind=by or "rating", value=share, score=score, label=name if by else None, source=source, **fields
     )
 
 
 def time_of(value: Any, fallback: str | None = None) -> str | None:
-    """A time as RFC 3339: seconds since the epoch, a time with a zone, or one in UTC; the fallback where it is none."""
+    """A time as RFC 3339 in UTC, so that times compare as texts; the fallback where it is none.
+
+    It comes as seconds since the epoch (or parts of them), as a time with a zone, or as one in UTC without.
+    """
     try:
         if isinstance(value, bool) or value in (None, ""):
             return fallback
         if isinstance(value, int | float):
             return datetime.fromtimestamp(_seconds(float(value)), UTC).isoformat()
         found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
+        return (found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
     except (ValueError, OverflowError, OSError):
         return fallback
 
@@ -186,17 +195,24 @@ def count(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
-def amount(value: Any) -> float | None:
-    """An amount, also one written as text (decimals of a database), or None."""
+def number(value: Any) -> float | None:
+    """A number, also one written as text (decimals of a database), or None: NaN says that there is none."""
     try:
-        return max(0.0, float(value)) if value not in (None, "") else None
-    except (TypeError, ValueError):
+        found = float(value) if value not in (None, "") else math.nan
+    except (TypeError, ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
+
+
+def amount(value: Any) -> float | None:
+    """What something took or cost, or None."""
+    found = number(value)
+    return None if found is None or found < 0 else found
 
 
 def name(value: Any) -> str | None:
-    """A name, short enough for the contract."""
-    return str(value)[:256] or None if value not in (None, "") else None
+    """A name as the contract takes it; a longer one ends in a hash."""
+    return shortened(value)
 
 
 def _seconds(value: float) -> float:

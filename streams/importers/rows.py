@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -70,7 +71,7 @@ def rows_of(path: Path, progress: Callable[[int], None] = lambda _: None) -> Ite
                 return
             check(path, head)
             yield from _text_rows(path, raw, report)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -26,11 +26,11 @@ from streams.importers.made import (
     Options,
     Outcome,
     Row,
-    amount,
     event,
     messages,
     milliseconds,
     name,
+    number,
     opened,
     own_id,
     said,
@@ -128,8 +128,8 @@ def _mlflow(row: Row, options: Options) -> Iterator[Outcome]:
         yield made
         if isinstance(made, Made) and (last is None or last["time"] <= made.event["time"]):
             last = made.event
-    for number, each in enumerate(opened(row.get("assessments")) or []):
-        yield from _assessment(each, number, trace, last, options)
+    for at, each in enumerate(opened(row.get("assessments")) or []):
+        yield from _assessment(each, at, trace, last, options)
 
 
 def _call(span: Mapping[str, Any], trace: str, metadata: Mapping[str, Any], options: Options) -> Outcome:
@@ -164,7 +164,7 @@ def _call(span: Mapping[str, Any], trace: str, metadata: Mapping[str, Any], opti
 
 
 def _assessment(
-    each: Mapping[str, Any], number: int, trace: str, about: Mapping[str, Any] | None, options: Options
+    each: Mapping[str, Any], at: int, trace: str, about: Mapping[str, Any] | None, options: Options
 ) -> Iterator[Outcome]:
     if about is None:
         yield Left("no_target")
@@ -172,7 +172,7 @@ def _assessment(
     label = str(each.get("assessment_name") or each.get("name") or "assessment")
     source = opened(each.get("source")) or {}
     fields: dict[str, Any] = {
-        "id": own_id(SOURCE, "assessment", options.application, trace, each.get("assessment_id") or number),
+        "id": own_id(SOURCE, "assessment", options.application, trace, each.get("assessment_id") or at),
         "time": time_of(each.get("create_time") or each.get("create_time_ms"), str(about["time"])),
         "application": options.application,
         "conversation_id": about["conversation_id"],
@@ -187,7 +187,7 @@ def _assessment(
     feedback = opened(each.get("feedback")) or {}
     value = feedback.get("value") if isinstance(feedback, Mapping) else feedback
     by = BY.get(str(source.get("source_type")), "judge")
-    value = value if isinstance(value, bool | str) or value is None else amount(value)
+    value = value if isinstance(value, bool | str) or value is None else number(value)
     rationale = each.get("rationale") if by else None
     yield said(label, value, options, by=by, text=str(rationale) if rationale else None, **fields)
 

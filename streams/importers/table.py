@@ -18,10 +18,10 @@ from streams.importers.made import (
     Options,
     Outcome,
     Row,
-    amount,
     event,
     messages,
     name,
+    number,
     own_id,
     said,
     time_of,
@@ -49,8 +49,9 @@ def read(row: Row, options: Options, _: Index) -> Iterator[Outcome]:
     if not options.columns.keys() <= row.keys():
         yield Left("unknown_row")
         return
-    got: dict[str, Any] = {field: row[column] for column, field in options.columns.items()}
-    asked, answered = messages(got["input"], "user"), messages(got["output"], "assistant")
+    columns = ((field, row[column]) for column, field in options.columns.items())
+    got: dict[str, Any] = {field: value for field, value in columns if value == value}  # noqa: PLR0124 not NaN
+    asked, answered = messages(got.get("input"), "user"), messages(got.get("output"), "assistant")
     time = time_of(got.get("time"), options.time)
     if not asked or not answered:
         yield Left("no_messages")
@@ -91,8 +92,7 @@ def _spoken(kind: str, value: Any, options: Options, about: dict[str, Any]) -> O
         plain = str(value).strip().lower().removesuffix(".0")
         return said("thumb", plain in TRUE, options, **about) if plain in TRUE | FALSE else Left("no_value")
     if kind == "rating":
-        number = amount(value)
-        return said("rating", number, options, **about) if "rating" in options.scales else Left("no_scale")
+        return said("rating", number(value), options, **about) if "rating" in options.scales else Left("no_scale")
     if kind == "label":
         return event(FEEDBACK, kind="label", label=str(value)[:256], **about)
     return event(FEEDBACK, kind=kind, text=str(value), **about)

@@ -54,7 +54,7 @@ def imported(format_: str, path: Path, **options: Any) -> tuple[Sink, Imported]:
     results = [import_history(format_, path, Options(application="bot", **options), sink.append) for sink in sinks]
     assert [line.value for line in sinks[0]] == [line.value for line in sinks[1]]
     assert results[0] == results[1]
-    assert set(results[0].left) <= REASONS.keys() | {"invalid_field", "invalid_json", "invalid_csv"}
+    assert set(results[0].left) <= REASONS.keys() | {"invalid_field", "invalid_json", "invalid_csv", "too_large"}
     return sinks[0], results[0]
 
 
@@ -285,6 +285,71 @@ def test_a_table(tmp_path: Path) -> None:
         table.check({"question": "inptu", "answer": "output"})
 
 
+def test_a_number_that_is_not_there_is_no_rating(tmp_path: Path) -> None:
+    """A table writes NaN for what was not measured; that is neither the worst rating nor somebody's name."""
+    rows = [{"q": f"Why {n}?", "a": "So.", "stars": stars, "id": float("nan")}
+            for n, stars in enumerate([4.0, float("nan"), None, -1.0])]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+    columns = table.check({"q": "input", "a": "output", "stars": "rating", "id": "id"})
+
+    sent, _ = imported("table", tmp_path / "x.parquet", columns=columns, time=TIME, scales={"rating": (-2, 4)})
+
+    assert len({each["id"] for each in sent.interactions}) == 4
+    assert [(each["value"], each["score"]) for each in sent.feedback] == [(1.0, 4.0), (pytest.approx(1 / 6), -1.0)]
+
+
+@pytest.mark.parametrize("value", ["NaN", "-0.3", "inf"])
+def test_a_judges_number_from_nowhere_is_no_verdict(tmp_path: Path, value: str) -> None:
+    """Below nought, endless or no number at all, it has no place between failed and passed."""
+    scored = score(data_type="NUMERIC", value=value, source="EVAL")
+
+    sent, result = imported("langfuse", lines(tmp_path / "x.jsonl", GENERATION, scored))
+
+    assert sent.feedback == []
+    assert sum(result.left.values()) == 1
+
+
+def test_scores_without_an_id_are_told_apart(tmp_path: Path) -> None:
+    """By what they are about, their name and their time."""
+    scored = [score(id=None, timestamp=f"2026-03-01T10:0{n}:00Z") for n in range(3)]
+
+    sent, _ = imported("langfuse", lines(tmp_path / "x.jsonl", GENERATION, *scored))
+
+    assert len({each["id"] for each in sent.feedback}) == 3
+
+
+def test_the_last_call_of_a_trace_is_the_last_whatever_the_zone(tmp_path: Path) -> None:
+    """A score on a trace is about the call that began last, not about the one whose clock was ahead."""
+    early = {**GENERATION, "id": "early", "start_time": "2026-03-01T12:00:00+03:00", "output": "early"}
+    late = {**GENERATION, "id": "late", "start_time": "2026-03-01T10:00:00Z", "output": "late"}
+
+    for order in ([early, late], [late, early]):
+        sent, _ = imported("langfuse", lines(tmp_path / "x.jsonl", *order, score(observation_id=None)))
+        (about,) = {each["interaction_id"] for each in sent.feedback}
+        (last,) = [each["id"] for each in sent.interactions if each["output_messages"][0]["content"] == "late"]
+        assert about == last
+
+
+@pytest.mark.parametrize("size", [1_500_000, 9_000_000])
+def test_what_the_archiver_would_refuse_is_not_sent(tmp_path: Path, size: int) -> None:
+    """A row longer than an event may be is left out, and those after it are not."""
+    long = {**GENERATION, "id": "long", "model_parameters": {"prefix": "x" * size}}
+
+    sent, result = imported("langfuse", lines(tmp_path / "x.jsonl", long, GENERATION))
+
+    assert len(sent) == 1
+    assert result.left == {"too_large": 1}
+
+
+def test_a_conversation_longer_than_the_contract_costs_what_it_is_long(tmp_path: Path) -> None:
+    """Each answer holds all that was said before: thirty thousand after ten thousand are 600 million messages."""
+    turns = [{"role": "user" if n <= 10_000 else "assistant", "content": "x"} for n in range(40_000)]
+
+    _, result = imported("chats", lines(tmp_path / "x.jsonl", {"conversation": turns, "timestamp": TIME}))
+
+    assert result.left == {"invalid_field": 29_999}
+
+
 def test_rows_without_a_time_wait_for_one(tmp_path: Path) -> None:
     """They are not dated by the clock: the same export would be other events the next day."""
     path = lines(
@@ -299,7 +364,7 @@ def test_rows_without_a_time_wait_for_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "time"),
     [(1772359200, TIME), (1772359200000, TIME), (1772359200000000000, TIME),
-     ("2026-03-01T11:00:00+01:00", "2026-03-01T11:00:00+01:00"),
+     ("2026-03-01T11:00:00+01:00", TIME),
      ("2026-03-01 10:00:00", TIME), (10**40, None), ("soon", None), (True, None), (float("nan"), None)],
 )  # fmt: skip
 def test_times_of_any_unit(value: Any, time: str | None) -> None:
@@ -311,7 +376,10 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     """A folder without files, a broken Parquet, a file that is not there."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
-    for path in (tmp_path / "empty", tmp_path / "x.parquet", tmp_path / "gone.jsonl"):
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1000)[:-12])
+    (tmp_path / "bad.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1000)[:12] + b"\xff" * 40)
+    for name in ("empty", "x.parquet", "gone.jsonl", "cut.jsonl.gz", "bad.jsonl.gz"):
+        path = tmp_path / name
         with pytest.raises(InputFileError, match=path.name):
             imported("openai", path)
 
