@@ -148,6 +148,7 @@ def test_what_a_baggage_processor_adds_is_heard() -> None:
         "c-1", "u-1", "v2", "b",
     ]  # fmt: skip
     assert event["training_consent"] is False
+    assert first(of_span(span(flywheel__training_consent="no")))["training_consent"] is False
 
 
 def test_an_evaluation_within_a_call_is_about_the_call() -> None:
