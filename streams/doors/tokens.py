@@ -125,8 +125,8 @@ class Tokens:
             )
         if len(grants) == 1:
             raise UsageError(
-                f"{name!r} is the last token: without any, whoever reaches the door may send. Make another one first, "
-                f"or delete {self._file}"
+                f"{name!r} is the last token: without any, a door on loopback lets everybody send, and any other "
+                f"nobody. Make another one first, or delete {self._file}"
             )
         self._write([each for each in grants if each is not found])
         return found
