@@ -39,7 +39,7 @@ class Names:
 
     def stand_in(self, said: bytes | None) -> bool:
         """Whether one of them stands in a text."""
-        return bool(said) and any(map(self._stand_in, _texts(said or b"")))
+        return said is not None and any(map(self._stand_in, _texts(said)))
 
     def _stand_in(self, text: str) -> bool:
         for _ in range(ROUNDS):
