@@ -14,7 +14,8 @@ from tests.support.pages import needs_chromium
 pytestmark = [needs_chromium, pytest.mark.integration]
 PAGES = (
     "/", "/nowhere", "/failures", "/failures?view=map", "/conversations", "/conversations?like=refund", "/datasets",
-    "/evaluations", "/evaluations/e1", "/ledger", "/ledger/0", "/ledger/canary", "/usage", "/alerts", "/settings",
+    "/evaluations", "/evaluations/e1", "/ledger", "/ledger/0", "/ledger/canary",
+    "/ledger/canary/history", "/usage", "/alerts", "/settings",
     "/review", "/review/queue", "/review/queue?kind=judged", f"/review/queue?item={event_id(0)}", "/review/agreement",
     f"/conversations/{event_id(0)}",
 )  # fmt: skip
