@@ -1,6 +1,7 @@
 """A person out of everything: each stage forgets what it keeps of them, then the raw rows go, and a receipt is left.
 
     evaluate   scores, answers          found by the items of datasets
+    trained    checkpoints              found by dataset versions
     curate     dataset versions         found by the person's pseudonym
     cluster    outcomes, clusters, …    found by their interactions
     raw        interactions, feedback   found by their name
@@ -20,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from flows import prefect_books
+from flows import prefect_books, trained
 from flows.cluster import forget as cluster
 from flows.curate import forget as curate
 from flows.curate.folder.folder import pretty
@@ -142,6 +143,7 @@ def _carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *
     _books_closed(settings)
     copies = prefect_books.forget(home, [subject])
     rows = evaluate.forget(lake, home, planned.versions, planned.items)
+    trained.forget(home, planned.versions)
     datasets = curate.forget(
         lake, settings, subject, planned.events, as_of, application=planned.application, summary=planned.receipt()
     )

@@ -36,6 +36,8 @@ class State(Struct, frozen=True, kw_only=True):
     model: str
     """Name of the candidate."""
     port: int
+    dataset: str = ""
+    """The version that it is on."""
     spent_s: float = 0.0
     """Seconds that the command has worked, over all starts."""
     starts: int = 0
@@ -96,6 +98,17 @@ def end_orphans(home: Path) -> None:
     """End what trainings that were killed have left running."""
     for place, claim in _unused(home):
         sweep(place.folder / f"{NAME}.pid", STOP_S)
+        claim.release()
+
+
+def forget(home: Path, withdrawn: Collection[str]) -> None:
+    """Remove the checkpoints of what was trained on these versions: nobody goes on from them, and they know its rows.
+
+    What is at work takes its own away when it ends.
+    """
+    for place, claim in _unused(home):
+        if (state := place.state) and state.dataset in withdrawn:
+            shutil.rmtree(place.checkpoints, ignore_errors=True)
         claim.release()
 
 

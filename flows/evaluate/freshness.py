@@ -23,6 +23,9 @@ from schemas.settings import Settings
 
 BATCH = 2_000
 """Training rows that are read at a time."""
+SAID = (("sft", "messages"), ("kto", "prompt"), ("guardrail", "messages"))
+"""Configs that hold all that is taught between them, and where: `sft` what stands behind a turn that failed, `kto`
+whole conversations, those too that were only answered badly."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -74,9 +77,10 @@ def unseen(
     words = {item.item_id: spoken(text_of(list(item.messages), "user")) for item in items}
     wanted, seen = set(words.values()), set[str]()
     for version in taught.values():
-        for file in sorted(version.folder(settings).glob("data/sft-*.parquet")):
-            for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["messages"]):
-                seen |= wanted & {spoken(text_of(row, "user")) for row in batch["messages"].to_pylist()}
+        for config, column in SAID:
+            for file in sorted(version.folder(settings).glob(f"data/{config}-train-*.parquet")):
+                for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=[column]):
+                    seen |= wanted & {spoken(text_of(row, "user")) for row in batch[column].to_pylist()}
     return frozenset(item for item, text in words.items() if text not in seen)
 
 

@@ -18,6 +18,7 @@ from flows.ledger import fold
 from flows.maintain.superseded import remove_superseded
 from flows.run import under_way
 from flows.trained import clean
+from flows.trained import forget as forget_trainings
 from flows.versions import Version
 from flows.versions import versions as versions_of
 from schemas.settings import Settings
@@ -51,6 +52,7 @@ def maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool = 
     for name in names:
         if TABLES[name].raw:
             space_checkpoints(lake, name)
+    forget_trainings(settings.home_path, _withdrawn(lake))
     summary["trainings"] = clean(settings.home_path, _models(lake), settings.train.keep)
     found = msgspec.to_builtins(audit(lake, as_of.date(), hashes=hashes))
     return {**summary, **found, "incidents": list(found["incidents"])}
@@ -95,6 +97,12 @@ def _models(lake: Lake) -> set[str]:
         names |= {one.model for one in (*registry.former, *registry.waiting)}
         names |= {registry.champion.model} if registry.champion else set()
     return names
+
+
+def _withdrawn(lake: Lake) -> set[str]:
+    """Dataset versions that are gone under every name."""
+    known = versions_of(lake)
+    return {v.version for v in known if v.status == "withdrawn"} - {v.version for v in known if v.status != "withdrawn"}
 
 
 def _order(row: dict[str, Any]) -> tuple[datetime, int]:

@@ -253,7 +253,7 @@ def _used(lake: Lake, registry: Registry, comparison: Comparison, items: set[str
         for decision in registry.decisions
         if decision.action in {"promoted", "held"} and "evaluation_id" in decision.evidence
     }
-    same = {row["evaluation_id"] for row in rows(lake, "scores", evaluation_id=decided) if row["item_id"] in items}
+    same = {row["evaluation_id"] for row in rows(lake, "scores", evaluation_id=decided, item_id=items)}
     return len({decided[evaluation] for evaluation in same} - {comparison.candidate.id})
 
 

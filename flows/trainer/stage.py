@@ -136,10 +136,10 @@ def _known(lake: Lake, settings: Settings, key: str) -> list[Outcome]:
 def _trained(lake: Lake, settings: Settings, version: Version, place: Place, key: str, again: bool) -> Outcome:
     if place.state is None or again:
         port = place.state.port if place.state else free_port(settings.home_path, settings.train.port)
-        place.note(State(model=model_of(settings, key), port=port))
+        place.note(State(model=model_of(settings, key), port=port, dataset=version.version))
     status, reason = _worked(lake, settings, version, place)
     state = place.state or State(model="", port=0)
-    if status == "trained":
+    if status in {"trained", "withdrawn"}:
         shutil.rmtree(place.checkpoints, ignore_errors=True)
     return Outcome(
         status=status, reason=reason, key=key, dataset=version.version, spent_s=state.spent_s, starts=state.starts,

@@ -16,8 +16,10 @@ from flows import erase, prefect_books
 from flows.cluster.stage import cluster
 from flows.curate.stage import curate
 from flows.evalset import answers_folder
+from flows.maintain.stage import maintain
 from flows.prefect_books import DATABASE
 from flows.testing.events import START, feedback, happened, interaction
+from flows.trained import State, place_of
 from schemas.errors import FlywheelError
 from schemas.records import content_hash
 from schemas.settings import CurateSettings, Settings
@@ -120,6 +122,22 @@ def test_a_kill_between_two_stages_leaves_nothing_behind(
 
     assert left(lake, settings) == set()
     assert len(stored_rows(lake, "scores")) == len(stored_rows(lake, "outcomes")) == 11
+
+
+def test_checkpoints_on_their_rows_go(house: tuple[Lake, Settings]) -> None:
+    """By the erasure itself, and by the next maintenance where the dataset was withdrawn otherwise; others' stay."""
+    lake, settings = house
+    theirs, others = place_of(settings.home_path, "a"), place_of(settings.home_path, "b")
+    for one, dataset in ((theirs, erase.plan(lake, settings, PERSON).versions[0]), (others, "another")):
+        one.checkpoints.mkdir(parents=True)
+        one.note(State(model="m", port=1, dataset=dataset))
+
+    erase.carry_out(lake, settings, PERSON, LATER)
+    assert [one.checkpoints.exists() for one in (theirs, others)] == [False, True]
+    theirs.checkpoints.mkdir()
+    maintain(lake, settings, LATER)
+
+    assert [one.checkpoints.exists() for one in (theirs, others)] == [False, True]
 
 
 def test_what_unfinished_runs_hold_is_forgotten_too(house: tuple[Lake, Settings]) -> None:

@@ -137,6 +137,19 @@ def test_words_are_unseen_where_no_training_row_of_either_model_has_them(tmp_pat
     assert unseen(items(4), (OLD, NEW), known[2:], settings) is None
 
 
+def test_words_that_were_only_answered_badly_are_seen_too(tmp_path: Path) -> None:
+    """No row of `sft` has them, and `kto` teaches them."""
+    settings = Settings(home=str(tmp_path))
+    data = settings.datasets_path / "of-new" / "data"
+    data.mkdir(parents=True)
+    for config, column, text in (("sft", "messages", "question 1"), ("kto", "prompt", "question 2")):
+        rows = [{column: [{"role": "user", "content": text}]}]
+        pq.write_table(pa.Table.from_pylist(rows), data / f"{config}-train-00000-of-00001.parquet")
+    known = [Version("a", "all", "of-new", "training", "of-new", "", datetime(2026, 1, 1, tzinfo=UTC), {}, {})]
+
+    assert unseen(items(4), (OLD, NEW), known, settings) == {"i0", "i3"}
+
+
 @pytest.mark.parametrize(
     ("source", "model", "reviewed", "frozen", "origin"),
     [
