@@ -18,20 +18,23 @@ class ClusterDecision(Struct, frozen=True, kw_only=True):
     application: str
     time: datetime
     decided_by: str
-    event: Literal["split", "merged", "renamed", "ignored", "reopened", "assigned"]
+    event: Literal["split", "merged", "renamed", "ignored", "reopened", "assigned", "pinned", "unpinned"]
     cluster_id: str
-    """merged by hand: the one that keeps its id. assigned: where the failures belong."""
+    """merged by hand: the one that keeps its id. assigned: where the failures belong. pinned: a hash of what defines
+    it."""
     other_ids: tuple[str, ...] = ()
     proposed_by: str = ""
     """The run that proposed it; empty for an act of a person's own."""
     name: str | None = None
-    """renamed: what it is called from now on. split: what the new cluster is called, where they said so."""
+    """renamed, pinned: what it is called from now on. split: what the new cluster is called, where they said so."""
     reason: str | None = None
     """Why; of an `ignored` always there."""
     words: str | None = None
-    """split by hand: failures that say all of these become a cluster of their own."""
+    """split by hand: failures that say all of these become a cluster of their own. pinned: those that say all of these
+    are in it."""
     interaction_ids: tuple[str, ...] = ()
-    """assigned: these failures. split by hand: these beside those that say the words."""
+    """assigned: these failures. split by hand: these beside those that say the words. pinned: failures like these are
+    in it."""
 
 
 class Ignored(Struct, frozen=True, kw_only=True):

@@ -70,8 +70,18 @@ class Member(Struct, frozen=True, kw_only=True):
     """How often it was moved so far; the row with the most moves holds."""
 
 
+class PinnedMember(Struct, frozen=True):
+    """A failure that a pinned cluster's definition takes in, beside the home that it has or waits for."""
+
+    interaction_id: str
+    cluster_id: str
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
-    """Failures that go wrong alike, under a lasting id, as one run sees them."""
+    """Failures that go wrong alike, under a lasting id, as one run sees them; or those that a person has defined.
+
+    Found clusters have no failure in common; one that is `pinned` may share its failures with any other.
+    """
 
     cluster_id: str
     name: str
@@ -111,6 +121,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
     """It holds failures of this mode alone, and was split off the cluster of the same topic, its parent, for that."""
     modes: tuple[Mode, ...] = ()
     """How its failures failed, the most frequent first."""
+    pinned: str | None = None
+    """The act by which a person defined it; None where failures were found to go wrong alike."""
 
 
 class EventDetails(Struct, frozen=True, kw_only=True):
@@ -142,8 +154,9 @@ class ClusterEvent(Struct, frozen=True, kw_only=True):
 
     cluster_id: str
     event: Literal[
-        "born", "split", "merged", "resolved", "regressed", "renamed", "suspected", "ignored", "reopened", "assigned"
-    ]
+        "born", "split", "merged", "resolved", "regressed", "renamed", "suspected", "ignored", "reopened", "assigned",
+        "pinned", "unpinned",
+    ]  # fmt: skip
     other_ids: tuple[str, ...] = ()
     """born: what it may have grown out of. split: the new parts. merged: what became another name of it."""
     details: EventDetails = EventDetails()

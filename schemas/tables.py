@@ -14,8 +14,8 @@ from schemas.table import APPLICATION, INTERACTION_ID, JSON, RUN_ID, TEXTS, TIME
 __all__ = [
     "CLEARED", "CLUSTERS", "CLUSTER_DECISIONS", "CLUSTER_EVENTS", "CLUSTER_MEMBERS", "DATASET_VERSIONS",
     "DEAD_LETTERS", "DECISIONS", "EMBEDDINGS", "ERASURES", "ERASURE_STOPS", "EVALUATIONS", "EXAMPLES", "FEEDBACK",
-    "GOLDEN", "INTERACTIONS", "JSON", "LEDGER", "OUTCOMES", "PLACE", "QUARANTINE", "RUNS", "SCORES", "TABLES", "TEXTS",
-    "TIME", "VOICES", "Table",
+    "GOLDEN", "INTERACTIONS", "JSON", "LEDGER", "OUTCOMES", "PINNED_MEMBERS", "PLACE", "QUARANTINE", "RUNS", "SCORES",
+    "TABLES", "TEXTS", "TIME", "VOICES", "Table",
 ]  # fmt: skip
 
 PLACE = [
@@ -230,6 +230,7 @@ CLUSTERS = Table(
         pa.field("ignored", JSON),  # the act that closed it until it grows, and what growth is held against
         pa.field("mode", pa.string()),  # the one mode that it holds, where it was split off by it
         pa.field("modes", JSON),  # how its failures failed: each mode with its rate, trend and closure
+        pa.field("pinned", pa.string()),  # the act by which a person defined it
     ]),
     identity=("run_id", "cluster_id"),
 )  # fmt: skip
@@ -246,6 +247,16 @@ CLUSTER_MEMBERS = Table(
         pa.field("moves", pa.int32()),  # how often it was moved so far; its row with the most moves holds
     ]),
     identity=("interaction_id", "moves"),
+)  # fmt: skip
+PINNED_MEMBERS = Table(
+    name="pinned_members",
+    schema=pa.schema([
+        RUN_ID,
+        APPLICATION,
+        INTERACTION_ID,
+        pa.field("cluster_id", pa.string(), nullable=False),  # a pinned cluster: an interaction may be in several
+    ]),
+    identity=("interaction_id", "cluster_id"),
 )  # fmt: skip
 CLUSTER_EVENTS = Table(
     name="cluster_events",
@@ -266,7 +277,7 @@ CLUSTER_DECISIONS = Table(
         APPLICATION,
         pa.field("time", TIME, nullable=False),
         pa.field("decided_by", pa.string(), nullable=False),
-        pa.field("event", pa.string(), nullable=False),  # split, merged, renamed, ignored, reopened, assigned
+        pa.field("event", pa.string(), nullable=False),  # as in `schemas.acts.ClusterDecision`
         pa.field("cluster_id", pa.string(), nullable=False),
         pa.field("other_ids", TEXTS),
         pa.field("proposed_by", pa.string(), nullable=False),  # the run that proposed it; empty: a person's own act
@@ -341,7 +352,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         INTERACTIONS, FEEDBACK, ERASURES, ERASURE_STOPS, DECISIONS, DEAD_LETTERS,
-        RUNS, OUTCOMES, VOICES, CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, CLUSTER_DECISIONS, EMBEDDINGS,
-        EXAMPLES, DATASET_VERSIONS, QUARANTINE, CLEARED, GOLDEN, EVALUATIONS, SCORES, LEDGER,
+        RUNS, OUTCOMES, VOICES, CLUSTERS, CLUSTER_MEMBERS, PINNED_MEMBERS, CLUSTER_EVENTS, CLUSTER_DECISIONS,
+        EMBEDDINGS, EXAMPLES, DATASET_VERSIONS, QUARANTINE, CLEARED, GOLDEN, EVALUATIONS, SCORES, LEDGER,
     )
 }  # fmt: skip

@@ -26,6 +26,7 @@ PLACES = {  # file → what bounds it
     "flows/cluster/lineage/accepted.py": FEW,
     "flows/cluster/lineage/acts.py": ASKED,
     "flows/cluster/lineage/inside.py": "one cluster that somebody splits or merges",
+    "flows/cluster/lineage/pinned.py": BATCH,
     "flows/cluster/outcomes/changes.py": "days",
     "flows/cluster/outcomes/coverage.py": SAMPLE,
     "flows/cluster/outcomes/judging.py": NEW,

@@ -106,8 +106,8 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
 def _rail(state: State) -> dict[str, tuple[int, bool]]:
     """What the rail counts: address → number, and whether it is trouble."""
     found = state.clusters
-    regressed = sum(one.status == "regressed" for one in found.living) if found else 0
-    urgent = sum(one.status in {"regressed", "new", "growing"} for one in found.living) if found else 0
+    regressed = sum(one.status == "regressed" for one in found.watched) if found else 0
+    urgent = sum(one.status in {"regressed", "new", "growing"} for one in found.watched) if found else 0
     stale = sum(one.status == "stale" for one in state.datasets)
     return {
         "/failures": (urgent, regressed > 0),

@@ -58,13 +58,18 @@ class Clusters(Struct, frozen=True):
     run: Finished
     summary: Summary
     every: tuple[Cluster, ...]
-    """Largest first, those that were merged into another too."""
+    """Largest first, those that were merged into another and pinned ones too."""
     events: tuple[ClusterEvent, ...]
     proposals: tuple[OpenProposal, ...]
 
     @property
     def living(self) -> list[Cluster]:
-        """Without those that are other names of another."""
+        """Found ones, without those that are other names of another: each failure is in one at most."""
+        return [one for one in self.every if not one.alias_of and not one.pinned]
+
+    @property
+    def watched(self) -> list[Cluster]:
+        """These and pinned ones, which share failures with them."""
         return [one for one in self.every if not one.alias_of]
 
 
@@ -171,7 +176,7 @@ class State:
             return None
         with self.reading() as sql:
             last = newest(sql, milliseconds(now))
-        clusters = self.clusters.living if self.clusters else []
+        clusters = self.clusters.watched if self.clusters else []
         return troubles(self.health.seen, at(last) if last else None, self.turned, clusters, now)
 
     def unsure(self) -> list[str]:

@@ -57,6 +57,7 @@ def forget(lake: Lake, settings: Settings, interactions: Collection[str], units:
         "embeddings": _delete(lake, "embeddings", pc.field("text_hash").isin(_text_hashes(lake, interactions))),
         "outcomes": _delete(lake, "outcomes", pc.field("interaction_id").isin(judged), touched),
         "cluster_members": _delete(lake, "cluster_members", pc.field("interaction_id").isin(ids), theirs),
+        "pinned_members": _delete(lake, "pinned_members", pc.field("interaction_id").isin(ids), theirs),
         "clusters": _unquote(lake, ids),
         "cluster_decisions": _unlist(lake, frozenset(interactions)),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,8 +26,9 @@ from flows.cluster.catalogue.trends import windows
 from flows.cluster.covered import covered
 from flows.cluster.forget import forget_wished
 from flows.cluster.lineage.accepted import carry_out, pending
-from flows.cluster.lineage.acts import waiting
+from flows.cluster.lineage.acts import decisions_of, waiting
 from flows.cluster.lineage.by_hand import carry_out_acts
+from flows.cluster.lineage.pinned import defined, members_of
 from flows.cluster.outcomes.changes import Source
 from flows.cluster.outcomes.judging import Judged, basis_of, judge
 from flows.cluster.placement.placing import Placed, place_failures
@@ -87,9 +88,12 @@ def _cluster(lake: Lake, settings: Settings, run: Run, stands: Summary | None) -
     placed = place_failures(now, before, embedder, settings.cluster.min_size)
     decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
     acts = waiting(lake, run.application, before.done, run.versions["cluster_decisions"])
+    followed = frozenset(before.pinned)
     before, placed, changed = carry_out(now, decisions, before, placed, embedder)
     before, placed, done = carry_out_acts(now, acts, before, placed, embedder)
     _publish_placed(lake, run, placed)
+    if before.pinned:
+        _publish_pinned(now, before, followed, judged, embedder)
 
     found = catalogue(
         population(now),
@@ -100,6 +104,7 @@ def _cluster(lake: Lake, settings: Settings, run: Run, stands: Summary | None) -
         settings.cluster,
         redactor_of(settings.curate),
         _namer(settings),
+        population(replace(now, homes=state.PINNED)) if before.pinned else None,
     )
     found = replace(found, events=[*changed, *done, *found.events])
     _publish(lake, run, {"cluster_events": found.events, "clusters": found.clusters})
@@ -226,6 +231,16 @@ def _publish_placed(lake: Lake, run: Run, placed: Placed) -> None:
     _publish(lake, run, {"cluster_members": placed.members})
 
 
+def _publish_pinned(
+    now: state.Now, before: state.State, followed: Collection[str], judged: Judged, embedder: embed.Embedder
+) -> None:
+    """Who is in pinned clusters. `followed`: those that an earlier run has seen to."""
+    acts = decisions_of(now.lake, now.run.application, now.run.versions["cluster_decisions"])
+    definitions = defined(now, before.pinned, acts, embedder)
+    fresh = frozenset(before.pinned) - frozenset(followed)
+    _publish(now.lake, now.run, {"pinned_members": members_of(now, definitions, fresh, judged.rows, embedder)})
+
+
 def _publish(lake: Lake, run: Run, concluded: Mapping[str, Sequence[msgspec.Struct]]) -> None:
     for table, records in concluded.items():
         if records:
@@ -238,7 +253,7 @@ def _summary(
 ) -> Summary:
     """Counts of the run: what the turn reports and the artifact says."""
     outcomes = judged.counts()
-    living = [cluster for cluster in found.clusters if not cluster.alias_of]
+    living = [cluster for cluster in found.clusters if not cluster.alias_of and not cluster.pinned]
     statuses = Counter(cluster.status for cluster in living)
     failed = outcomes["failed"]
     first = windows(now.run.as_of, settings.cluster.window_hours, None)[0].start

@@ -26,7 +26,8 @@ from streams.lake.query import rows as rows_of
 from streams.lake.rows import Rows, from_row
 
 TABLES = ("cluster_members", "embeddings")
-MEMBERS = Path(__file__).with_name("members.sql")
+MEMBERS, PINNED = (Path(__file__).with_name(name) for name in ("members.sql", "pinned.sql"))
+"""The home of every failure that has one; which failures are in which pinned clusters."""
 NEWEST = 2**62
 """The number of a run that is not finished: above all others."""
 LINEAGE = ("split", "merged")
@@ -56,7 +57,9 @@ class State:
     previous: str
     """Id of the newest finished run; empty before the first."""
     clusters: dict[str, Cluster]
-    """Cluster → what the previous run said of it, dissolved ones included."""
+    """Cluster → what the previous run said of it, dissolved ones included; without pinned ones."""
+    pinned: dict[str, Cluster]
+    """The same of pinned clusters: nothing is placed in them, and nothing is proposed for them."""
     resolved: dict[str, datetime]
     """Cluster → start of the window in which it was last called resolved."""
     proposals: tuple[Proposed, ...]
@@ -87,9 +90,11 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
     told.sort(key=lambda row: order[row["run_id"]])
     events = [(row["run_id"], from_row(ClusterEvent, row)) for row in told]
     times = {run.run_id: run.as_of for run in history}
+    known = {cluster.cluster_id: cluster for cluster in clusters_of(lake, previous)}
     return State(
         previous=previous,
-        clusters={cluster.cluster_id: cluster for cluster in clusters_of(lake, previous)},
+        clusters={id_: cluster for id_, cluster in known.items() if not cluster.pinned},
+        pinned={id_: cluster for id_, cluster in known.items() if cluster.pinned},
         resolved=_resolved(event for _, event in events),
         proposals=_proposals(events),
         born={event.cluster_id: times[run_id] for run_id, event in events if event.event == "born"},
@@ -104,6 +109,8 @@ class Now:
 
     lake: Lake
     run: Run
+    homes: Path = MEMBERS
+    """What `{homes}` in a query stands for: where failures are at home, or which pinned clusters they are in."""
 
     def ask(
         self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any
@@ -117,8 +124,8 @@ class Now:
         self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any
     ) -> Iterator[Rows]:
         """The same, where the answer need not fit into memory."""
-        text = sql(file)
-        names = [name for name in ("outcomes", *TABLES) if re.search(rf"\b{name}\b", text)]
+        text = sql(file, self.homes)
+        names = [name for name in ("outcomes", "pinned_members", *TABLES) if re.search(rf"\b{name}\b", text)]
         given = {"application": self.run.application, "run_id": self.run.run_id, **parameters}
         if "$unseen" in text:
             given["unseen"] = "" if own_homes else self.run.run_id
@@ -134,13 +141,13 @@ class Now:
             yield answer
 
 
-def sql(file: Path) -> str:
-    """A query of this stage; `{homes}` in it stands for `members.sql`."""
-    return file.read_text().replace("{homes}", MEMBERS.read_text())
+def sql(file: Path, homes: Path = MEMBERS) -> str:
+    """A query of this stage; `{homes}` in it stands for `members.sql`, or for `pinned.sql`."""
+    return file.read_text().replace("{homes}", homes.read_text())
 
 
 def clusters_of(lake: Lake, run_id: str) -> list[Cluster]:
-    """The clusters as a run saw them, largest first."""
+    """The clusters as a run saw them, pinned ones too, largest first."""
     found = [from_row(Cluster, row) for row in rows_of(lake, "clusters", run_id=run_id)]
     return sorted(found, key=lambda cluster: (-cluster.size, cluster.cluster_id))
 

@@ -26,6 +26,7 @@ from streams.lake.query import stored_rows
 NAMELESS = "(its name was somebody's words)"
 SHORT = 3
 """Letters of a word that is nobody's own."""
+HOMES = ("cluster_members", "pinned_members")
 TYPED = ("name", "reason", "words")
 """What a person wrote of a cluster."""
 Few = Callable[[str], bool]
@@ -40,7 +41,9 @@ def unname(
     The texts are those of the clusters that the interactions are in, as outcomes have them: before these go. `copies`
     is told the words first, where there are any, to take them out of copies of the names: afterwards nobody knows them.
     """
-    homes = {row["cluster_id"] for row in stored_rows(lake, "cluster_members", interaction_id=interactions)} - {""}
+    homes = {row["cluster_id"] for table in HOMES for row in stored_rows(lake, table, interaction_id=interactions)} - {
+        ""
+    }
     few = _few(lake, homes, set(interactions), least) if homes else None
     if few is None:
         return
@@ -54,7 +57,7 @@ def unname(
 
 
 def _few(lake: Lake, homes: Collection[str], interactions: Collection[str], least: int) -> Few | None:
-    members = {row["interaction_id"] for row in stored_rows(lake, "cluster_members", cluster_id=homes)}
+    members = {row["interaction_id"] for table in HOMES for row in stored_rows(lake, table, cluster_id=homes)}
     theirs: set[frozenset[str]] = set()
     others: dict[frozenset[str], set[str]] = {}
     for row in stored_rows(lake, "outcomes", interaction_id=members.union(interactions)):
@@ -97,8 +100,8 @@ def _decisions(rows: pa.Table, homes: Collection[str], few: Few) -> pa.Table:
     changed = rows.to_pylist()
     for row in _concerned(changed, homes):
         for column in TYPED:
-            if row[column] is not None:
-                row[column] = _named(row[column], few)
+            if row[column] is not None and (kept := _named(row[column], few)) != row[column]:
+                row[column] = None if column == "words" else kept  # no failure is looked for by the words instead
     return pa.Table.from_pylist(changed, schema=rows.schema)
 
 

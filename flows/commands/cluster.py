@@ -218,7 +218,7 @@ def _list(terminal: Terminal, clusters: list[Cluster]) -> None:
     cells = [
         (
             one.cluster_id,
-            one.name,
+            f"{one.name} (pinned)" if one.pinned else one.name,
             _styled(one.status),
             str(one.size),
             _rate(one.rate),
@@ -250,10 +250,12 @@ def _show(terminal: Terminal, one: Cluster, texts: list[str]) -> None:
     terminal.say(f"{one.size} failures in the last window, {_rate(one.rate)} of interactions{between}")
     if one.alias_of:
         terminal.say(f"merged into {one.alias_of}")
+    if one.pinned:
+        terminal.say("pinned: it has what its definition takes, and its failures have their homes in found clusters")
     if one.ignored:
         terminal.say(f"ignored until it grows, since {one.ignored.since[:16]}; looked at {one.ignored.looks} times")
-    first, last = (f"{getattr(one, name):%Y-%m-%d %H:%M}" for name in ("first_seen", "last_seen"))
-    terminal.say(f"{one.size_total} ever, first {first}, last {last} UTC")
+    first, last = (f"{at:%Y-%m-%d %H:%M} UTC" if at else "never" for at in (one.first_seen, one.last_seen))
+    terminal.say(f"{one.size_total} ever, first {first}, last {last}")
     terminal.say(f"reasons: {one_line(', '.join(one.reasons))}\ntrend:   {_spark(one.trend)}")
     if one.modes:
         terminal.table(

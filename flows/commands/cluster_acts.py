@@ -91,7 +91,29 @@ def assign(
     _say(_acts(context, by).assign(cluster_id, failures, reason), as_json)
 
 
-ACTS = (rename, merge, split, ignore, reopen, assign)
+def pin(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to call it; personal data are taken out.")],
+    saying: Annotated[str, typer.Option(help="Failures that say all of these words, in any order.")] = "",
+    like: Annotated[
+        list[str] | None, typer.Option(help="Failures like this one, by its id; three times or more instead of words.")
+    ] = None,
+    reason: Why = "",
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Follow the failures that a definition takes, beside the found clusters: with trend, closure and modes."""
+    _say(_acts(context, by).pin(name, saying, like or [], reason), as_json)
+
+
+def unpin(
+    context: typer.Context, cluster_id: ClusterId, reason: Why = "", by: By = "", as_json: AsJson = False
+) -> None:
+    """Follow a pinned cluster no longer."""
+    _say(_acts(context, by).unpin(cluster_id, reason), as_json)
+
+
+ACTS = (rename, merge, split, ignore, reopen, assign, pin, unpin)
 
 
 def told(act: ClusterDecision) -> str:
@@ -104,9 +126,16 @@ def told(act: ClusterDecision) -> str:
         "ignored": f"{about} is ignored until it grows",
         "reopened": f"{about} is open again",
         "assigned": f"{len(act.interaction_ids)} failures belong to {about}",
+        "pinned": f"{about} is pinned, called {act.name!r}, with the failures {takes(act)}",
+        "unpinned": f"{about} is pinned no longer",
     }[act.event]
     why = f", since: {act.reason}" if act.reason else ""
     return one_line(f"{what}, says {act.decided_by}{why}")
+
+
+def takes(act: ClusterDecision) -> str:
+    """Which failures a pinned cluster takes, for people."""
+    return f"that say {act.words!r}" if act.words else f"like {len(act.interaction_ids)} examples"
 
 
 def _acts(context: typer.Context, by: str) -> Acts:

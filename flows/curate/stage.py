@@ -163,7 +163,7 @@ def _with_clusters(lake: Lake, judged: Run, recipe: Recipe, name: str) -> Recipe
     if not recipe.clusters:
         return recipe
     stored = rows_of(lake, "clusters", run_id=judged.run_id)
-    known = {row["cluster_id"]: row["alias_of"] or row["cluster_id"] for row in stored}
+    known = {row["cluster_id"]: row["alias_of"] or row["cluster_id"] for row in stored if not row["pinned"]}
     return msgspec.structs.replace(
         recipe, clusters=tuple(_full_id(lake, judged, known, wanted, name) for wanted in recipe.clusters)
     )
@@ -179,7 +179,7 @@ def _full_id(lake: Lake, judged: Run, known: Mapping[str, str], wanted: str, nam
         return found[0]
     raise UsageError(
         f"recipe {name!r} names the cluster {wanted!r}, and {len(found) or 'no'} clusters of {judged.application!r} "
-        "begin so: `flywheel cluster list` shows their ids"
+        "begin so: `flywheel cluster list` shows their ids (a pinned one may share its failures, so it has no share of rows)"
     )
 
 

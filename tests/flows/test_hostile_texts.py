@@ -197,6 +197,8 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "cluster ignore": (lambda house: [house.cluster, "--reason", HOSTILE, "--by", HOSTILE], True),
     "cluster reopen": (lambda house: [house.cluster, "--reason", HOSTILE], True),
     "cluster assign": (lambda house: [house.cluster, HOSTILE], True),
+    "cluster pin": (lambda _: [HOSTILE[:100], "--saying", HOSTILE[:100], "--reason", HOSTILE, "--by", HOSTILE], True),
+    "cluster unpin": (lambda _: [HOSTILE, "--reason", HOSTILE], True),
     "dataset list": (lambda _: [], False),
     "dataset show": (lambda house: [house.versions[0]], False),
     "dataset trace": (lambda _: [HOSTILE], True),

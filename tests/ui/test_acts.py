@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from flows.cluster.lineage.acts import decisions_of
+from flows.cluster.stage import cluster
 from streams.lake import Lake
 from tests.support.clusters import World
 from tests.support.pages import needs_chromium, served
@@ -76,6 +78,42 @@ def test_what_is_refused_writes_nothing(people: People, who: str, given: dict[st
     assert client.get(address, params={"act": "rename", "what": "x"}).status_code in {404, 405}
     assert not acted(people)
     assert who != "rea" or "Act on this cluster" not in client.get("/failures").text
+
+
+def test_a_pinned_cluster_stands_beside_the_found_ones(people: People) -> None:
+    """Pinned by a form, it is in the inbox after the next run, with its failures' texts; what sums up leaves it out."""
+    ana = people.client("ana")
+    found = people.state.clusters
+    assert found is not None
+    address = f"/failures/{found.living[0].cluster_id}"
+    form = Form(ana.get(address).text).forms["Act on this cluster"]
+    word = next(word for word in (found.living[0].medoid_text or "").split() if word.isalpha() and len(word) > 3)
+
+    answer = ana.post(f"{address}/acts", data={**form, "act": "pin", "what": word, "reason": HOSTILE})
+    waiting = ana.get(address).text
+    cluster(people.state.lake, people.state.settings, found.run.as_of + timedelta(hours=1))
+    people.state.refresh()
+    after = people.state.clusters
+    assert after is not None
+    (one,) = [each for each in after.watched if each.pinned]
+    listed, shown = ana.get("/failures").text, ana.get(f"/failures/{one.cluster_id}").text
+    for act in ("merge", "split", "assign"):
+        sent = {**form, "act": act, "what": found.living[0].cluster_id, "reason": "x"}
+        assert ana.post(f"/failures/{one.cluster_id}/acts", data=sent).status_code == 422
+
+    assert answer.headers["location"] == f"{address}#by-hand"
+    assert f"pinned as “{word}”" in waiting
+    assert one.size_total > 0
+    assert ">Pinned<" in listed
+    assert f"/failures/{one.cluster_id}" in listed
+    assert "pinned by a person" in shown
+    assert f"q={word}" in shown
+    assert "<script>alert" not in shown
+    assert "By hand" in shown
+    assert '<option value="unpin">' in shown
+    assert '<option value="merge">' not in shown
+    assert {each.cluster_id for each in after.living} == {each.cluster_id for each in found.living}
+    assert f"/failures/{one.cluster_id}" not in ana.get("/failures?model=old&view=all").text.split('id="detail"')[0]
 
 
 @needs_chromium

@@ -26,6 +26,8 @@ ACTS: dict[str, tuple[str, Callable[[Acts, str, str, str], ClusterDecision]]] = 
     "assign": ("Put these failures here (ids)", lambda acts, id_, what, why: acts.assign(id_, what.split(), why)),
     "ignore": ("Ignore until it grows", lambda acts, id_, _, why: acts.ignore(id_, why)),
     "reopen": ("Reopen", lambda acts, id_, _, why: acts.reopen(id_, why)),
+    "pin": ("Pin all that say", lambda acts, _, what, why: acts.pin(what, what, reason=why)),
+    "unpin": ("Unpin", lambda acts, id_, _, why: acts.unpin(id_, why)),
 }
 """Act → what the form calls it, and the function: it is given the cluster, what was typed, and why."""
 
@@ -39,4 +41,5 @@ def act(request: Request, cluster_id: str, person: Annotated[Person, Depends(Nee
         raise Refused(422, "choose what to do with the cluster")
     acts = Acts(state.lake, state.settings, person.name, datetime.now(UTC))
     done = ACTS[form["act"]][1](acts, cluster_id, form.get("what", ""), form.get("reason", ""))
-    return RedirectResponse(f"/failures/{done.cluster_id}#by-hand", 303)
+    # what was pinned just now has no page before the next run
+    return RedirectResponse(f"/failures/{cluster_id if form['act'] == 'pin' else done.cluster_id}#by-hand", 303)

@@ -13,10 +13,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from msgspec import Struct
 
-from flows.cluster.catalogue.report import map_of
+from flows.cluster.catalogue.report import examples_of, map_of
 from flows.cluster.lineage.acts import decisions_of
 from flows.cluster.modes.modes import said
+from flows.cluster.state import PINNED
 from flows.svg import Bin
+from schemas.acts import ClusterDecision
 from schemas.records import Cluster
 from ui.guard import Needs, Refused
 from ui.html import page
@@ -46,6 +48,9 @@ URGENT, GONE = ("regressed", "new", "growing"), ("resolved",)
 """States in the order of the inbox; what is in neither is watched."""
 VIEWS = ("open", "ignored", "resolved", "all", "map")
 EXAMPLES = 12
+COLUMNS = {"model": "request_model", "prompt": "prompt_version", "variant": "variant"}
+OF_PINNED = ("rename", "ignore", "reopen", "pin", "unpin")
+"""Acts on a pinned cluster: nothing is moved into it or out of it."""
 TOO_FEW = 30
 """Interactions below which a part's rate says nothing yet."""
 
@@ -146,9 +151,16 @@ def _rows(found: Clusters, traffic: Traffic) -> list[Row]:
             mine = rate(sum(parts.values()), total_served)
             rows.append(Row(each, mine, sum(parts.values()) / total, bars))
         else:
-            run = Rate(each.size, 0, each.rate, each.rate_low, each.rate_high)
-            rows.append(Row(each, run, each.size / window, bars))
+            rows.append(Row(each, _of_run(each), each.size / window, bars))
+    for each in found.watched:
+        if each.pinned and not traffic.narrowed:  # its failures are counted by window alone
+            bars = tuple((part, whole) for _, part, whole in each.trend)
+            rows.append(Row(each, _of_run(each), each.size / window, bars))
     return sorted(rows, key=lambda row: (-(row.rate.value or 0), row.cluster.cluster_id))
+
+
+def _of_run(one: Cluster) -> Rate:
+    return Rate(one.size, 0, one.rate, one.rate_low, one.rate_high)
 
 
 def _wanted(cluster: Cluster, words: str) -> bool:
@@ -162,9 +174,17 @@ def _grouped(rows: Sequence[Row], view: str) -> list[tuple[str, list[Row]]]:
     opened = [row for row in rows if not row.cluster.ignored]
     urgent = [row for status in URGENT for row in opened if row.cluster.status == status]
     gone = [row for row in opened if row.cluster.status in GONE]
-    rest = [row for row in opened if row not in urgent and row not in gone]
-    parts = {"Needs a decision": urgent, "Watching": rest, "Ignored until it grows": closed, "Resolved": gone}
-    only = {"open": ("Needs a decision", "Watching"), "ignored": ("Ignored until it grows",), "resolved": ("Resolved",)}
+    quiet = [row for row in opened if row not in urgent and row not in gone]
+    rest, pinned = ([row for row in quiet if bool(row.cluster.pinned) == yes] for yes in (False, True))
+    parts = {
+        "Needs a decision": urgent, "Pinned": pinned, "Watching": rest, "Ignored until it grows": closed,
+        "Resolved": gone,
+    }  # fmt: skip
+    only = {
+        "open": ("Needs a decision", "Pinned", "Watching"),
+        "ignored": ("Ignored until it grows",),
+        "resolved": ("Resolved",),
+    }
     wanted = only.get(view, tuple(parts))
     return [(name, parts[name]) for name in wanted if parts[name]]
 
@@ -193,13 +213,17 @@ def _since_champion(state: State, span: Span) -> int:
 def _detail(sql: Connection, state: State, found: Clusters, traffic: Traffic, chosen: Cluster) -> dict[str, Any]:
     """What the right side shows of one cluster."""
     mine = [Hour(hour, dim, 0, 0, failed) for _, hour, dim, failed in cluster_hours(sql, chosen.cluster_id)]
-    parts = {by: _parts(mine, traffic, by) for by in ("model", "prompt", "variant")}
-    bins: list[Bin] = traffic.span.bins(traffic.by_cluster.get(chosen.cluster_id, {}))
+    if chosen.pinned:
+        parts = {by: _part_of_pinned(chosen, column) for by, column in COLUMNS.items()}
+        bins = [_bin(place, chosen) for place in range(len(chosen.trend))]
+    else:
+        parts = {by: _parts(mine, traffic, by) for by in COLUMNS}
+        bins = traffic.span.bins(traffic.by_cluster.get(chosen.cluster_id, {}))
     voices: list[Voice] = reasons_of(sql, chosen.cluster_id)
     return {
         "bins": bins,
-        "marks": marks(state, traffic.span),
-        "ticks": ticks(traffic.span),
+        "marks": [] if chosen.pinned else marks(state, traffic.span),
+        "ticks": [] if chosen.pinned else ticks(traffic.span),
         "parts": {by: rows for by, rows in parts.items() if len(rows) > 1},
         "top": max([row.rate.high or 0 for rows in parts.values() for row in rows if row.served >= TOO_FEW] or [0.01]),
         "modes": [(said(one.mode), one, [(part, whole) for _, part, whole in one.trend]) for one in chosen.modes],
@@ -207,17 +231,45 @@ def _detail(sql: Connection, state: State, found: Clusters, traffic: Traffic, ch
         "voices": voices,
         "most": max([voice.count for voice in voices] or [1]),
         "examples": newest_of(sql, chosen.cluster_id, EXAMPLES),
+        "texts": _texts(state, found).get(chosen.cluster_id, []) if chosen.pinned else [],
         "proposals": [one for one in found.proposals if chosen.cluster_id in one.clusters],
         "events": [one for one in found.events if chosen.cluster_id in {one.cluster_id, *one.other_ids}],
         "children": [one for one in found.every if one.alias_of == chosen.cluster_id],
         "acts": [
             one
             for one in decisions_of(state.lake, state.application)
-            if chosen.cluster_id in {one.cluster_id, *one.other_ids}
+            if chosen.cluster_id in {one.cluster_id, *one.other_ids} or _waits(one, found)
         ],
-        "can": [(name, said) for name, (said, _) in ACTS.items()],
+        "can": [(name, said) for name, (said, _) in ACTS.items() if _can(name, chosen)],
         "total_failed": sum(one.size for one in found.living) or 1,
     }
+
+
+def _waits(act: ClusterDecision, found: Clusters) -> bool:
+    """Whether a person has pinned or unpinned something since the run: until the next it has no page of its own."""
+    return act.event in {"pinned", "unpinned"} and act.time > found.run.as_of
+
+
+def _can(act: str, chosen: Cluster) -> bool:
+    return act in OF_PINNED if chosen.pinned else act != "unpin"
+
+
+def _texts(state: State, found: Clusters) -> dict[str, list[str]]:
+    """The newest texts of each pinned cluster, read once a run."""
+    least = state.settings.cluster.least_people
+    return state.once("pinned texts", lambda: examples_of(state.lake, found.run, EXAMPLES, least, (PINNED,)))
+
+
+def _bin(place: int, chosen: Cluster) -> Bin:
+    """A window of a pinned cluster's trend."""
+    _, part, whole = chosen.trend[place]
+    seen = rate(part, whole)
+    return Bin((place + 0.5) / len(chosen.trend), part, whole, seen.low or 0.0, seen.high or 0.0)
+
+
+def _part_of_pinned(chosen: Cluster, column: str) -> list[Group]:
+    """What the run counted in its window."""
+    return [Group(name, part[1], part[1], part[0]) for name, part in chosen.segments.get(column, {}).items()]
 
 
 def _parts(mine: Sequence[Hour], traffic: Traffic, by: str) -> list[Group]:

@@ -160,7 +160,7 @@ def _clustered(found: Clusters) -> str:
 def _wishes(state: State) -> list[Wish]:
     """What waits for a person, the worst first."""
     wishes = []
-    clusters: Any = state.clusters.living if state.clusters else []
+    clusters: Any = state.clusters.watched if state.clusters else []
     for status, said in (("regressed", "came back"), ("new", "is new"), ("growing", "grows")):
         found = [one for one in clusters if one.status == status]
         if found:

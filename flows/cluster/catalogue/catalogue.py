@@ -6,8 +6,8 @@ Pure: clusters and their events from what `stage.py` has read and placed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from flows.cluster.catalogue.ignoring import Looked, look
 from flows.cluster.catalogue.llm_names import Namer
 from flows.cluster.catalogue.measured import Look, measured
 from flows.cluster.catalogue.modes import modes_of
-from flows.cluster.catalogue.naming import Label, name_of, names
-from flows.cluster.catalogue.population import FOR_EVER, Population
+from flows.cluster.catalogue.naming import Label, labels_of, name_of, names
+from flows.cluster.catalogue.population import FOR_EVER, Population, Seen, Stretch
 from flows.cluster.catalogue.terms import terms
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.catalogue.trends import Change, Traffic, Window, segments, status, windows
@@ -68,58 +68,93 @@ def catalogue(
     settings: ClusterSettings,
     redactor: Redactor,
     namer: Namer | None = None,
+    followed: Population | None = None,
 ) -> Catalogue:
-    """All clusters, old and new, and what happened to them."""
+    """All clusters, old and new, and what happened to them. `followed`: who is in pinned ones, where there are any."""
     ids = sorted({*state.clusters, *placed.born})
     spans = windows(as_of, settings.window_hours, promotions[-1].time if promotions else None)
-    known = _known(ids, state, as_of, settings.min_size)
-    length = timedelta(hours=settings.window_hours)
-    counted_in = [(spans[0].start, FOR_EVER), *reach(promotions, known, settings.window_hours)]
-    stretches = [(start - length, end) for start, end in counted_in]  # who comes in the first window may not be new
-    traffic, failed_so, values = people.traffic(ids, stretches, spans[-1].start)
-    first = np.array([_first_window(spans, state.resolved.get(id_)) for id_ in ids], dtype=np.int64)
     looks = _looks(state, as_of, settings.window_hours)
     how = Look(spans=spans, promotions=promotions, as_of=as_of, looks=looks, settings=settings)
-    found = measured(traffic, known, first, how)
-    modes = modes_of(people.modes, traffic, failed_so, known, first, how, state.clusters)
-    ignored = {i: one.ignored for i, id_ in enumerate(ids) if (one := state.clusters.get(id_)) and one.ignored}
-    first_seen = {i: group.first if (group := people.groups.get(ids[i])) else None for i in ignored}
-    looked = look(ignored, found.counted, first_seen, traffic, found.begun, spans, settings)
-    parts = _segments(traffic, values, spans[-1], len(ids))
+    known, pinned = _known(ids, state, as_of, settings.min_size), _known_pinned(state, settings.min_size)
+    stretches = _stretches(how, known, pinned)
+    seen = people.traffic(ids, stretches, spans[-1].start)
     sizes = {id_: group.failures if (group := people.groups.get(id_)) else 0 for id_ in ids}
     themed = themes(ids, placed.sample, placed.sample_homes, sizes, _themes_before(state))
-    named = names(people, state, placed, redactor, settings.least_people, namer)
+    labels = names(people, state, placed, redactor, settings.least_people, namer)
+    found = _described(_Described(people, state, seen, known, labels, placed.born, themed), how)
+    follows = Catalogue(clusters=[], events=[], themes={})
+    if followed is not None and state.pinned:
+        of_pinned = replace(state, clusters=state.pinned)
+        seen = followed.beside(seen, pinned.ids, stretches, spans[-1].start)
+        labels = labels_of(followed, state.pinned, redactor, settings.least_people)
+        follows = _described(_Described(followed, of_pinned, seen, pinned, labels, {}, {}), how)
+    by_words = lineage_events(placed.sample, placed.sample_homes, placed.sample_hashes, state)
+    events = [
+        *found.events,
+        *by_words,
+        *mode_events(found.clusters, state, settings.subject_cap, by_words),
+        *_suspected(people, ids, spans),
+        *follows.events,
+    ]
+    return Catalogue(
+        clusters=[*found.clusters, *follows.clusters],
+        events=events,
+        themes=_theme_names(found.clusters, people, redactor, settings.least_people),
+    )
+
+
+@dataclass(frozen=True)
+class _Described:
+    """Clusters that are to be described, found or pinned ones, and what is known of them."""
+
+    people: Population
+    state: State
+    seen: Seen
+    known: Known
+    labels: Mapping[str, Label]
+    born: Mapping[str, str | None]
+    themed: Mapping[str, str]
+
+
+def _described(these: _Described, how: Look) -> Catalogue:
+    """Each cluster with its trend, closure and modes, by tests over all of these; and what happened to them."""
+    state, traffic, known, settings = these.state, these.seen.traffic, these.known, how.settings
+    first = np.array([_first_window(how.spans, state.resolved.get(id_)) for id_ in known.ids], dtype=np.int64)
+    found = measured(traffic, known, first, how)
+    modes = modes_of(these.people.modes, traffic, these.seen.modes, known, first, how, state.clusters)
+    ignored = {i: one.ignored for i, id_ in enumerate(known.ids) if (one := state.clusters.get(id_)) and one.ignored}
+    first_seen = {i: group.first if (group := these.people.groups.get(known.ids[i])) else None for i in ignored}
+    looked = look(ignored, found.counted, first_seen, traffic, found.begun, how.spans, settings)
+    parts = _segments(traffic, these.seen.values, how.spans[-1], len(known.ids))
     clusters = [
         _cluster(
             id_,
             _Seen(
-                label=named[id_],
+                label=these.labels[id_],
                 change=found.changes[i],
                 trend=found.trends[i],
                 closure=found.closures[i],
                 modes=modes[i],
                 segments=parts[i],
-                theme=themed.get(id_),
+                theme=these.themed.get(id_),
                 ignored=looked.closed.get(i),
             ),
-            people,
+            these.people,
             state,
-            placed.born.get(id_),
+            these.born.get(id_),
             settings.min_size,
         )
-        for i, id_ in enumerate(ids)
+        for i, id_ in enumerate(known.ids)
     ]
-    by_words = lineage_events(placed.sample, placed.sample_homes, placed.sample_hashes, state)
-    events = [
-        *_events(clusters, placed.born, state, spans),
-        *by_words,
-        *mode_events(clusters, state, settings.subject_cap, by_words),
-        *_suspected(people, ids, spans),
-        *_reopened(ids, looked),
-    ]
-    return Catalogue(
-        clusters=clusters, events=events, themes=_theme_names(clusters, people, redactor, settings.least_people)
-    )
+    events = [*_events(clusters, these.born, state, how.spans), *_reopened(known.ids, looked)]
+    return Catalogue(clusters=clusters, events=events, themes={})
+
+
+def _stretches(how: Look, *known: Known) -> list[Stretch]:
+    """The times that are counted, each with the window before it: who comes in the first one may not be new."""
+    length = timedelta(hours=how.settings.window_hours)
+    looked_at = [one for each in known for one in reach(how.promotions, each, how.settings.window_hours)]
+    return [(start - length, end) for start, end in [(how.spans[0].start, FOR_EVER), *looked_at]]
 
 
 def _cluster(id_: str, seen: _Seen, people: Population, state: State, parent: str | None, min_size: int) -> Cluster:
@@ -151,6 +186,7 @@ def _cluster(id_: str, seen: _Seen, people: Population, state: State, parent: st
         ignored=seen.ignored,
         mode=old.mode if old else None,
         modes=seen.modes,
+        pinned=old.pinned if old else None,
     )
 
 
@@ -177,6 +213,15 @@ def _known(ids: Sequence[str], state: State, as_of: datetime, min_size: int) -> 
     return Known(ids=ids, born=born, min_size=min_size, closures=said, looked=looked)
 
 
+def _known_pinned(state: State, min_size: int) -> Known:
+    """The same of pinned clusters, which no number of failures has brought about."""
+    ids = sorted(state.pinned)
+    looked = state.ran[-1] if state.ran else None
+    ever = [datetime.min.replace(tzinfo=UTC)] * len(ids)
+    closures = [state.pinned[id_].closure for id_ in ids]
+    return Known(ids=ids, born=ever, min_size=min_size, closures=closures, looked=looked)
+
+
 def _looks(state: State, as_of: datetime, hours: float) -> int:
     """How often a window is looked at while it passes: by the runs of the last one's length, this one among them."""
     return 1 + sum(time > as_of - timedelta(hours=hours) for time in state.ran)
@@ -188,7 +233,8 @@ def _segments(
     """For each cluster, column → value → its part of the current window."""
     found: list[dict[str, dict[str, Part]]] = [{} for _ in range(clusters)]
     inside = np.flatnonzero(traffic.time >= span.start.timestamp())
-    current = Traffic(traffic.time[inside], traffic.cluster[inside], traffic.unit[inside])
+    again = ~traffic.once[inside]
+    current = Traffic(traffic.time[inside], traffic.cluster[inside], traffic.unit[inside], again)
     for column, all_ in values.items():
         served = np.array(all_, dtype=np.str_)
         for i, part in enumerate(segments(current, span, clusters, served)):

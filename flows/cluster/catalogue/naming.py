@@ -8,7 +8,7 @@ words, to `llm_names.py` for the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +54,17 @@ def names(
             continue
         if (named := namer.name(label.terms, _examples(people.words[id_], label, redactor))) is not None:
             labels[id_] = replace(label, name=named.name, description=named.description)
+    return labels
+
+
+def labels_of(people: Population, pinned: Mapping[str, Cluster], redactor: Redactor, least: int) -> dict[str, Label]:
+    """The same of pinned clusters, which are called what a person calls them; the example is the one in the middle."""
+    labels = {id_: _kept(cluster) for id_, cluster in pinned.items()}
+    for id_, label in labels.items():
+        if (group := people.groups.get(id_)) and group.people >= least and label.medoid_interaction_id is None:
+            middle, one = people.words[id_].middle
+            text = readable(one.text, redactor)[:MEDOID_CHARS]
+            labels[id_] = replace(label, medoid_interaction_id=middle, medoid_text=text)
     return labels
 
 

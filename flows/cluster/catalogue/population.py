@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -63,6 +63,19 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Interactions of the times that a run looks at, as columns in one order."""
+
+    traffic: Traffic
+    modes: pa.ChunkedArray
+    """How each failed, where it did."""
+    values: Mapping[str, Sequence[str]]
+    """The segments of those of the current window, in the same order."""
+    units: pa.Array
+    """The unit that each number of the traffic stands for."""
+
+
+@dataclass(frozen=True)
 class Population:
     """The failures that have a home, by cluster, and where all traffic is asked for."""
 
@@ -84,32 +97,55 @@ class Population:
         ids, texts, _ = asked(self.now, pa.array(sorted(set(interactions)), pa.string()))
         return dict(zip(ids, texts, strict=True))
 
-    def traffic(
-        self, clusters: Sequence[str], stretches: Sequence[Stretch], current: datetime
-    ) -> tuple[Traffic, pa.ChunkedArray, dict[str, list[str]]]:
-        """The columns that trends count, of all interactions of some times.
+    def traffic(self, clusters: Sequence[str], stretches: Sequence[Stretch], current: datetime) -> Seen:
+        """The columns that trends count, of all interactions of some times."""
+        return self._seen("traffic.sql", clusters, stretches, current, None)
 
-        With them each one's mode, where it failed; and the segments of those from `current` on, in the same order.
-        """
+    def beside(self, seen: Seen, clusters: Sequence[str], stretches: Sequence[Stretch], current: datetime) -> Seen:
+        """The same interactions, none of them in a cluster; behind them the failures of pinned ones, once for each."""
+        own = self._seen("pinned_traffic.sql", clusters, stretches, current, seen.units)
+        all_, more = seen.traffic, own.traffic
+        traffic = Traffic(
+            np.concatenate([all_.time, more.time]),
+            np.concatenate([np.full(len(all_.time), -1, dtype=np.int64), more.cluster]),
+            np.concatenate([all_.unit, more.unit]),
+            again=np.arange(len(all_.time) + len(more.time)) >= len(all_.time),
+        )
+        modes = pa.chunked_array([pa.nulls(len(all_.time), pa.string()), *own.modes.chunks], pa.string())
+        values = {name: [*told, *own.values[name]] for name, told in seen.values.items()}
+        return Seen(traffic, modes, values, seen.units)
+
+    def _seen(
+        self,
+        sql: str,
+        clusters: Sequence[str],
+        stretches: Sequence[Stretch],
+        current: datetime,
+        units: pa.Array | None,
+    ) -> Seen:
+        """What a query sees; `units`: whose numbers to take, where they have some."""
         homes = pa.array(clusters, pa.string())
-        time, cluster, units = [np.zeros(0)], [np.zeros(0, dtype=np.int64)], [pa.array([], pa.string())]
+        time, cluster, whose = [np.zeros(0)], [np.zeros(0, dtype=np.int64)], [pa.array([], pa.string())]
         modes = [pa.array([], pa.string())]
         values: dict[str, list[str]] = {name: [] for name in SEGMENTS}
         since = min(start for start, _ in stretches)
-        with self.now.stream(_HERE / "traffic.sql", self._part(stretches), own_homes=True, since=since) as answer:
+        part = self._part(stretches)
+        with self.now.stream(_HERE / sql, part, own_homes=True, since=since) as answer:
             for every in answer.batches(100_000):
                 batch = every.filter(pa.array(_during(_seconds(every["time"]), stretches)))  # Spark brings others too
                 time.append(_seconds(batch["time"]))
                 found = pc.fill_null(pc.index_in(batch["cluster_id"], value_set=homes), -1)
                 cluster.append(found.to_numpy(zero_copy_only=False).astype(np.int64))
-                units.append(batch["unit"])
+                whose.append(batch["unit"])
                 modes.append(batch["mode"])
                 inside = pa.array(time[-1] >= current.timestamp())
                 for name in SEGMENTS:
                     values[name] += batch[name].filter(inside).to_pylist()
-        whose = pa.chunked_array(units)
-        codes = pc.index_in(whose, value_set=pc.unique(whose)).to_numpy().astype(np.int64)
-        return Traffic(np.concatenate(time), np.concatenate(cluster), codes), pa.chunked_array(modes), values
+        owners = pa.chunked_array(whose)
+        known = pc.unique(owners) if units is None else units
+        codes = pc.index_in(owners, value_set=known).to_numpy().astype(np.int64)
+        traffic = Traffic(np.concatenate(time), np.concatenate(cluster), codes)
+        return Seen(traffic, pa.chunked_array(modes), values, known)
 
     def complainers(self, clusters: Sequence[str], first: datetime, since: datetime) -> tuple[Ints, NDArray[np.bool_]]:
         """(cluster, is the unit fresh) of each pair of cluster and unit that was heard of its failures since then."""
@@ -126,7 +162,7 @@ class Population:
 
 
 def population(now: Now) -> Population:
-    """The failures that have a home by now."""
+    """The failures that have a home by now, or are in pinned clusters, as `now` looks at them."""
     reasons: dict[str, list[str]] = {}
     for row in _rows(now, "reasons.sql", most=REASONS):
         reasons.setdefault(row["cluster_id"], []).append(row["reason"])

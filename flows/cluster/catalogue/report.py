@@ -5,7 +5,7 @@ No script, no font and no image from anywhere: it opens offline and can be maile
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from markupsafe import Markup
 from flows import svg
 from flows.cluster.lineage.accepted import proposals_of
 from flows.cluster.modes.modes import said
-from flows.cluster.state import TABLES, clusters_of, events_of, sql
+from flows.cluster.state import MEMBERS, PINNED, TABLES, clusters_of, events_of, sql
 from flows.cluster.summary import Summary
 from flows.run import Finished, Run, runs
 from flows.visible import one_line
@@ -88,13 +88,17 @@ def _card(cluster: Cluster, examples: list[str]) -> Card:
     )
 
 
-def examples_of(lake: Lake, run: Run, count: int, least_people: int) -> dict[str, list[str]]:
-    """The newest distinct failures of each cluster of so many people."""
+def examples_of(
+    lake: Lake, run: Run, count: int, least_people: int, which: Sequence[Path] = (MEMBERS, PINNED)
+) -> dict[str, list[str]]:
+    """The newest distinct failures of each cluster of so many people, found and pinned ones or `which`."""
     parameters = {"application": run.application, "count": count, "people": least_people, "unseen": ""}
-    names = ("outcomes", "cluster_members")
     found: dict[str, list[str]] = {}
-    for row in query(lake, sql(Path(__file__).with_name("examples.sql")), lake.versions(names), parameters).to_pylist():
-        found.setdefault(row["cluster_id"], []).append(row["text"])
+    names = ("outcomes", "cluster_members", "pinned_members")
+    for homes in which:
+        asked = sql(Path(__file__).with_name("examples.sql"), homes)
+        for row in query(lake, asked, lake.versions(names), parameters).to_pylist():
+            found.setdefault(row["cluster_id"], []).append(row["text"])
     return found
 
 
@@ -109,6 +113,7 @@ def map_of(lake: Lake, application: str, clusters: list[Cluster], link: str = "#
         lake.versions(TABLES),
         {"application": application, "unseen": ""},
     )
+    clusters = [cluster for cluster in clusters if not cluster.pinned]  # its failures lie wherever their clusters do
     by_id = {cluster.cluster_id: cluster for cluster in clusters}
     ids, centroids = _centroids(table, by_id.keys())
     if not ids:

@@ -43,6 +43,14 @@ class Traffic:
     """Index of the failure's cluster; -1 where it did not fail or has no home."""
     unit: Ints
     """Number of the unit."""
+    again: NDArray[np.bool_] | None = None
+    """Rows that say that an interaction failed in one more cluster: they stand last and are no interaction. None: none
+    does."""
+
+    @property
+    def once(self) -> NDArray[np.bool_]:
+        """The rows that are interactions."""
+        return np.ones(len(self.time), dtype=bool) if self.again is None else ~self.again
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ def onsets(traffic: Traffic, hours: float) -> Onsets:
     failed = np.where(traffic.cluster >= 0, traffic.cluster, -1)
     return Onsets(
         failures=(failed >= 0) & _first_of(traffic, failed, hours),
-        visits=_first_of(traffic, np.zeros_like(failed), hours),
+        visits=traffic.once & _first_of(traffic, np.zeros_like(failed), hours),
     )
 
 
@@ -138,11 +146,12 @@ def counts(
     """
     failures, people = (np.zeros((len(spans), clusters), dtype=np.int64) for _ in range(2))
     served, visitors = (np.zeros(len(spans), dtype=np.int64) for _ in range(2))
+    once = traffic.once
     for i, span in enumerate(spans):
         inside = traffic.time >= span.start.timestamp()
         if i + 1 < len(spans) or not open_end:
             inside &= traffic.time < span.end.timestamp()
-        served[i], visitors[i] = inside.sum(), (inside & since.visits).sum()
+        served[i], visitors[i] = (inside & once).sum(), (inside & since.visits).sum()
         failed = inside & (traffic.cluster >= 0)
         pairs, times = np.unique(np.stack([traffic.cluster[failed], traffic.unit[failed]]), axis=1, return_counts=True)
         np.add.at(failures[i], pairs[0], np.minimum(times, cap))
@@ -157,7 +166,7 @@ def segments(traffic: Traffic, span: Window, clusters: int, values: NDArray[np.s
     """
     inside = traffic.time >= span.start.timestamp()
     names, code = np.unique(values, return_inverse=True)
-    served = np.bincount(code[inside], minlength=len(names))
+    served = np.bincount(code[inside & traffic.once], minlength=len(names))
     shown = [int(i) for i in np.argsort(-served, kind="stable")[:MAX_SEGMENTS] if served[i]]
     failures = np.zeros((clusters, len(names)), dtype=np.int64)
     failed = inside & (traffic.cluster >= 0)

@@ -4,6 +4,7 @@ proposals    what a fresh clustering of the members says about the living cluste
 by_mode      splits of a topic by how its failures fail
 inside       what a cluster holds, and moving failures from one into another
 accepted     accepted proposals carried out: members move, a cluster becomes an alias
-acts         what people do of their own accord: rename, merge, split, ignore, reopen, assign
+pinned       clusters that a person defined by words or examples: which failures are in them
+acts         what people do of their own accord: rename, merge, split, ignore, reopen, assign, pin, unpin
 by_hand      those acts carried out
 """

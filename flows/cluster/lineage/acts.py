@@ -8,7 +8,7 @@ a person typed is a stranger's text: bounded, on one line, and without personal 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,7 @@ import msgspec
 
 from flows.cluster.lineage.accepted import full_id, pending
 from flows.cluster.lineage.inside import SQL
+from flows.cluster.lineage.pinned import FEWEST, MOST_PINNED, pinned_id
 from flows.cluster.state import State, load, sql
 from flows.redact.own import redactor_of
 from flows.run import latest
@@ -48,7 +49,7 @@ class Acts:
         state = self._state()
         wanted = self._typed(name, NAME_CHARS, "a name")
         return self._record(
-            event="renamed", cluster_id=_living(state, cluster), name=wanted, reason=self._reason(reason)
+            event="renamed", cluster_id=_shown(state, cluster), name=wanted, reason=self._reason(reason)
         )
 
     def merge(self, kept: str, others: Sequence[str], reason: str = "") -> ClusterDecision:
@@ -92,13 +93,14 @@ class Acts:
         """Close a cluster until it grows. Raises UsageError where no reason is given."""
         state = self._state()
         why = self._typed(reason, REASON_CHARS, "a reason")
-        return self._record(event="ignored", cluster_id=_living(state, cluster), reason=why)
+        return self._record(event="ignored", cluster_id=_shown(state, cluster), reason=why)
 
     def reopen(self, cluster: str, reason: str = "") -> ClusterDecision:
         """Take back that a cluster is ignored, or resolved. Raises UsageError where it is neither."""
         state = self._state()
-        home = _living(state, cluster)
-        closed = state.clusters[home].ignored or state.clusters[home].status == "resolved"
+        home = _shown(state, cluster)
+        known = state.pinned.get(home) or state.clusters[home]
+        closed = known.ignored or known.status == "resolved"
         waits = [act for act in self.waiting(state) if act.event in {"ignored", "reopened"} and act.cluster_id == home]
         if not closed and not waits:
             raise UsageError(f"{home} is open: it is neither ignored nor resolved")
@@ -113,10 +115,46 @@ class Acts:
         home, ids = _living(state, cluster), _bounded(interactions)
         if not ids:
             raise UsageError("name the failures that belong there, by their interaction ids")
-        known = {row["interaction_id"] for row in self._failures("", ids) if row["outcome"] == "failed"}
-        if astray := set(ids) - known:
+        if astray := set(ids) - self._failed(ids):
             raise UsageError(f"no failures of this application: {', '.join(sorted(astray)[:5])}")
         return self._record(event="assigned", cluster_id=home, interaction_ids=ids, reason=self._reason(reason))
+
+    def pin(self, name: str, saying: str = "", interactions: Sequence[str] = (), reason: str = "") -> ClusterDecision:
+        """Follow the failures that say all of some words, or that are like some examples, beside the found clusters.
+
+        The same definition again is the same cluster. Raises UsageError where it is none, or there are too many.
+        """
+        state = self._state()
+        called = self._typed(name, NAME_CHARS, "a name")
+        wanted = self._typed(saying, WORDS_CHARS, "words", kept=True) if saying else None
+        if wanted and not words(wanted):
+            raise UsageError(f"{wanted!r} has no word in it")
+        ids = _bounded(interactions)
+        if bool(wanted) == bool(ids):
+            raise UsageError("say which failures: by words that they say (--saying), or by examples (--like); not both")
+        if ids and len(ids) < FEWEST:
+            raise UsageError(f"give {FEWEST} examples or more: of fewer nobody knows how like each other they are")
+        if astray := set(ids) - self._failed(ids):
+            raise UsageError(f"no failures of this application: {', '.join(sorted(astray)[:5])}")
+        id_ = pinned_id(wanted, ids)
+        waits = [act for act in self.waiting(state) if act.event in {"pinned", "unpinned"}]
+        now = pinned_after(state.pinned, waits)
+        if id_ not in now and len(now) >= MOST_PINNED:
+            raise UsageError(
+                f"{MOST_PINNED} clusters are pinned, and no more may be: `flywheel cluster unpin` ends one"
+            )
+        return self._record(
+            event="pinned", cluster_id=id_, name=called, words=wanted, interaction_ids=ids, reason=self._reason(reason)
+        )
+
+    def unpin(self, cluster: str, reason: str = "") -> ClusterDecision:
+        """Follow a pinned cluster no longer; its failures stay where they are. Raises UsageError for a found one."""
+        state = self._state()
+        waits = [act for act in self.waiting(state) if act.event in {"pinned", "unpinned"}]
+        found = [id_ for id_ in sorted(pinned_after(state.pinned, waits)) if id_.startswith(cluster)]
+        if len(found) != 1:
+            raise UsageError(f"{len(found)} pinned clusters match {cluster!r}: `flywheel cluster list` shows them")
+        return self._record(event="unpinned", cluster_id=found[0], reason=self._reason(reason))
 
     def waiting(self, state: State) -> list[ClusterDecision]:
         """The acts that the next run carries out, oldest first."""
@@ -146,6 +184,10 @@ class Acts:
         }  # fmt: skip
         found = query(self.lake, sql(SQL), self.lake.versions(("outcomes", "cluster_members")), parameters).to_pylist()
         return [row for row in found if row["outcome"] is not None and (not cluster or row["cluster_id"] == cluster)]
+
+    def _failed(self, ids: Sequence[str]) -> set[object]:
+        """Which of some interactions are failures."""
+        return {row["interaction_id"] for row in self._failures("", ids) if row["outcome"] == "failed"}
 
     def _reason(self, text: str) -> str | None:
         return self._typed(text, REASON_CHARS, "a reason") if text.strip() else None
@@ -208,7 +250,26 @@ def _same(one: ClusterDecision, other: ClusterDecision) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in SAID)
 
 
+def pinned_after(pinned: Collection[str], acts: Iterable[ClusterDecision]) -> set[str]:
+    """Which clusters are pinned once these acts are carried out."""
+    found = set(pinned)
+    for act in acts:
+        if act.event == "pinned":
+            found.add(act.cluster_id)
+        elif act.event == "unpinned":
+            found.discard(act.cluster_id)
+    return found
+
+
+def _shown(state: State, wanted: str) -> str:
+    """A cluster that may be named and closed: a living one, or a pinned one."""
+    pinned = [id_ for id_ in state.pinned if wanted and id_.startswith(wanted)]
+    return pinned[0] if len(pinned) == 1 else _living(state, wanted)
+
+
 def _living(state: State, wanted: str) -> str:
+    if any(id_.startswith(wanted) for id_ in state.pinned if wanted):
+        raise UsageError(f"{wanted} is pinned: it has what its definition says, and nothing is moved in or out")
     id_ = full_id(state, wanted)
     if alias := state.clusters[id_].alias_of:
         raise UsageError(f"{id_} was merged into {alias}: act on that")

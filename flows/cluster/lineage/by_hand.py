@@ -6,7 +6,7 @@ leaves an event that names it, also where nothing was left to do. Go on to `flow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -29,7 +29,9 @@ def carry_out_acts(
     for act in acts:
         home = _survivor(state, act.cluster_id)
         others: tuple[str, ...] = ()
-        if home and act.event == "merged":
+        if act.event in {"pinned", "unpinned"} or act.cluster_id in state.pinned:
+            state = replace(state, pinned=_pinned(state.pinned, act, now))
+        elif home and act.event == "merged":
             state, placed, others = _merge(now, act, home, state, placed)
         elif home and act.event == "split":
             state, placed, others = _split(now, act, home, state, placed, embedder)
@@ -46,6 +48,20 @@ def carry_out_acts(
         cluster = home or act.cluster_id
         events.append(ClusterEvent(cluster_id=cluster, event=act.event, other_ids=others, details=details))
     return state, placed, events
+
+
+def _pinned(pinned: Mapping[str, Cluster], act: ClusterDecision, now: Now) -> dict[str, Cluster]:
+    """The pinned clusters after an act on one; of a new one nothing is known yet but what it is called."""
+    id_ = act.cluster_id
+    if act.event == "unpinned":
+        return {other: cluster for other, cluster in pinned.items() if other != id_}
+    if act.event != "pinned":
+        return {**pinned, id_: _closed_or_named(pinned[id_], act, now)}
+    of = {"name": act.name or id_, "named": act.decision_id, "pinned": act.decision_id}
+    old = pinned.get(id_) or Cluster(
+        cluster_id=id_, name="", size=0, size_total=0, rate=None, rate_low=None, rate_high=None, status="steady"
+    )
+    return {**pinned, id_: msgspec.structs.replace(old, **of)}
 
 
 def _survivor(state: State, cluster: str) -> str:

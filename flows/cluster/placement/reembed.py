@@ -33,7 +33,7 @@ def reembed(lake: Lake, application: str, embedder: Embedder, told: Callable[[in
     """
     if (run := latest(lake, "cluster", application)) is None:
         raise NotEnoughData(f"no cluster run of application {application!r} is finished yet: `flywheel turn` makes one")
-    living = sum(not cluster.alias_of for cluster in clusters_of(lake, run.run_id))
+    living = sum(not cluster.alias_of and not cluster.pinned for cluster in clusters_of(lake, run.run_id))
     given = {"application": application, "embedder": embedder.id, "cap": cap_for(living), "unseen": ""}
     names = ("cluster_members", "embeddings")
     table = query(lake, sql(REFERENCE), lake.versions(names), given)

@@ -27,7 +27,8 @@ def test_traffic_is_of_the_times_looked_at(world: Any, make: Any) -> None:
     stretches = [(days[8], FOR_EVER), (days[2], days[4])]
 
     for kind in (Population, Unpruned):
-        traffic, modes, values = kind(now, {}, []).traffic([], stretches, days[9])
+        seen = kind(now, {}, []).traffic([], stretches, days[9])
+        traffic, modes, values = seen.traffic, seen.modes, seen.values
         assert sorted(traffic.time) == [days[n].timestamp() for n in (2, 3, 8, 9)], kind
         assert (len(traffic.cluster), len(traffic.unit), len(modes)) == (4, 4, 4)
         assert values["request_model"] == ["bot-1"]
