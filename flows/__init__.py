@@ -20,7 +20,8 @@ What they share:
     redact          personal data and secrets → placeholders
     embed           text to vectors, by `encoders` too; `statistics` the gate's formulas; `extend` code of one's own
     outbound        calls to endpoints, to allowed `addresses`
-    names           the name of a cluster wherever its id stands
+    names           the name of a cluster wherever its id stands; `pins` what pinned ones are defined by, `topic` what
+                    was asked
     visible         strangers' text made harmless; `terminal`, `markdown` where it is shown; `svg` draws
     testing         doubles and worlds, for tests of one's own
 

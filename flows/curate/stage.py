@@ -179,7 +179,7 @@ def _full_id(lake: Lake, judged: Run, known: Mapping[str, str], wanted: str, nam
         return found[0]
     raise UsageError(
         f"recipe {name!r} names the cluster {wanted!r}, and {len(found) or 'no'} clusters of {judged.application!r} "
-        "begin so: `flywheel cluster list` shows their ids (a pinned one may share its failures, so it has no share of rows)"
+        "begin so: `flywheel cluster list` shows their ids (a pinned one has no rows of its own)"
     )
 
 

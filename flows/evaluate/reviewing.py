@@ -32,6 +32,7 @@ from flows.evaluate.reviews import (
 from flows.evaluate.sampled import Asking
 from flows.evaluations import evaluation_of, scores_of
 from flows.opinions import TAKEN_BACK, opinions, review_rows
+from flows.pins import pinned_items, pins_of
 from flows.run import plain
 from flows.versions import versions
 from schemas.errors import NotEnoughData
@@ -70,7 +71,8 @@ def asking_of(lake: Lake, settings: Settings, comparison: Comparison) -> tuple[S
     asked = asked_of(items, scores_of(lake, comparison.evaluation_id))
     models = comparison.candidate, comparison.champion
     unknown = unseen(items, models, versions(lake, settings.application), settings)
-    return standing(asked, said, settings.gate.reviews), Asking(*models, items, said, unseen=unknown)
+    pinned = pinned_items(pins_of(lake, settings.application), items)
+    return standing(asked, said, settings.gate.reviews), Asking(*models, items, said, unseen=unknown, pinned=pinned)
 
 
 def to_review(lake: Lake, settings: Settings, evaluation_id: str, by: str, count: int | None = None) -> list[Question]:

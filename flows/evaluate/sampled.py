@@ -6,7 +6,7 @@ level: a look that may use a quarter of it shows four times its p, so that the g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -49,6 +49,8 @@ class Asking(Struct, frozen=True):
     unseen: frozenset[str] | None = None
     """Items whose words no training row of either model has; None where no training rows are known."""
     frozen: bool = False
+    pinned: Mapping[str, frozenset[str]] = {}
+    """Pinned cluster → the items that say its words: slices that may share items with others."""
 
 
 class View(Struct, frozen=True):
@@ -62,6 +64,7 @@ class View(Struct, frozen=True):
     slices: tuple[str, ...]
     origins: tuple[str, ...]
     unseen: Bools | None = None
+    pinned: tuple[tuple[str, Bools], ...] = ()
 
     def exchanged(self, which: Bools) -> View:
         """The same with the two models' answers exchanged in some requests: an A/A comparison on these reviews."""
@@ -70,7 +73,7 @@ class View(Struct, frozen=True):
             Evidence(one.differs, one.said * sign, one.guess * sign, one.groups, one.missing)
             for one in (self.tie, self.loss, self.win)
         )
-        return View(self.stood, tie, loss, win, self.slices, self.origins, self.unseen)
+        return View(self.stood, tie, loss, win, self.slices, self.origins, self.unseen, self.pinned)
 
 
 def view_of(stood: Standing, asking: Asking) -> View:
@@ -86,8 +89,13 @@ def view_of(stood: Standing, asking: Asking) -> View:
         tuple(
             reference_from(one.item, asking.champion, one.item.item_id in judged, asking.frozen) for one in stood.asked
         ),
-        None if unseen is None else np.array([one.item.item_id in unseen for one in stood.asked], bool),
+        None if unseen is None else _among(stood, unseen),
+        tuple((pin, _among(stood, items)) for pin, items in asking.pinned.items()),
     )
+
+
+def _among(stood: Standing, items: Collection[str]) -> Bools:
+    return np.array([one.item.item_id in items for one in stood.asked], bool)
 
 
 def compare_reviewed(
@@ -145,14 +153,20 @@ def reviewed_differences(view: View, gate: GateSettings) -> tuple[Difference, tu
         trust=estimate.trust,
         origins=by(view.origins, gate.margin, gate.level),
     )
-    return overall, (*by(view.slices, gate.slice_margin, gate.alpha), *_unseen(view, gate)), sampled
+    return overall, (*by(view.slices, gate.slice_margin, gate.alpha), *_beside(view, gate)), sampled
 
 
-def _unseen(view: View, gate: GateSettings) -> tuple[Difference, ...]:
-    """The slice of what neither model can know by heart, where that is some of it and not all."""
-    if view.unseen is None or not view.unseen.any() or view.unseen.all():
-        return ()
-    return (_difference(view, view.unseen, UNSEEN, gate, gate.slice_margin, gate.alpha)[0],)
+def _beside(view: View, gate: GateSettings) -> tuple[Difference, ...]:
+    """Slices beside the clusters', which may share requests with them: each that is some of the sample and not all.
+
+    What neither model can know by heart, and what says the words of a pinned cluster.
+    """
+    masks = [*view.pinned, *([] if view.unseen is None else [(UNSEEN, view.unseen)])]
+    return tuple(
+        _difference(view, mask, name, gate, gate.slice_margin, gate.alpha)[0]
+        for name, mask in masks
+        if mask.any() and not mask.all()
+    )
 
 
 def _difference(

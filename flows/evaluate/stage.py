@@ -28,6 +28,7 @@ from flows.evaluate.scorers.registry import extensions, scorer_of
 from flows.evaluate.server import serving
 from flows.ledger import fold
 from flows.opinions import opinions
+from flows.pins import pinned_items, pins_of
 from flows.run import Run, begin, finish, finished, latest, named, runs
 from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
@@ -83,6 +84,7 @@ def evaluate(
     plan = plan_for(lake, settings, candidate_id)
     said = opinions(lake, settings, [item.item_id for item in plan.items])
     how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
+    pins = pins_of(lake, settings.application)
     run_of = begin(
         lake,
         "evaluate",
@@ -95,6 +97,7 @@ def evaluate(
         dataset_version=plan.eval_set.version,
         reviews=content_hash(sorted((key, sorted(names.items())) for key, names in said.items())),
         extensions=extensions(how),
+        **({"pinned": {pin: sorted(said) for pin, said in pins.items()}} if pins else {}),
     )
     if summary := finished(lake, run_of, Summary):
         return summary
@@ -131,7 +134,8 @@ def measure(
         opined = opinions(lake, settings, [item.item_id for item in plan.items])
         pair = plan.candidate, plan.champion
         unknown = unseen(plan.items, pair, versions(lake, settings.application), settings)
-        asking = Asking(*pair, plan.items, opined, plan.left_out, plan.kept_out, unknown, plan.eval_set.frozen)
+        pinned = pinned_items(pins_of(lake, settings.application), plan.items)
+        asking = Asking(*pair, plan.items, opined, plan.left_out, plan.kept_out, unknown, plan.eval_set.frozen, pinned)
         comparison = compare_reviewed(scores, asking, *where)
     said = (
         *([plan.eval_set.warning] if plan.eval_set.warning else []),

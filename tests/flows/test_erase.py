@@ -89,8 +89,8 @@ def test_each_stage_forgets_its_own(house: tuple[Lake, Settings]) -> None:
     receipt = erase.carry_out(lake, settings, PERSON, LATER)
 
     assert receipt["rows"] == {
-        "scores": 1, "outcomes": 1, "embeddings": 1, "cluster_members": 1, "pinned_members": 0, "clusters": 0, "cluster_decisions": 0,
-        "interactions": 1, "feedback": 1, "dead_letters": 0,
+        "scores": 1, "outcomes": 1, "embeddings": 1, "cluster_members": 1, "clusters": 0, "cluster_decisions": 0,
+        "pinned_members": 0, "interactions": 1, "feedback": 1, "dead_letters": 0,
     }  # fmt: skip
     assert left(lake, settings) == set()
     assert len(stored_rows(lake, "scores")) == len(stored_rows(lake, "outcomes")) == 11

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flows.cluster.placement.placing import asked
-from flows.cluster.placement.texts import Distinct, distinct, vectors_of
+from flows.cluster.placement.texts import distinct, vectors_of
 from flows.cluster.state import Now
 from flows.embed import Embedder, Vectors
 from schemas.acts import ClusterDecision
@@ -31,12 +31,10 @@ from schemas.records import Cluster, PinnedMember
 SQL = Path(__file__).with_name("failures.sql")
 MOST_PINNED = 30
 """Pinned clusters of an application at a time: each failure is held against all of them."""
-FEWEST, MOST = 3, 200
-"""Examples of one: below three nothing is known of how like each other they are."""
+FEWEST = 3
+"""Examples of one: of fewer nothing is known of how like each other they are."""
 BATCH = 10_000
 """Failures that are looked at together."""
-GRID = 1e-6
-"""Below which two cosines are the same: sums of the same numbers in another order."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +48,18 @@ class Definition:
 
     @property
     def like(self) -> float:
-        """How like one of the examples a text has to be."""
-        if len(self.examples) < 2:
-            return 1.0 - GRID
+        """How like one of the examples a text has to be. Exact on any machine: vectors lie on a grid (`embed.py`)."""
         near = self.examples @ self.examples.T
-        np.fill_diagonal(near, -1.0)
-        return float(near.max(axis=1).mean()) - GRID
+        if len(near) > 1:  # one alone is like itself
+            np.fill_diagonal(near, -1.0)
+        return float(near.max(axis=1).mean())
 
-    def takes(self, rows: Distinct, vectors: Vectors) -> NDArray[np.bool_]:
-        """Which of some distinct texts it takes in. `vectors` are theirs, where it has examples."""
+    def takes(self, said: Sequence[frozenset[str]], vectors: Vectors) -> NDArray[np.bool_]:
+        """Which of some texts it takes in, by the words of each; where it has examples, by its vector."""
         if self.words:
-            return np.array([self.words <= frozenset(words(text)) for text in rows.texts], dtype=bool)
+            return np.array([self.words <= each for each in said], dtype=bool)
         if not len(self.examples):
-            return np.zeros(len(rows.texts), dtype=bool)
+            return np.zeros(len(said), dtype=bool)
         return np.asarray((vectors.astype(np.float64) @ self.examples.T).max(axis=1) >= self.like)
 
 
@@ -110,8 +107,9 @@ def _taken(
 ) -> Iterator[PinnedMember]:
     ids = failures["interaction_id"].to_pylist()
     rows = distinct([text or "" for text in failures["text"].to_pylist()])
+    said = [frozenset(words(text)) for text in rows.texts]
     by_example = any(len(one.examples) for one in definitions)
     vectors = vectors_of(now.lake, embedder, rows)[0] if by_example else np.zeros((0, 0), np.float32)
     for one in definitions:
-        taken = one.takes(rows, vectors)[rows.row_of]
+        taken = one.takes(said, vectors)[rows.row_of]
         yield from (PinnedMember(ids[i], one.cluster_id) for i in np.flatnonzero(taken))

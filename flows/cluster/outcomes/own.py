@@ -12,9 +12,9 @@ import msgspec
 import pyarrow as pa
 
 from flows.cluster.modes.modes import own_mode
-from flows.cluster.modes.topics import topic
 from flows.cluster.outcomes.rules import Asked, findings
 from flows.run import code_version, same_code
+from flows.topic import topic
 from schemas.messages import parse, read
 from schemas.prompts import Examples, unprompted
 from schemas.tables import OUTCOMES

@@ -18,6 +18,7 @@ from flows.evaluate.reviewed import Reviewed, difference, level_at, needed, sure
 from flows.evaluate.sampled import NO_CLUSTER, UNREVIEWED, Asking, View, compare_reviewed, view_of
 from flows.evaluations import UNSEEN
 from flows.opinions import Opinions, fingerprint, spoken
+from flows.pins import pinned_items
 from flows.promote.gate import decide
 from flows.versions import Version
 from schemas.records import Item, Score, make_candidate
@@ -118,6 +119,36 @@ def test_harm_to_what_neither_model_was_taught_blocks() -> None:
 
     assert decide(found, GATE).verdict == "block"
     assert decide(found, GATE).reasons[0].startswith("slice unseen: worse")
+
+
+def test_what_says_the_words_of_a_pinned_cluster_is_a_slice_beside_the_clusters() -> None:
+    """Some of the sample, in several at once and in a cluster's slice too; all of it, or none, is no slice."""
+    asked = items(120, slice="c1")
+    words = {"p1": "question 7", "p2": "7", "p3": "question", "p4": "nobody", "p5": "QUESTION! 11"}
+    pins = {pin: frozenset(said.lower().replace("!", "").split()) for pin, said in words.items()}
+    found = world(items=asked, pinned=pinned_items(pins, asked))
+
+    assert {one.slice: one.items for one in found.slices} == {"c1": 120, "p1": 1, "p2": 1, "p5": 1}
+    assert pinned_items({}, asked) == {}
+
+
+def test_harm_to_a_pinned_cluster_blocks() -> None:
+    """Better in the rest of every cluster and worse in all that ask for a refund: the clusters are flat, it is not."""
+    asked = [
+        Item(f"i{n}", ({"role": "user", "content": f"{'a REFUND, please' if n % 2 else 'hello'} {n}"},), None,
+             slice=f"c{n // 100}", unit=f"u{n}", source="none")
+        for n in range(200)
+    ]  # fmt: skip
+    old = {one.item_id: (f"old {n}", n % 2 == 1) for n, one in enumerate(asked)}
+    new = {one.item_id: (f"new {n}", n % 2 == 0) for n, one in enumerate(asked)}
+    opinions, pinned = said_of(old, new, wanted=set(old)), pinned_items({"p1": frozenset({"refund"})}, asked)
+    blind = decide(compare_reviewed(scored(old, new), Asking(NEW, OLD, asked, opinions), "v", "e", GATE), GATE)
+    told = Asking(NEW, OLD, asked, opinions, pinned=pinned)
+    found = decide(compare_reviewed(scored(old, new), told, "v", "e", GATE), GATE)
+
+    assert blind.verdict != "block"
+    assert found.verdict == "block"
+    assert found.reasons[0].startswith("slice p1: worse")
 
 
 def test_words_are_unseen_where_no_training_row_of_either_model_has_them(tmp_path: Path) -> None:

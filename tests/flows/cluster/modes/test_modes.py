@@ -10,7 +10,7 @@ import pytest
 from flows.cluster.modes.calls import agent_mode, is_error
 from flows.cluster.modes.edits import EDITS, edit_of
 from flows.cluster.modes.modes import SHAPES, mode_of, own_mode, said, shape
-from flows.cluster.modes.topics import CHARS, topic
+from flows.topic import CHARS, topic
 from schemas.messages import to_chat
 
 

@@ -1,7 +1,7 @@
 """What was asked: the request, with the turns before it where it is short.
 
 "Yes please" is no topic: of an answer to it that went wrong, what went wrong is what was asked before. Go on to
-`flows/cluster/outcomes/own.py`, which asks for it.
+`flows/cluster/outcomes/own.py`, which asks for it, and to `pins.py`.
 """
 
 from __future__ import annotations
