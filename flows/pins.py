@@ -2,7 +2,7 @@
 
 Failures enter pinned clusters in `flows/cluster/lineage/pinned.py`; evaluations take requests, by the same words of the
 same topic. What is defined by examples is left out: how like them a request is, only a cluster run has the vectors for.
-Go on to `flows/evaluate/sampled.py`, whose slices these are.
+Go on to `flows/evaluate/stage.py`, which makes slices of them.
 """
 
 from __future__ import annotations

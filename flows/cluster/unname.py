@@ -41,9 +41,8 @@ def unname(
     The texts are those of the clusters that the interactions are in, as outcomes have them: before these go. `copies`
     is told the words first, where there are any, to take them out of copies of the names: afterwards nobody knows them.
     """
-    homes = {row["cluster_id"] for table in HOMES for row in stored_rows(lake, table, interaction_id=interactions)} - {
-        ""
-    }
+    theirs = (row for table in HOMES for row in stored_rows(lake, table, interaction_id=interactions))
+    homes = {row["cluster_id"] for row in theirs} - {""}
     few = _few(lake, homes, set(interactions), least) if homes else None
     if few is None:
         return

@@ -5,7 +5,7 @@ a facet, as modes are: every failure keeps its one home, and is beside it in eac
 it in. A definition looks at a failure once, when it is new or judged anew; one that is new itself looks at all there
 are, once. By words: failures that say all of them, whole and in any order. By examples: failures that are as like one
 of the examples as these are to each other, each to its nearest, on average; so that no threshold is of one embedder
-alone. Words are compared, never searched for by somebody's pattern. Go on to `by_hand.py`, which carries acts out.
+alone. Words are compared, never searched for by somebody's pattern. Go on to `acts.py`, which records them.
 """
 
 from __future__ import annotations

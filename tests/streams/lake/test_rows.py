@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.acts import ClusterDecision, GoldenAct, Ignored
-from schemas.records import Cluster, ClusterEvent, Evaluation, EventDetails, Member, Score
+from schemas.records import Cluster, ClusterEvent, Evaluation, EventDetails, Member, PinnedMember, Score
 from schemas.tables import TABLES
 from schemas.trend import Closure, ClusterStatus
 from streams.lake import Lake
@@ -87,6 +87,7 @@ def test_a_value_that_a_record_cannot_hold_is_refused() -> None:
     [
         ("clusters", Cluster),
         ("cluster_members", Member),
+        ("pinned_members", PinnedMember),
         ("cluster_events", ClusterEvent),
         ("cluster_decisions", ClusterDecision),
         ("golden", GoldenAct),

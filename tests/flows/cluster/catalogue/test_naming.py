@@ -36,7 +36,15 @@ def test_a_cluster_that_has_grown_gets_a_name(name: str) -> None:
     """Three people by now."""
     fields: Any = {"size": 1, "size_total": 1, "rate": None, "rate_low": None, "rate_high": None, "status": "steady"}
     old = Cluster(cluster_id="c1", name=name, mode="refusal", **fields)
-    before: Any = {"previous": "", "resolved": {}, "proposals": (), "born": {}, "ran": (), "done": frozenset()}
+    before: Any = {
+        "previous": "",
+        "pinned": {},
+        "resolved": {},
+        "proposals": (),
+        "born": {},
+        "ran": (),
+        "done": frozenset(),
+    }
     group = Group(failures=3, people=3, first=START, last=START, reasons=())
     people: Any = Some(None, {"c1": group}, [])  # type: ignore[arg-type]
 

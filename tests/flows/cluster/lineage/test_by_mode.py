@@ -18,7 +18,7 @@ from schemas.records import Cluster, ClusterEvent, EventDetails
 from schemas.trend import Mode
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-NOTHING = State(previous="", clusters={}, resolved={}, proposals=(), born={}, ran=(), done=frozenset())
+NOTHING = State(previous="", clusters={}, pinned={}, resolved={}, proposals=(), born={}, ran=(), done=frozenset())
 
 
 def counted(kind: Any, failures: list[int], **fields: Any) -> Any:
