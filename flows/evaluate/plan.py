@@ -15,6 +15,7 @@ from flows.evaluate.freshness import cut_of, fresh
 from flows.evaluate.items import EvalSet, of_folder, of_version, read_items
 from flows.evaluations import evaluations
 from flows.ledger import fold
+from flows.pins import Pins, pins_of
 from flows.registry import Registry
 from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
@@ -36,6 +37,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Requests of the sample that are not asked, since a model may know them."""
     kept_out: int = 0
     """Requests that are asked although they are older: of users of whom no build teaches anything."""
+    pins: Pins = {}
+    """What is pinned by words as the plan is made: slices of their own."""
 
 
 def plan_for(lake: Lake, settings: Settings, candidate_id: str | None) -> Plan:
@@ -68,8 +71,9 @@ def plan_of(
 
 
 def _with_items(lake: Lake, settings: Settings, registry: Registry, plan: Plan) -> Plan:
-    """The plan with all items of a fixed set; of the sample those that are younger than both models' training."""
+    """With what is pinned and all items of a fixed set; of the sample those younger than both models' training."""
     items = read_items(plan.eval_set.folder, plan.eval_set.sha256)
+    plan = msgspec.structs.replace(plan, pins=pins_of(lake, settings.application))
     if plan.eval_set.name != SAMPLE:
         return msgspec.structs.replace(plan, items=tuple(items))
     known = versions(lake, settings.application)

@@ -28,7 +28,7 @@ from flows.evaluate.scorers.registry import extensions, scorer_of
 from flows.evaluate.server import serving
 from flows.ledger import fold
 from flows.opinions import opinions
-from flows.pins import pinned_items, pins_of
+from flows.pins import pinned_items
 from flows.run import Run, begin, finish, finished, latest, named, runs
 from flows.versions import versions
 from schemas.errors import NotEnoughData, UsageError
@@ -84,7 +84,6 @@ def evaluate(
     plan = plan_for(lake, settings, candidate_id)
     said = opinions(lake, settings, [item.item_id for item in plan.items])
     how = msgspec.structs.replace(settings.evaluate, api_keys={}, eval_set=plan.eval_set.name)
-    pins = pins_of(lake, settings.application)
     run_of = begin(
         lake,
         "evaluate",
@@ -97,7 +96,7 @@ def evaluate(
         dataset_version=plan.eval_set.version,
         reviews=content_hash(sorted((key, sorted(names.items())) for key, names in said.items())),
         extensions=extensions(how),
-        **({"pinned": {pin: sorted(said) for pin, said in pins.items()}} if pins else {}),
+        **({"pinned": content_hash([(pin, sorted(wanted)) for pin, wanted in plan.pins.items()])} if plan.pins else {}),
     )
     if summary := finished(lake, run_of, Summary):
         return summary
@@ -134,7 +133,7 @@ def measure(
         opined = opinions(lake, settings, [item.item_id for item in plan.items])
         pair = plan.candidate, plan.champion
         unknown = unseen(plan.items, pair, versions(lake, settings.application), settings)
-        pinned = pinned_items(pins_of(lake, settings.application), plan.items)
+        pinned = pinned_items(plan.pins, plan.items)
         asking = Asking(*pair, plan.items, opined, plan.left_out, plan.kept_out, unknown, plan.eval_set.frozen, pinned)
         comparison = compare_reviewed(scores, asking, *where)
     said = (
