@@ -82,7 +82,7 @@ def catalogue(
     themed = themes(ids, placed.sample, placed.sample_homes, sizes, _themes_before(state))
     labels = names(people, state, placed, redactor, settings.least_people, namer)
     found = _described(_Described(people, state, seen, known, labels, placed.born, themed), how)
-    follows = Catalogue(clusters=[], events=[], themes={})
+    follows = _Told([], [], [])
     if followed is not None and state.pinned:
         of_pinned = replace(state, clusters=state.pinned)
         seen = followed.beside(seen, pinned.ids, stretches, spans[-1].start)
@@ -94,7 +94,9 @@ def catalogue(
         *by_words,
         *mode_events(found.clusters, state, settings.subject_cap, by_words),
         *_suspected(people, ids, spans),
+        *found.reopened,
         *follows.events,
+        *follows.reopened,
     ]
     return Catalogue(
         clusters=[*found.clusters, *follows.clusters],
@@ -116,7 +118,16 @@ class _Described:
     themed: Mapping[str, str]
 
 
-def _described(these: _Described, how: Look) -> Catalogue:
+@dataclass(frozen=True)
+class _Told:
+    """What is said of such clusters."""
+
+    clusters: list[Cluster]
+    events: list[ClusterEvent]
+    reopened: list[ClusterEvent]
+
+
+def _described(these: _Described, how: Look) -> _Told:
     """Each cluster with its trend, closure and modes, by tests over all of these; and what happened to them."""
     state, traffic, known, settings = these.state, these.seen.traffic, these.known, how.settings
     first = np.array([_first_window(how.spans, state.resolved.get(id_)) for id_ in known.ids], dtype=np.int64)
@@ -146,8 +157,7 @@ def _described(these: _Described, how: Look) -> Catalogue:
         )
         for i, id_ in enumerate(known.ids)
     ]
-    events = [*_events(clusters, these.born, state, how.spans), *_reopened(known.ids, looked)]
-    return Catalogue(clusters=clusters, events=events, themes={})
+    return _Told(clusters, _events(clusters, these.born, state, how.spans), _reopened(known.ids, looked))
 
 
 def _stretches(how: Look, *known: Known) -> list[Stretch]:

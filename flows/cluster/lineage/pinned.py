@@ -27,6 +27,7 @@ from flows.embed import Embedder, Vectors
 from schemas.acts import ClusterDecision
 from schemas.normalise import words
 from schemas.records import Cluster, PinnedMember
+from streams.lake.query import rows as stored
 
 SQL = Path(__file__).with_name("failures.sql")
 MOST_PINNED = 30
@@ -88,7 +89,7 @@ def defined(
 def members_of(
     now: Now, definitions: Sequence[Definition], fresh: Collection[str], judged: pa.Table, embedder: Embedder
 ) -> list[PinnedMember]:
-    """Who belongs to which: of the failures judged in this run; to a `fresh` definition, of all there are."""
+    """Who is new in which: of the failures judged in this run; in a `fresh` definition, of all there are."""
     old, new = ([one for one in definitions if (one.cluster_id in fresh) == yes] for yes in (False, True))
     found: list[PinnedMember] = []
     if old:
@@ -99,7 +100,11 @@ def members_of(
         with now.stream(SQL, own_homes=True) as answer:
             for batch in answer.batches(BATCH):
                 found += _taken(now, new, batch, embedder)
-    return sorted(found, key=lambda one: (one.cluster_id, one.interaction_id))
+    ids = {one.interaction_id for one in found}
+    before = stored(now.lake, "pinned_members", interaction_id=ids) if ids else []
+    known = {(row["interaction_id"], row["cluster_id"]) for row in before}
+    new_ones = (one for one in found if (one.interaction_id, one.cluster_id) not in known)
+    return sorted(new_ones, key=lambda one: (one.cluster_id, one.interaction_id))
 
 
 def _taken(

@@ -195,10 +195,13 @@ def test_the_cost_of_a_definition_is_that_of_reading() -> None:
 
 
 def test_it_takes_what_comes_and_is_renamed_closed_and_ended(days: Days, world: Any, make: Any) -> None:
-    """Seven times as many: growing. Each failure is looked at once; what was unpinned and is pinned again has all."""
+    """Seven times as many: growing. Nobody is in it twice, judged anew or not; what is pinned again has all."""
     urgent, refunds, both, like = (days.ids[name] for name in ("All urgent", "Refunds", "Urgent refunds", "Like"))
     size = pinned(world)[both].size_total
     world.happened(*later(make, 70_000, 1, "urgently: where is my refund", 240))
+    first_topic = next(iter(make.topics))
+    known = [make.asked(i, text_of(make, first_topic, i)) for i in range(0, EACH, 5)]
+    world.happened(*[make.said(row, kind="correction", value=None, text="so") for row in known])
     fine = make.start + timedelta(days=1, hours=1)
     world.happened(*[make.asked(80_000 + n, "fine", time=fine) for n in range(400)])
     act = acts(world, make)
@@ -224,6 +227,8 @@ def test_it_takes_what_comes_and_is_renamed_closed_and_ended(days: Days, world: 
     assert second[both].size_total == size + 240
     rows = [row for row in stored_rows(world.lake, "pinned_members") if row["cluster_id"] == urgent]
     assert len(rows) == len({row["interaction_id"] for row in rows}) == 272
+    anew = [row["interaction_id"] for row in stored_rows(world.lake, "outcomes")]
+    assert all(anew.count(row.id) > 1 for row in known)
 
 
 def test_what_defines_nothing_or_moves_into_it_is_refused(days: Days, world: Any, make: Any) -> None:
