@@ -35,8 +35,10 @@ def promoted(home: Path) -> Settings:
 def asked(n: int, user: int, model: str, at: datetime, failed: bool | None) -> list[Event]:
     """A request of a user, and a minute later what they say of it, if anything."""
     one = interaction(n, time=at, user_id=f"u{user}", request_model=model)
-    said = feedback(n, one, value=float(not failed), time=at + timedelta(minutes=1))
-    return [one] if failed is None else [one, said]
+    if failed is None:
+        return [one]
+    word = {"kind": "correction", "text": "so"} if failed and n % 2 else {"value": float(not failed)}
+    return [one, feedback(n, one, time=at + timedelta(minutes=1), **word)]
 
 
 def traffic(lake: Lake, beside: bool, bad: int) -> tuple[list[tuple[str, bool]], int]:
