@@ -164,7 +164,7 @@ def test_other_redaction_is_another_memory(make_world: Callable[..., World]) -> 
 STEPS = st.lists(st.integers(0, 2**16), min_size=1, max_size=4)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_memory_gives_what_making_anew_gives(tmp_path_factory: pytest.TempPathFactory, steps: list[int]) -> None:
     """After any sequence of events, judgements and builds the examples are those of a lake that had no memory."""

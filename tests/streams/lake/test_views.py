@@ -179,7 +179,7 @@ WISHES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS, WISHES, st.sampled_from(["accept", "refuse"]), st.lists(st.integers(0, 2), max_size=3))
 def test_readers_see_the_same_once_the_rows_are_gone(
     steps: list[tuple[Any, ...]], wishes: list[tuple[str, int, str | None]], policy: Policy, copies: list[int]

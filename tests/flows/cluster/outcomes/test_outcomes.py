@@ -172,7 +172,7 @@ def test_signals_can_be_switched_off(tmp_path: Path, make: Any) -> None:
     assert outcome(world, row)["outcome"] == "unknown"
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000))
 def test_order_copies_and_delays_change_nothing(tmp_path_factory: pytest.TempPathFactory, make: Any, seed: int) -> None:
     """The same set of events gives the same outcomes: shuffled, in several commits, some of them twice."""

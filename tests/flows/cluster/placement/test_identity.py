@@ -188,7 +188,7 @@ def test_what_ran_before_in_the_process_changes_nothing() -> None:
     assert labels[0] == labels[1] == labels[2]
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1000))
 def test_shuffled_arrival_gives_the_same_ids(tmp_path_factory: pytest.TempPathFactory, make: Any, seed: int) -> None:
     """Events in any order and number of commits end in the same clusters with the same ids."""
