@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 
 from examples.real_lm.book import Book, Meter, Spent
 from examples.real_lm.customers import World
+from examples.real_lm.demo import TOGETHER, WATCH_REQUESTS
 from examples.real_lm.models import Models
 from examples.real_lm.rival import Rival
 from examples.real_lm.sent import Sent
@@ -20,6 +22,7 @@ from flows.testing.events import interaction
 from schemas.errors import FlywheelError
 from schemas.settings import GateSettings
 from streams.producer import EventProducer
+from streams.triage.sequential import Arm, Canary, observe, worse
 
 
 def test_every_request_has_a_call_with_all_of_its_arguments() -> None:
@@ -52,6 +55,22 @@ def test_a_sample_is_of_enough_people_to_decide() -> None:
         for start in range(0, count - 119, 40):
             assert not gate.few(120, len({request.user_id for request in asked[start : start + 120]}))
             assert len({request.user_id for request in asked[start : start + 120]}) > 80
+
+
+def test_the_watch_has_users_enough() -> None:
+    """With what users of a whole run said of a broken deployment (54 of 60, all bad) and of the former (29, 12 bad)."""
+    taken, rng = 0, random.Random(1)
+    for _ in range(100):
+        state = Canary(margin=0.02, accounts=2)
+        for first in range(0, WATCH_REQUESTS, TOGETHER):
+            few: list[Arm] = ["canary", "control"] * (min(TOGETHER, WATCH_REQUESTS - first) // 2)
+            rng.shuffle(few)
+            for arm in few:
+                if rng.random() < (54 / 60 if arm == "canary" else 29 / 60):
+                    state = observe(state, arm, arm == "canary" or rng.random() < 12 / 29)
+        taken += worse(state, 0.01)
+
+    assert taken >= 98
 
 
 @pytest.mark.parametrize(
