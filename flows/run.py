@@ -113,9 +113,12 @@ def as_finished(run: Run, number: int, summary: str = "{}") -> pa.Table:
     return to_table("runs", [run], summary=summary, sequence=number)
 
 
-def runs(lake: Lake, stage: str, application: str) -> list[Finished]:
-    """The finished runs of a stage, oldest first: by their logical time, then in the order in which they finished."""
-    found = (from_row(Finished, row) for row in rows(lake, "runs", stage=stage, application=application))
+def runs(lake: Lake, stage: str, application: str, version: int | None = None) -> list[Finished]:
+    """The finished runs of a stage, oldest first: by their logical time, then in the order in which they finished.
+
+    By now, or as a version of `runs` has them.
+    """
+    found = (from_row(Finished, row) for row in rows(lake, "runs", version, stage=stage, application=application))
     return sorted(found, key=_order)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from tests.support.clusters import World
 from tests.support.index import fold, held
 from ui.agreeing import agreeing
 from ui.index.fold import FILE, Folder
-from ui.index.lists import people
-from ui.index.rows import bucket, id_of, key_of, middle
+from ui.index.lists import people, usage
+from ui.index.rows import MOST_TOKENS, bucket, id_of, key_of, middle
 from ui.index.store import reader
 
 
@@ -149,6 +150,63 @@ def test_what_they_do_after_an_erasure_is_a_new_start(tmp_path: Path) -> None:
     happened(lake, *[interaction(n, user_id="zoe") for n in (1, 9)])
 
     assert [row[9] for row in fold(tmp_path, lake)["interaction"]] == ["question 9"]
+
+
+def test_what_is_sent_under_anothers_id_takes_nothing_from_them(tmp_path: Path) -> None:
+    """A row in the name of a forgotten person is left out; the row that has its id, and what was said of it, stay."""
+    lake = Lake(tmp_path / "lake")
+    one = interaction(1, user_id="ann")
+    happened(lake, one, feedback(1, one))
+    happened(lake, Erasure(id=event_id(9_000_000), time=START + timedelta(days=1), subject="zoe"))
+    fold(tmp_path / "steps", lake)
+    happened(lake, interaction(1, user_id="zoe"))
+
+    found = fold(tmp_path / "steps", lake)
+    assert len(found["feedback"]) == 1
+    assert found == fold(tmp_path / "anew", lake)
+
+
+def test_no_amount_stops_the_index(tmp_path: Path) -> None:
+    """Events with the most that the contract takes: their sums are bounded, and the others' are there."""
+    lake = Lake(tmp_path / "lake")
+    most: dict[str, Any] = {"input_tokens": 2**53, "output_tokens": 2**53, "cost_usd": 1e15, "duration_ms": 1e15}
+    happened(lake, *[interaction(n, **most) for n in range(1100)], interaction(2000, input_tokens=5))
+    fold(tmp_path / "steps", lake)
+    happened(lake, interaction(2001, **most))
+
+    assert fold(tmp_path / "steps", lake) == fold(tmp_path / "anew", lake)
+    with reader(tmp_path / "steps" / FILE) as sql:
+        (day,) = usage(sql, 0, 2**31)
+    assert (day.served, day.tokens_in) == (1102, 1101 * MOST_TOKENS + 5)
+
+
+class Slow(Folder):
+    """Takes so long for what was asked that more comes meanwhile."""
+
+    meanwhile: Callable[[], object]
+
+    def _rows(self, name: str, first: bool) -> set[int]:
+        days = super()._rows(name, first)
+        if name == "interactions":
+            self.meanwhile()
+        return days
+
+
+def test_what_a_run_says_while_the_index_is_made_is_heard_later(tmp_path: Path) -> None:
+    """A run over rows that came after those that are being taken in waits for the next fold, which has these."""
+    world = World(tmp_path / "home", min_size=5)
+    world.failures(0, "card", 5)
+    world.run(days=1)
+    folder = Slow(world.lake, Settings(home=str(tmp_path / "steps")))
+    folder.meanwhile = lambda: (world.failures(100, "card", 20), world.run(days=2))
+    folder.fold()
+    folder.meanwhile = lambda: None
+    folder.fold()
+    folder.close()
+
+    found = held(tmp_path / "steps")
+    assert [row[7] for row in found["interaction"]] == [2] * 25
+    assert found == fold(tmp_path / "anew", world.lake)
 
 
 def test_a_cluster_run_brings_outcomes_homes_and_counts(world: World, tmp_path: Path) -> None:

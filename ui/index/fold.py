@@ -62,7 +62,8 @@ class Folder:
 
     def fold(self) -> dict[str, int]:
         """Take in what came since the last time; table → its version now. Cheap where nothing came."""
-        now = {name: handle.version() for name in (*RAW, "erasures", "runs") if (handle := self._handle(name))}
+        # runs first: what one of them has read is among the rows that are taken in, else what it says of them were lost
+        now = {name: handle.version() for name in ("runs", *RAW, "erasures") if (handle := self._handle(name))}
         if now == self.known():
             self._overwrite()
             return now
@@ -71,8 +72,8 @@ class Folder:
         try:
             days, last = self._forget("erasures" in now), self._last()
             days |= self._rows("interactions", first) | self._rows("feedback", first)
-            self._sql.executemany("DELETE FROM feedback WHERE interaction = ?", self._left_out)
-            days |= self._concluded() if now.get("runs", -1) != self._since("runs") else set()
+            self._sql.executemany(SQL["leave_out"], self._left_out)
+            days |= self._concluded(now["runs"]) if now.get("runs", -1) != self._since("runs") else set()
             self._summarise(days, None if first else last)
             self._sql.executemany("INSERT OR REPLACE INTO upto VALUES (?, ?)", now.items())
             self._sql.execute("COMMIT")
@@ -246,9 +247,9 @@ class Folder:
             self._dims[of] = cursor.lastrowid or 0
         return self._dims[of]
 
-    def _concluded(self) -> set[int]:
-        """What cluster runs concluded since the last time."""
-        history = runs(self._lake, "cluster", self._application)
+    def _concluded(self, version: int) -> set[int]:
+        """What cluster runs concluded since the last time; `version` is that of their table."""
+        history = runs(self._lake, "cluster", self._application, version)
         since = self._since("of:cluster")
         fresh = [run for run in history if (run.sequence or 0) > since]
         if not fresh:

@@ -26,6 +26,9 @@ BUCKETS = 4
 EPOCH = date(1970, 1, 1)
 NANO = 10**9
 """Costs are whole billionths of a dollar: sums are exact, in whatever order, in half the bytes."""
+MOST_TOKENS, MOST_COST = 2**31, 1000 * NANO
+"""Of one interaction; what is more counts as so much. SQLite's whole numbers and their sums end at 2^63, with an error,
+and the contract takes more than that of a few events: whoever sends them would stop the index."""
 INTERACTION = (
     "id", "time", "application", "conversation_id", "user_id", "request_model", "prompt_version", "variant",
     "error_type", "input_messages", "output_messages", "input_tokens", "output_tokens", "duration_ms", "cost_usd",
@@ -98,8 +101,8 @@ def interactions(table: pa.Table, application: str) -> Iterator[tuple[Any, ...]]
             yield (
                 id_of(id_), milliseconds(time), (day - EPOCH).days, talk_key(conversation),
                 key_of(unit_of(user, conversation)), (model, prompt or "", variant or ""), NOT_JUDGED, error,
-                None if duration is None else round(duration), tokens_in, tokens_out,
-                None if cost is None else round(cost * NANO),
+                None if duration is None else round(duration), _most(tokens_in), _most(tokens_out),
+                None if cost is None else min(round(cost * NANO), MOST_COST),
                 beginning(last_text(parse(asked), "user"), ASK),
                 beginning(last_text(parse(answered), "assistant"), REPLY),
             )  # fmt: skip
@@ -116,6 +119,10 @@ def feedback(table: pa.Table, application: str) -> Iterator[tuple[Any, ...]]:
                 kind, source or "user", value, label, None if text is None else beginning(text, SAID),
                 id_of(retracts or supersedes), retracts is not None,
             )  # fmt: skip
+
+
+def _most(tokens: int | None) -> int | None:
+    return None if tokens is None else min(tokens, MOST_TOKENS)
 
 
 def _rows(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
