@@ -18,6 +18,7 @@ _ESCAPED = re.compile(r"((?:\\u[0-9a-fA-F]{4})+)|\\(.)", re.DOTALL)
 _WHOLE = re.compile(r"[^\s\"',;=:{}\[\]]+|\"[^\"\n]{0,300}\"")
 """Fields of anything, and short quoted texts. Linear: every match begins where the last one ended."""
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+CODECS = ("utf-8", "utf-16", "utf-16-be", "utf-16-le")
 ROUNDS = 4
 """A text is looked at as it is, then with its escapes opened: JSON within JSON within JSON."""
 
@@ -35,7 +36,8 @@ class Names:
 
     def in_key(self, key: bytes | None) -> bool:
         """Whether a record's key is one of them."""
-        return key is not None and any(name in self._short or name in self._long for name in map(spelled, _texts(key)))
+        read = [] if key is None else [spelled(key.decode(codec, "replace")) for codec in CODECS]
+        return any(name in self._short or name in self._long for name in read)
 
     def stand_in(self, said: bytes | None) -> bool:
         """Whether one of them stands in a text."""
@@ -69,12 +71,12 @@ def _as_word(name: str, text: str) -> bool:
 
 
 def _texts(said: bytes) -> Iterator[str]:
-    """Bytes as texts: in UTF-8, and in UTF-16 where they begin so, or where many of every other byte are null."""
+    """Bytes as texts: in UTF-8, and in UTF-16 where they begin so, or one of the first 32 letters is ASCII in it."""
     yield said.decode("utf-8", "replace")
     if said[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         yield said.decode("utf-16", "replace")
     for codec, every_other in (("utf-16-be", said[:64:2]), ("utf-16-le", said[1:64:2])):
-        if 4 * every_other.count(0) > len(every_other):
+        if 0 in every_other:
             yield said.decode(codec, "replace")
 
 

@@ -63,6 +63,14 @@ def test_a_short_key_is_a_name_in_two_bytes_a_letter_too(codec: str, name: str) 
     assert Names([name]).stand_in(name.encode(codec))
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16-be", "utf-16-le"])
+def test_a_name_in_other_letters_is_found_in_two_bytes_a_letter(codec: str) -> None:
+    """Where no byte of the name itself is null: as a key, and in a text that has a comma or a blank."""
+    assert Names(["Иван"]).in_key("Иван".encode(codec))
+    assert Names(["Иван"]).stand_in("Иван, где посылка".encode(codec))
+    assert not Names(["Ива"]).stand_in("Иван, где посылка".encode(codec))
+
+
 def test_a_key_is_a_name() -> None:
     """A record's key is compared whole, under the same spelling."""
     names = Names([NAME, "u7"])
