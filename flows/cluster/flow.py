@@ -51,7 +51,7 @@ def _table(clusters: list[Cluster]) -> list[dict[str, str | int]]:
     return [
         {
             "cluster": cluster.cluster_id,
-            "name": text(cluster.name),
+            "name": text(f"{cluster.name} (pinned)" if cluster.pinned else cluster.name),
             "status": cluster.status,
             "failures": cluster.size,
             "of interactions": "" if cluster.rate is None else f"{cluster.rate:.2%}",

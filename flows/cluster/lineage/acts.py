@@ -151,7 +151,7 @@ class Acts:
         """Follow a pinned cluster no longer; its failures stay where they are. Raises UsageError for a found one."""
         state = self._state()
         waits = [act for act in self.waiting(state) if act.event in {"pinned", "unpinned"}]
-        found = [id_ for id_ in sorted(pinned_after(state.pinned, waits)) if id_.startswith(cluster)]
+        found = [id_ for id_ in sorted(pinned_after(state.pinned, waits)) if cluster and id_.startswith(cluster)]
         if len(found) != 1:
             raise UsageError(f"{len(found)} pinned clusters match {cluster!r}: `flywheel cluster list` shows them")
         return self._record(event="unpinned", cluster_id=found[0], reason=self._reason(reason))
@@ -264,7 +264,9 @@ def pinned_after(pinned: Collection[str], acts: Iterable[ClusterDecision]) -> se
 def _shown(state: State, wanted: str) -> str:
     """A cluster that may be named and closed: a living one, or a pinned one."""
     pinned = [id_ for id_ in state.pinned if wanted and id_.startswith(wanted)]
-    return pinned[0] if len(pinned) == 1 else _living(state, wanted)
+    if len(pinned) > 1:
+        raise UsageError(f"{len(pinned)} pinned clusters match {wanted!r}: `flywheel cluster list` shows their ids")
+    return pinned[0] if pinned else _living(state, wanted)
 
 
 def _living(state: State, wanted: str) -> str:

@@ -250,6 +250,8 @@ def test_what_defines_nothing_or_moves_into_it_is_refused(days: Days, world: Any
         (lambda: act.split(home, saying="refund"), "is pinned"),
         (lambda: act.assign(home, [make.event_id(0)]), "is pinned"),
         (lambda: act.unpin(found), "0 pinned clusters match"),
+        (lambda: act.unpin(""), "0 pinned clusters match"),
+        (lambda: act.rename("p", "x"), f"{len(days.ids)} pinned clusters match"),
     ):
         with pytest.raises(UsageError, match=says):
             wrong()
@@ -321,11 +323,14 @@ def test_commands_pin_show_and_unpin(days: Days, world: Any, make: Any) -> None:
     listed = " ".join(flywheel(world, "list").split())
     shown = " ".join(flywheel(world, "show", id_).split())
     plain = {one["cluster_id"]: one for one in json.loads(flywheel(world, "list", "--json"))}
+    flywheel(world, "report")
+    (report,) = (Path(world.settings.home) / "reports").glob("*.html")
     like = [f"--like={make.event_id(i)}" for i in range(1, 4)]
     said = " ".join(flywheel(world, "pin", "\x1b[2J\u202eLike", *like, "--by", "ann").split())
     gone = " ".join(flywheel(world, "unpin", id_, "--reason", "done", "--by", "bob").split())
 
     assert "(pinned)" in listed
+    assert "All urgent (pinned)" in report.read_text()
     assert "is pinned, called 'All urgent', with the failures that say 'urgently', says ann" in shown
     assert plain[id_]["pinned"]
     assert plain[id_]["size_total"] == 32
