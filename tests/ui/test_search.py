@@ -48,7 +48,7 @@ def sql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     writer.execute("UPDATE interaction SET outcome = CASE WHEN n % 6 = 0 THEN 2 WHEN n % 5 = 0 THEN 1 ELSE outcome END")
     writer.execute("INSERT INTO cluster (n, id) VALUES (1, 'c1')")
     writer.execute("INSERT INTO home SELECT n, 1, NULL FROM interaction WHERE n % 18 = 0")
-    folder._summarise({day for (day,) in writer.execute("SELECT DISTINCT day FROM day")})
+    folder._summarise({day for (day,) in writer.execute("SELECT DISTINCT day FROM day")}, folder._last())
     folder.close()
     with reader(home / FILE) as found:
         yield found
