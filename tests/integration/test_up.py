@@ -28,13 +28,14 @@ class House:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.command = [sys.executable, "-m", "flows.cli", "--home", str(home), "up", "--no-prefect"]
-        self.environment = {**os.environ, "FLYWHEEL_TRIAGE_WEB_PORT": "0", "FLYWHEEL_DOOR_PORT": "0"}
+        ports = dict.fromkeys(("FLYWHEEL_TRIAGE_WEB_PORT", "FLYWHEEL_DOOR_PORT", "FLYWHEEL_UI_PORT"), "0")
+        self.environment = {**os.environ, **ports}
 
     def start(self) -> None:
         self.up = subprocess.Popen(
             self.command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        eventually((self.home / "run" / ADDRESSES).exists, seconds=180)
+        eventually((self.home / "run" / ADDRESSES).exists, seconds=400)
 
     def stop(self) -> None:
         self.up.send_signal(signal.SIGINT)
