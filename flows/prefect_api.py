@@ -31,6 +31,10 @@ TRIES = 6
 """A server that is there and slow is asked again, a minute in all; every call may be repeated (starts carry a key)."""
 PAUSE_S = 0.5
 """Between the tries of a server in trouble: it answers 503 at once while its SQLite file is locked."""
+HELD_S = 5.0
+"""What a server had begun to plan comes even after it was told to stop: only when nothing came for so long is it held."""
+HOLDING = 120
+"""Looks at a server that plans on and on, every PAUSE_S, before it is taken for one that does not hear."""
 TURN = "turn"
 """The flow that turns the wheel."""
 EVALUATION = "evaluate-and-promote"
@@ -183,9 +187,13 @@ class Orchestrator:
         if found is None or found.paused:
             yield
             return
-        for _ in range(2):  # what the server was just planning, it plans all the same: the second time takes it away
-            self._ask("POST", f"/deployments/{found.id}/pause_deployment")
+        quiet = 0.0
+        for _ in range(HOLDING):
+            self._ask("POST", f"/deployments/{found.id}/pause_deployment")  # takes away what is planned, each time
             time.sleep(PAUSE_S)
+            quiet = 0.0 if self.planned(deployment) else quiet + PAUSE_S
+            if quiet >= HELD_S:
+                break
         try:
             yield
         finally:
