@@ -25,6 +25,9 @@ DAY = "ingest_date"
 PLACE = re.compile(rf"{DAY}=(\d{{4}}-\d\d-\d\d)/")
 """How the path of a file of such a table begins."""
 
+Commit = tuple[int, int] | None
+"""A file of a table's log, by inode and time: the same file is the same table, at the same version."""
+
 
 class Lake:
     """The tables under one root: a folder or an object store's URL.
@@ -37,6 +40,8 @@ class Lake:
         self.storage_options = dict(storage_options or {})
         self.engine = engine
         """Who answers questions: empty for DuckDB inside this process, else the address of a Spark (`engine.py`)."""
+        self._newest: dict[str, tuple[int, Commit]] = {}
+        self._snapshots: dict[str, tuple[int, Commit, DeltaTable]] = {}
 
     def asked_by(self, engine: str) -> Lake:
         """The same lake, its questions answered by another engine: same rows, same order."""
@@ -75,7 +80,30 @@ class Lake:
 
     def version(self, name: str) -> int:
         """A table's newest version; -1 where it does not exist yet."""
-        return int(self.open(name).version()) if self.exists(name) else -1
+        at, commit = self._newest.get(name, (-1, None))
+        if commit is None or commit != self._commit(name, at):
+            at = int(self.open(name).version()) if self.exists(name) else -1
+            commit = self._commit(name, at)
+        while commit and (after := self._commit(name, at + 1)):
+            at, commit = at + 1, after
+        self._newest[name] = at, commit
+        return at
+
+    def snapshot(self, name: str, version: int) -> DeltaTable:
+        """`open`, for one who only reads: the last such handle of each table is kept, as opening costs some ms."""
+        at, commit, handle = self._snapshots.get(name, (-1, None, None))
+        if handle is None or commit is None or (at, commit) != (version, self._commit(name, version)):
+            handle = self.open(name, version)
+            self._snapshots[name] = version, self._commit(name, version), handle
+        return handle
+
+    def _commit(self, name: str, version: int) -> Commit:
+        """Which file of a folder's log made this version; None where it is gone, or lies in an object store."""
+        try:
+            found = Path(f"{self.uri(name)}/_delta_log/{version:020}.json").stat() if self.is_local else None
+        except FileNotFoundError:
+            return None
+        return found and (found.st_ino, found.st_mtime_ns)
 
     def versions(self, names: Iterable[str]) -> dict[str, int]:
         """The newest version of each table: what a run reads, and records that it read."""

@@ -18,6 +18,8 @@ Go on to `layout.py`.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,7 @@ VIEWS = {
     "standing_feedback": ("feedback", "interactions", "erasures"),
 }
 """View → the tables that it needs; each is the SQL file of its name, and may use those before it."""
+WORD = re.compile(r"\w+")
 NEEDS = {"outcomes": ("runs", "voices"), "voices": ("runs",)}
 """Derived tables of which readers see the newest (`newest_<name>.sql`), and the tables that their view looks into."""
 
@@ -121,27 +124,42 @@ def ask(
     finished: pa.Table | None = None,
 ) -> Iterator[Rows]:
     """`query`, whose answer need not fit into memory: it streams in batches while the context is open."""
+    given = {"finishing": TABLES["runs"].schema.empty_table() if finished is None else finished, **(tables or {})}
+    views: dict[str, str] = {}
+    for name in _ordered(versions):
+        views |= _views(name, (parts or {}).get(name))
+    if after_erasure:
+        given["kinds"] = _kinds()
+        known = [name for name, needed in VIEWS.items() if set(needed) <= versions.keys()]
+        views |= {name: _view(name).replace("{until}", UNTIL[after_erasure]) for name in known}
+    views = {name: text for name, text in views.items() if name not in given}
+    meant = _meant(sql, views)
     with session(lake) as engine:
-        for name, table in (tables or {}).items():
-            engine.put(name, table)
-        engine.put("finishing", TABLES["runs"].schema.empty_table() if finished is None else finished)
-        for name, version in _ordered(lake, versions).items():
-            _register(engine, lake, name, version, (parts or {}).get(name), seen=name not in (tables or {}))
-        if after_erasure:
-            engine.put("kinds", _kinds())
-            for name, needed in VIEWS.items():
-                if name not in (tables or {}) and set(needed) <= versions.keys():
-                    engine.view(name, _view(name).replace("{until}", UNTIL[after_erasure]))
+        for name in sorted(meant & given.keys()):
+            engine.put(name, given[name])
+        for name in (table for table in TABLES if f"files_{table}" in meant):
+            _put_files(engine, lake, name, versions.get(name), (parts or {}).get(name))
+        for name in (view for view in views if view in meant):
+            engine.view(name, views[name])
         yield engine.ask(sql, parameters or {})
 
 
-def _ordered(lake: Lake, versions: Mapping[str, int]) -> dict[str, int]:
+def _ordered(versions: Mapping[str, int]) -> list[str]:
     """The tables and those that their views look into, which come first."""
     needed = {other for name in versions for other in NEEDS.get(name, ("runs",) if TABLES[name].of_run else ())}
-    first = [name for name in ("runs", *NEEDS) if name in needed and name not in versions]
-    all_ = {**{name: lake.version(name) for name in first}, **versions}
     order = {name: at for at, name in enumerate(("runs", "voices", "outcomes"))}
-    return dict(sorted(all_.items(), key=lambda item: order.get(item[0], len(order))))
+    return sorted(needed | versions.keys(), key=lambda name: (order.get(name, len(order)), name))
+
+
+def _meant(sql: str, views: Mapping[str, str]) -> set[str]:
+    """The words of a query, and of the views among them: nothing else needs to be given a meaning."""
+    meant: set[str] = set()
+    texts = [sql]
+    while texts:
+        new = set(WORD.findall(texts.pop().lower())) - meant
+        texts += [views[word] for word in new if word in views]
+        meant |= new
+    return meant
 
 
 def _kinds() -> pa.Table:
@@ -164,7 +182,7 @@ def _scan(lake: Lake, name: str, version: int | None, equals: Mapping[str, Any])
     schema = TABLES[name].schema
     if version == -1 or not lake.exists(name):
         return schema.empty_table()
-    dataset = dataset_of(lake.open(name, version))
+    dataset = dataset_of(lake.snapshot(name, lake.version(name) if version is None else version))
     if not equals.keys() <= set(dataset.schema.names):  # a column that no stored row has yet
         return schema.empty_table()
     which: pc.Expression | None = None
@@ -179,29 +197,33 @@ def _is_one(value: Any) -> bool:
     return isinstance(value, str) or not isinstance(value, Collection)
 
 
-def _register(engine: Session, lake: Lake, name: str, version: int, part: Part | None, *, seen: bool) -> None:
-    """`stored_<name>`, with every column of the schema and the unit; and `<name>`, what of it readers are to see."""
-    table = TABLES[name]
-    files = (
-        part.dataset if part else dataset_of(lake.open(name, version)) if version >= 0 else table.schema.empty_table()
-    )
+def _put_files(engine: Session, lake: Lake, name: str, version: int | None, part: Part | None) -> None:
+    """`files_<name>`: what of a table is looked at, with every column of the schema."""
+    at = lake.version(name) if version is None else version
+    if part and part.values is not None:
+        engine.put(f"wanted_{name}", pa.table({"value": part.values}))
+    empty = TABLES[name].schema.empty_table()
+    files = part.dataset if part else dataset_of(lake.snapshot(name, at)) if at >= 0 else empty
     if isinstance(files, pa.Table):
         engine.put(f"files_{name}", files)
     else:
         engine.files(f"files_{name}", lake, name, files)
+
+
+def _views(name: str, part: Part | None) -> dict[str, str]:
+    """`stored_<name>`, with the unit; and `<name>`, what of it readers are to see."""
+    table = TABLES[name]
     more, which = [f"{unit} AS unit"] if (unit := _unit(table.schema)) else [], ""
     if part is not None and part.values is not None:
-        engine.put(f"wanted_{name}", pa.table({"value": part.values}))
         which = f" WHERE {part.column} IN (SELECT value FROM wanted_{name})"  # noqa: S608 names are ours
     if name == "runs":
         which = f" UNION ALL SELECT {', '.join(table.schema.names)} FROM finishing"  # noqa: S608 names are ours
     columns = ", ".join([*(table.schema.names if name == "runs" else "*"), *more])
-    engine.view(f"stored_{name}", f"SELECT {columns} FROM files_{name}{which}")  # noqa: S608 names are ours
-    if seen:
-        text = _view(f"newest_{name}") if name in NEEDS else f"SELECT * FROM stored_{name}{_visible(name)}"  # noqa: S608 names are ours
-        engine.view(name, text)
+    seen = _view(f"newest_{name}") if name in NEEDS else f"SELECT * FROM stored_{name}{_visible(name)}"  # noqa: S608 names are ours
+    return {f"stored_{name}": f"SELECT {columns} FROM files_{name}{which}", name: seen}  # noqa: S608 names are ours
 
 
+@functools.cache
 def _view(name: str) -> str:
     return Path(__file__).with_name(f"{name}.sql").read_text()
 
