@@ -32,7 +32,7 @@ TRIES = 6
 PAUSE_S = 0.5
 """Between the tries of a server in trouble: it answers 503 at once while its SQLite file is locked."""
 HELD_S = 5.0
-"""What a server had begun to plan comes even after it was told to stop: only when nothing came for so long is it held."""
+"""What a server had begun to plan comes even after it was told to stop: it is held once nothing came for so long."""
 HOLDING = 120
 """Looks at a server that plans on and on, every PAUSE_S, before it is taken for one that does not hear."""
 TURN = "turn"
