@@ -5,8 +5,8 @@ r"""A listener to `llm.decisions`: whoever is champion is what a LiteLLM proxy s
 
 Applications ask the proxy for the model `champion` and never learn of a change. Any listener can be this small: each
 decision carries the whole champion, so the newest one is all that has to be known. Whoever may write to the topic could
-send all traffic elsewhere, so only what the key signed is believed. Needs kafka-python and cryptography, and nothing of
-the flywheel. The file is JSON, which is YAML; restart or reload the proxy when this prints a line.
+send all traffic elsewhere, so only what the key signed is believed. Needs confluent-kafka and cryptography, and nothing
+of the flywheel. The file is JSON, which is YAML; restart or reload the proxy when this prints a line.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import time
 from collections.abc import Iterator
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from kafka import KafkaConsumer
 
 TOPIC = "llm.decisions"
 
@@ -56,8 +58,8 @@ def write(config: dict[str, Any], path: Path) -> bool:
 
 def signed(record: Any, key: str) -> bool:
     """Whether the owner of this public key signed exactly these bytes as a decision."""
-    signatures = [value for name, value in record.headers if name == "ce_signature" and value]
-    message = b"llm-flywheel event\0llm.decision.v1\0" + (record.value or b"")
+    signatures = [value for name, value in headers_of(record) if name == "ce_signature" and value]
+    message = b"llm-flywheel event\0llm.decision.v1\0" + (record.value() or b"")
     for signature in signatures:
         try:
             Ed25519PublicKey.from_public_bytes(_bytes(key.encode())).verify(_bytes(signature), message)
@@ -67,25 +69,37 @@ def signed(record: Any, key: str) -> bool:
     return False
 
 
+def headers_of(record: Any) -> list[tuple[str, bytes]]:
+    """A record's headers; none where a name is no UTF-8, which can be anybody's.
+
+    confluent-kafka then both raises and answers, which after some plain calls of `record.headers()` goes unseen.
+    """
+    try:
+        return methodcaller("headers")(record) or []
+    except (UnicodeDecodeError, SystemError):
+        return []
+
+
 def _bytes(text: bytes) -> bytes:
     return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
 
 
-def decisions(bootstrap: str, application: str, key: str, idle_ms: float) -> Iterator[dict[str, Any]]:
+def decisions(bootstrap: str, application: str, key: str, idle_s: float) -> Iterator[dict[str, Any]]:
     """Every decision about an application, from the beginning: the topic is compacted, so that is not much."""
-    consumer = KafkaConsumer(
-        TOPIC,
-        bootstrap_servers=bootstrap,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        consumer_timeout_ms=idle_ms,
-    )
-    newest = -1
-    for record in consumer:
-        if not signed(record, key):
-            print(f"record {record.offset} of {TOPIC} is signed by nobody known, and not heeded", flush=True)
+    options = {"bootstrap.servers": bootstrap, "group.id": "litellm-listener", "enable.auto.commit": False}
+    consumer = Consumer(options)
+    partitions = consumer.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions
+    consumer.assign([TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in partitions])
+    newest, heard = -1, time.monotonic()
+    while time.monotonic() < heard + idle_s:
+        record = consumer.poll(1)
+        if record is None or record.error():
             continue
-        decision = json.loads(record.value)
+        heard = time.monotonic()
+        if not signed(record, key):
+            print(f"record {record.offset()} of {TOPIC} is signed by nobody known, and not heeded", flush=True)
+            continue
+        decision = json.loads(record.value())
         if decision["application"] == application and decision.get("sequence", 0) > newest:
             newest = decision.get("sequence", 0)
             yield decision
@@ -101,7 +115,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="the proxy's file")
     parser.add_argument("--idle-s", type=float, default=float("inf"), help="end after so many quiet seconds")
     options = parser.parse_args()
-    for decision in decisions(options.bootstrap, options.application, options.key, options.idle_s * 1000):
+    for decision in decisions(options.bootstrap, options.application, options.key, options.idle_s):
         config = model_list(decision)
         if config and write(config, options.config):
             print(f"{decision['action']}: {decision['champion']['model']} serves", flush=True)

@@ -19,9 +19,10 @@ import msgspec
 from kafka import KafkaConsumer
 
 import llm_flywheel as fly
+from llm_flywheel.transports.tolerant import tolerate
 from schemas import topics
 from schemas.codec import decode
-from schemas.errors import EndpointError, NotEnoughData
+from schemas.errors import EndpointError, EventError, NotEnoughData
 from schemas.events import Candidate, Decision, Event, Feedback, Interaction, Message
 
 from .customers import Reaction, Request, Traffic
@@ -43,6 +44,7 @@ class Gateway:
         self._consumer = KafkaConsumer(
             topics.DECISIONS.name, bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest", group_id=None
         )
+        tolerate(self._consumer)
         self._champion: Candidate | None = None
 
     def champion(self) -> Candidate:
@@ -50,7 +52,7 @@ class Gateway:
         while polled := self._consumer.poll(timeout_ms=500):
             for records in polled.values():
                 for record in records:
-                    self._take(decode(record.value, topics.DECISIONS.event_type).event)
+                    self._take(record.value)
         if self._champion is None:
             raise NotEnoughData(f"no decision on {topics.DECISIONS.name} names a champion yet")
         return self._champion
@@ -70,7 +72,11 @@ class Gateway:
         """Leave Kafka."""
         self._consumer.close()
 
-    def _take(self, event: Event) -> None:
+    def _take(self, value: bytes | None) -> None:
+        try:
+            event = decode(value or b"", topics.DECISIONS.event_type).event
+        except EventError:  # anybody may write to the topic
+            return
         if isinstance(event, Decision) and event.application == self._application and event.champion:
             self._champion = event.champion
 

@@ -21,7 +21,9 @@ _MOMENTS = range(int(datetime(YEARS.stop, 1, 1, tzinfo=UTC).timestamp()) * 1000)
 """Milliseconds that are a time: nanoseconds sent by mistake lie beyond."""
 _NO_TIME = -1
 """What Kafka says where a record has no time."""
-_headers = methodcaller("headers")
+ask_headers = methodcaller("headers")
+"""A record's headers. Where a name is no UTF-8, confluent-kafka both raises and answers, with a list that has a hole.
+After some plain calls of `record.headers()` the interpreter no longer sees that it raised, and ends at the hole."""
 
 
 class Record(Protocol):
@@ -93,7 +95,7 @@ def _headers_of(records: Sequence[Record]) -> tuple[list[Headers | None], dict[i
     """Each record is asked once: librdkafka frees headers that it could not read."""
     headers: list[Headers | None] = []
     notes: dict[int, dict[str, Any]] = {}
-    each = map(_headers, records)
+    each = map(ask_headers, records)
     while True:
         try:
             headers.extend(each)

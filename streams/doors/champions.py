@@ -19,6 +19,7 @@ from schemas.settings import KafkaSettings
 from schemas.signing import SIGNATURE_HEADER, Trust
 from schemas.topics import DECISIONS
 from streams.admin import TIMEOUT_S, client_options
+from streams.archive.record import ask_headers
 
 LOOK_S = 0.2
 AGAIN_S = 2.0
@@ -67,7 +68,7 @@ class Champions:
     def hear(self, record: Message) -> None:
         """One record of the topic: kept if it is signed, newer than what is known, and names a champion."""
         try:
-            pairs = dict(record.headers() or {})
+            pairs = dict(ask_headers(record) or {})
         except (UnicodeDecodeError, SystemError):  # a name that is no UTF-8: anybody's, and no decision of ours
             return
         value, headers = record.value(), [(name, each) for name, each in pairs.items() if isinstance(each, bytes)]

@@ -10,19 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 
 from flows import ledger
 from flows.announce import Announcer, announce_pending
 from flows.promote.rollback import roll_back
 from flows.seal import seal_of
+from schemas.codec import encode
 from schemas.events import Decision
 from schemas.records import make_candidate
 from schemas.settings import KafkaSettings, Settings
 from schemas.signing import Signer
+from schemas.topics import DECISIONS
 from streams.admin import Admin
 from streams.keyring import signer_of
 from streams.lake import Lake
 from streams.producer import EventProducer
+from tests.support.kafka import ODD
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -50,6 +54,9 @@ def forge(settings: Settings, application: str) -> None:
         id=str(uuid.UUID(int=1)), time=NOW, application=application, action="promoted", candidate=evil, champion=evil,
         sequence=2**53 - 1,
     )  # fmt: skip
+    with KafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers) as producer:
+        for value in (b"no decision", encode(forged)):
+            producer.send(DECISIONS.name, value, application.encode(), headers=[ODD])
     for signer in (None, Signer("A" * 43)):
         with EventProducer(settings.kafka, signer=signer) as producer:
             producer.send(forged)

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +26,7 @@ from schemas.settings import KafkaSettings
 from schemas.topics import FEEDBACK, INTERACTIONS, TOPICS
 from streams.admin import Admin
 from streams.producer import EventProducer
-from tests.support.kafka import Ingest, recreate_topics
+from tests.support.kafka import Ingest, Name, recreate_topics
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,13 +223,6 @@ def test_an_event_that_kafka_would_refuse_is_refused_before(ingest: Ingest) -> N
 
     ingest.archive()
     assert len(ingest.stored("interactions")) == 1
-
-
-class Name(str):
-    """A header name that goes out as the bytes of these letters."""
-
-    def encode(self, *_: Any) -> bytes:
-        return bytes(map(ord, self))
 
 
 def test_what_a_producer_writes_beside_the_value_stops_nobody(ingest: Ingest) -> None:

@@ -55,6 +55,17 @@ class Ingest:
         return read(self.lake, table).to_pylist()
 
 
+class Name(str):
+    """A header name that goes out as the bytes of these letters, where kafka-python's producer sends it."""
+
+    def encode(self, *_: Any) -> bytes:
+        return bytes(map(ord, self))
+
+
+ODD = (Name("\xff\xfe"), b"1")
+"""A header whose name is no UTF-8."""
+
+
 def recreate_topics(servers: str, partitions: int = 2) -> None:
     """Delete all topics of the flywheel and make them anew."""
     client = AdminClient({"bootstrap.servers": servers, "log_level": 2})
