@@ -17,7 +17,7 @@ OURS = "lz4"
 
 def tolerate(consumer: Any) -> None:
     """Have it read header names that are no UTF-8 with U+FFFD in them, and pass over a batch that it cannot read."""
-    fetcher = getattr(consumer, "_fetcher", None)
+    fetcher: Any = getattr(consumer, "_fetcher", None)
     usual = getattr(fetcher, "PartitionRecords", None)
     if usual is None:
         return
