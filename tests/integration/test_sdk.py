@@ -36,9 +36,8 @@ PROGRAM = """
 import os, signal, sys, time
 import llm_flywheel as fly
 fly.init("app", sys.argv[1], state_dir=sys.argv[2])
-def rest():  # what was said is taken out of the queue, and has had the time to come to the disk
+def rest():  # until what was said is on the disk
     while fly.stats()["waiting"]: time.sleep(.01)
-    time.sleep(.3)
 def say(name, n):
     for i in range(n):
         with fly.conversation(f"c-{i % 7}"), fly.interaction(model="m", messages=f"{name} {i}") as turn:
@@ -212,7 +211,7 @@ children = []
 for n in range(3):
     if (pid := os.fork()) == 0:
         say(f"child{n}", 50)
-        if n == 0: time.sleep(.3); os.kill(os.getpid(), signal.SIGKILL)
+        if n == 0: rest(); os.kill(os.getpid(), signal.SIGKILL)
         sys.exit(0)
     children.append(pid)
 say("beside", 20)

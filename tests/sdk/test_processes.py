@@ -20,9 +20,8 @@ BEGIN = """
 import os, signal, sys, time
 import llm_flywheel as fly
 fly.init("app", sys.argv[1], state_dir=sys.argv[2])
-def rest():  # what was said is taken out of the queue, and has had the time to come to the disk
+def rest():  # until what was said is on the disk
     while fly.stats()["waiting"]: time.sleep(.01)
-    time.sleep(.3)
 def say(name, n):
     for i in range(n):
         with fly.interaction(model="m", messages=f"{name} {i}") as turn:
@@ -141,7 +140,7 @@ def test_a_killed_childs_events_are_sent_by_its_parent(tmp_path: Path) -> None:
         door.status = 503
         code = """
 if (pid := os.fork()) == 0:
-    say("child", 50); time.sleep(.3); os.kill(os.getpid(), signal.SIGKILL)
+    say("child", 50); rest(); os.kill(os.getpid(), signal.SIGKILL)
 os.waitpid(pid, 0)
 say("parent", 1)
 print("ready", flush=True)

@@ -82,7 +82,7 @@ class Client:
         _clients.discard(self)
 
     def stats(self) -> dict[str, int]:
-        """Counters since the process began; `waiting` is what is in the queue now."""
+        """Counters since the process began; `waiting` is what is in memory alone now."""
         return {**self.counts.all(), "waiting": self._writer.waiting}
 
     def forget(self) -> None:

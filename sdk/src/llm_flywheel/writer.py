@@ -47,7 +47,8 @@ class Writer:
         self._weight = 0
         self._lock = threading.RLock()  # reentrant: the garbage collector may run a finalizer that calls `put`
         self._wake: SimpleQueue[None] = SimpleQueue()  # reentrant too, as an Event is not
-        self._asleep = self._busy = self._stopping = False
+        self._taken = 0
+        self._asleep = self._stopping = False
         self._thread: threading.Thread | None = None
 
     def put(self, item: Item) -> bool:
@@ -72,12 +73,13 @@ class Writer:
     def idle(self) -> bool:
         """Whether every event is in the journal or beyond."""
         with self._lock:
-            return not self._queue and not self._busy
+            return not self._queue and not self._taken
 
     @property
     def waiting(self) -> int:
-        """Events in the queue."""
-        return len(self._queue)
+        """Events that are in memory alone: in the queue, or on their way from it to the journal."""
+        with self._lock:
+            return len(self._queue) + self._taken
 
     def stop(self, timeout_s: float) -> None:
         """Put everything into the journal within the time; what then still waits is lost, and counted."""
@@ -109,7 +111,7 @@ class Writer:
             self._counts.add("errors", len(batch), error)
         finally:
             with self._lock:
-                self._busy = False
+                self._taken = 0
                 self._weight -= sum(item.weight for item in batch)
         return True
 
@@ -150,7 +152,7 @@ class Writer:
     def _take(self) -> list[Item]:
         with self._lock:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            self._busy = bool(batch)
+            self._taken = len(batch)
         return batch
 
     def _record(self, item: Item) -> Record | None:
