@@ -136,12 +136,12 @@ def type_of(record_headers: Headers | None, default: str) -> str:
     return claims[0].decode("utf-8", "replace") if isinstance(claims[0], bytes) else str(claims[0])
 
 
-def check_depth(value: bytes) -> None:
-    """Raise EventError `too_deep` for JSON nested more than MAX_DEPTH levels."""
-    if value.count(b"[") + value.count(b"{") <= MAX_DEPTH:  # so few brackets cannot be deep: 1 µs for nearly all
+def check_depth(value: bytes, above: int = 0) -> None:
+    """Raise EventError `too_deep` for JSON nested more than MAX_DEPTH levels, of which so many are above it."""
+    if value.count(b"[") + value.count(b"{") <= MAX_DEPTH - above:  # so few cannot be deep: 1 µs for nearly all
         return
     brackets = _STRING.sub(b"", value).translate(None, _NOT_BRACKETS)
-    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH - above:
         raise EventError("too_deep", f"nested more than {MAX_DEPTH} levels")
 
 

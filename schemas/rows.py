@@ -166,7 +166,7 @@ class _Check:
                 _ANY(joined)  # what the type does not know must be readable too
             for text in texts:
                 if len(text) > 2 * MAX_DEPTH - 2:  # a level takes two brackets; the event itself is the first level
-                    check_depth(b"[" + bytes(text) + b"]")
+                    check_depth(bytes(text), above=1)
         except _UNSURE:
             return False
         return True

