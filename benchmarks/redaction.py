@@ -17,7 +17,7 @@ from flows.redact.protocol import Span
 from flows.redact.redact import Redactor
 from schemas.settings import CurateSettings
 
-LABELLED = Path(__file__).resolve().parents[1] / "tests" / "flows" / "curate" / "redact" / "pii.txt"
+LABELLED = Path(__file__).resolve().parents[1] / "tests" / "flows" / "redact" / "pii.txt"
 MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
 
 

@@ -2,6 +2,7 @@
 
 protocol       what a recogniser must offer
 matching       the form of a text in which patterns look
+patterns       what a pattern is, and which of them a text is worth asking for
 recognisers    ours: patterns, by kind
 validators     check digits and other proofs that a match is what it looks like
 signature      where a message ends and its signature begins

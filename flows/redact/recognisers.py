@@ -11,43 +11,16 @@ which runs the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import msgspec
 import phonenumbers
 
 from flows.redact import validators
-from flows.redact.protocol import KIND, Span
+from flows.redact.patterns import Pattern
+from flows.redact.protocol import KIND
 from flows.redact.signature import CLOSINGS, THANKS, any_of
 from flows.redact.validators import Check
 from schemas.errors import SettingsError
-
-
-class Pattern(msgspec.Struct, frozen=True):
-    """The recogniser of one kind of personal data or secret by a regular expression."""
-
-    kind: str
-    pattern: re.Pattern[str]
-    """The group `value`, where there is one, is what is personal; else the whole match."""
-    check: Check | None = None
-    """Called for each match; False: it only looks like one."""
-    needs: re.Pattern[str] | None = None
-    """A text without this has none: the cheap test that makes clean texts fast."""
-
-    def may_be_in(self, text: str, has: dict[object, bool]) -> bool:
-        """Whether the text has what the pattern needs; `has` remembers what this text was asked for."""
-        if self.needs is None:
-            return True
-        if self.needs not in has:
-            has[self.needs] = self.needs.search(text) is not None
-        return has[self.needs]
-
-    def find(self, text: str) -> Iterator[Span]:
-        """Every match that passes the check, from left to right."""
-        group: int | str = "value" if "value" in self.pattern.groupindex else 0
-        for match in self.pattern.finditer(text):
-            if match[group] and (self.check is None or self.check(match)):
-                yield Span(*match.span(group), self.kind)
 
 
 def table(regions: Sequence[str], extra: Mapping[str, str]) -> list[Pattern]:
@@ -68,12 +41,12 @@ def _own(kind: str, pattern: str) -> Pattern:
         raise SettingsError(f"curate.recognisers.{kind} is no regular expression: {error}") from error
 
 
-def _secret(kind: str, pattern: str, needs: str, check: Check | None = None) -> Pattern:
-    return Pattern(kind, re.compile(pattern), check, re.compile(needs))
+def _secret(kind: str, pattern: str, words: tuple[str, ...], check: Check | None = None) -> Pattern:
+    return Pattern(kind, re.compile(pattern), check, words)
 
 
-def _numbered(kind: str, pattern: str, check: Check | None = None) -> Pattern:
-    return Pattern(kind, re.compile(pattern), check, re.compile(r"\d"))
+def _numbered(kind: str, pattern: str, check: Check | None = None, words: tuple[str, ...] = ()) -> Pattern:
+    return Pattern(kind, re.compile(pattern), check, words, digit=True)
 
 
 _B, _E = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
@@ -85,20 +58,21 @@ def _word(pattern: str) -> str:
     return _B + f"(?:{pattern})" + _E
 
 
-KEY_FORMS = {  # what a key must hold → its form, as its maker documents it
-    r"A[KSR][IO]A": _word(r"(?:AKIA|ASIA|AROA)[A-Z0-9]{16}"),  # AWS
-    r"gh[pousr]_|github_pat_": _B + r"(?:gh[pousr]_[A-Za-z0-9]{20,250}|github_pat_[A-Za-z0-9_]{40,250})",
-    r"glpat-": _B + r"glpat-[A-Za-z0-9_-]{18,250}",
-    r"xox": _B + r"xox[abeoprs]-[A-Za-z0-9_-]{10,250}",  # Slack
-    r"k_live_|k_test_|whsec_": _B
+KEY_FORMS = {  # what a text with such a key must hold → its form, as its maker documents it
+    ("AKIA", "ASIA", "AROA"): _word(r"(?:AKIA|ASIA|AROA)[A-Z0-9]{16}"),  # AWS
+    ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"): _B
+    + r"(?:gh[pousr]_[A-Za-z0-9]{20,250}|github_pat_[A-Za-z0-9_]{40,250})",
+    ("glpat-",): _B + r"glpat-[A-Za-z0-9_-]{18,250}",
+    ("xox",): _B + r"xox[abeoprs]-[A-Za-z0-9_-]{10,250}",  # Slack
+    ("k_live_", "k_test_", "whsec_"): _B
     + r"(?:[sr]k_(?:live|test)_[A-Za-z0-9_]{16,250}|whsec_[A-Za-z0-9_]{16,250})",  # Stripe
-    r"sk-": _B + r"sk-(?:ant-|proj-|or-v1-)?[A-Za-z0-9_-]{20,250}",  # OpenAI, Anthropic, OpenRouter
-    r"AIza": _B + r"AIza[A-Za-z0-9_-]{30,250}",  # Google
-    r"hf_": _B + r"hf_[A-Za-z0-9]{20,250}" + _E,  # Hugging Face
-    r"npm_|pypi-": _B + r"(?:npm_[A-Za-z0-9]{30,250}" + _E + r"|pypi-[A-Za-z0-9_-]{30,500})",
-    r"SG\.": _B + r"SG\.[A-Za-z0-9_-]{16,100}\.[A-Za-z0-9_-]{16,100}",  # SendGrid
-    r"SK|AC": _word(r"(?:SK|AC)[0-9a-f]{32}"),  # Twilio
-    r"ya29": _B + r"ya29\.[A-Za-z0-9_-]{20,500}",  # Google OAuth
+    ("sk-",): _B + r"sk-(?:ant-|proj-|or-v1-)?[A-Za-z0-9_-]{20,250}",  # OpenAI, Anthropic, OpenRouter
+    ("AIza",): _B + r"AIza[A-Za-z0-9_-]{30,250}",  # Google
+    ("hf_",): _B + r"hf_[A-Za-z0-9]{20,250}" + _E,  # Hugging Face
+    ("npm_", "pypi-"): _B + r"(?:npm_[A-Za-z0-9]{30,250}" + _E + r"|pypi-[A-Za-z0-9_-]{30,500})",
+    ("SG.",): _B + r"SG\.[A-Za-z0-9_-]{16,100}\.[A-Za-z0-9_-]{16,100}",  # SendGrid
+    ("SK", "AC"): _word(r"(?:SK|AC)[0-9a-f]{32}"),  # Twilio
+    ("ya29",): _B + r"ya29\.[A-Za-z0-9_-]{20,500}",  # Google OAuth
 }
 _NAMED_KEY = (
     r"(?i)(?:(?:api|access|secret|auth|private|client)[_ -]?(?:key|token|secret)[A-Za-z0-9_-]{0,40}"
@@ -115,16 +89,17 @@ _PRIVATE_KEY = (
     r"(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|(?=-----BEGIN)|\Z)"
 )
 SECRETS = [
-    _secret("private_key", _PRIVATE_KEY, "-----BEGIN"),
-    _secret("jwt", _B + r"eyJ[A-Za-z0-9_-]{8,500}\.eyJ[A-Za-z0-9_-]{4,8000}\.[A-Za-z0-9_-]{2,1000}", "eyJ"),
-    *(_secret("api_key", form, needs) for needs, form in KEY_FORMS.items()),
+    _secret("private_key", _PRIVATE_KEY, ("-----BEGIN",)),
+    _secret("jwt", _B + r"eyJ[A-Za-z0-9_-]{8,500}\.eyJ[A-Za-z0-9_-]{4,8000}\.[A-Za-z0-9_-]{2,1000}", ("eyJ",)),
+    *(_secret("api_key", form, words) for words, form in KEY_FORMS.items()),
     _secret(
-        "api_key", r"(?i)(?<![A-Za-z])bearer\s{1,3}(?P<value>[A-Za-z0-9_.~+/=-]{16,4000})", "(?i)bearer",
+        "api_key", r"(?i)(?<![A-Za-z])bearer\s{1,3}(?P<value>[A-Za-z0-9_.~+/=-]{16,4000})", ("bearer",),
         validators.entropic,
     ),
-    _secret("password", r"(?<=[A-Za-z0-9])://[^\s:/@]{1,64}:(?P<value>[^\s@/]{3,128})@", "://"),
-    _secret("password", _LOGIN_SAID, "(?i)pass|pwd|kennwort|contrase|密|パス|пароль", validators.entropic),
-    _secret("api_key", _NAMED_KEY, "(?i)key|token|secret", validators.entropic),
+    _secret("password", r"(?<=[A-Za-z0-9])://[^\s:/@]{1,64}:(?P<value>[^\s@/]{3,128})@", ("://",)),
+    _secret("password", _LOGIN_SAID, ("pass", "pwd", "kennwort", "contrase", "密", "パス", "пароль"),
+            validators.entropic),
+    _secret("api_key", _NAMED_KEY, ("key", "token", "secret"), validators.entropic),
 ]  # fmt: skip
 """Keys and tokens, by their makers' forms first, by the word before them last."""
 
@@ -169,15 +144,15 @@ _NIR = r"(?i)" + _word(r"[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB])
 _DNI = r"(?i)(?<![A-Za-z0-9-])(?:\d{8}|[XYZ]\d{7})-?[TRWAGMYFPDXBNJZSQVHLCKE](?![A-Za-z0-9-])"
 _IP6 = r"(?i)(?<![A-Za-z0-9:])(?:[0-9a-f]{1,4}:|::)(?:[0-9a-f]{0,4}:){1,7}[0-9a-f]{0,4}(?![A-Za-z0-9:])"
 NUMBERED = [
-    Pattern("email", re.compile(_EMAIL), None, re.compile("@")),
-    Pattern("email", re.compile(_EMAIL_OF_ANY_SCRIPT), None, re.compile("@")),
+    Pattern("email", re.compile(_EMAIL), None, ("@",)),
+    Pattern("email", re.compile(_EMAIL_OF_ANY_SCRIPT), None, ("@",)),
     _numbered(
-        "iban", "(?i)" + _word(r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"), validators.iban
+        "iban", "(?ai)" + _word(r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?"), validators.iban
     ),
     _numbered("card", r"(?<![A-Za-z0-9.-])(?:\d[ -]?){12,18}\d(?![A-Za-z0-9]|\.\d|[ -]\d)", validators.card),
-    _numbered("ssn", r"(?<![\d-])(?P<area>\d{3})-(?P<group>\d{2})-(?P<serial>\d{4})(?![\d-])", validators.ssn),
-    _numbered("ssn", _SSN_SAID, validators.ssn),
-    _numbered("national_id", r"(?<![\d.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\d-])", validators.cpf),
+    _numbered("ssn", r"(?<![\d-])(?P<area>\d{3})-(?P<group>\d{2})-(?P<serial>\d{4})(?![\d-])", validators.ssn, ("-",)),
+    _numbered("ssn", _SSN_SAID, validators.ssn, ("ssn", "social security")),
+    _numbered("national_id", r"(?<![\d.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\d-])", validators.cpf, ("-",)),
     _numbered("national_id", _DNI, validators.dni),
     _numbered("national_id", _NIR, validators.nir),
     _numbered("national_id", _NINO),
@@ -185,6 +160,7 @@ NUMBERED = [
         "national_id",
         r"(?i)(?<![A-Za-z])sin(?![A-Za-z])[^A-Za-z0-9]{1,3}(?:is |number )?(?P<value>\d{3}[ -]?\d{3}[ -]?\d{3})(?!\d)",
         validators.sin,
+        ("sin",),
     ),
     _numbered("national_id", "(?i)" + _word(r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]")),  # Italy
     _numbered("national_id", r"(?<![\d-])[2-9]\d{3} \d{4} \d{4}(?![ -]?\d)", validators.aadhaar),
@@ -192,17 +168,18 @@ NUMBERED = [
         "national_id",
         r"(?i)(?<![A-Za-z])nhs(?![A-Za-z])[^.\n\d]{0,20}(?P<value>\d{3}[ -]?\d{3}[ -]?\d{4})(?!\d)",
         validators.nhs,
+        ("nhs",),
     ),
-    _numbered("ip", r"(?<![A-Za-z0-9.])(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9]|\.\d)", validators.ip),
-    _numbered("ip", _IP6, validators.ip),
+    _numbered("ip", r"(?<![A-Za-z0-9.])(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9]|\.\d)", validators.ip, (".",)),
+    _numbered("ip", _IP6, validators.ip, (":",)),
     _numbered("mac", r"(?i)(?<![A-Za-z0-9:-])[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}(?![A-Za-z0-9:-])"),
     _numbered("crypto", _word(r"[13][1-9A-HJ-NP-Za-km-z]{25,34}"), validators.bitcoin),
-    _numbered("crypto", _word(r"bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}")),
-    _numbered("passport", _PASSPORT),
-    _numbered("licence", _LICENCE),
-    _numbered("account", _ACCOUNT),
-    _numbered("account", _ROUTING),
-    _numbered("birth_date", _BORN),
+    _numbered("crypto", _word(r"bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}"), None, ("bc1", "0x")),
+    _numbered("passport", _PASSPORT, None, ("passport", "pasaporte", "passeport", "reisepass")),
+    _numbered("licence", _LICENCE, None, ("driv",)),
+    _numbered("account", _ACCOUNT, None, ("account", "acct", "konto", "compte", "cuenta")),
+    _numbered("account", _ROUTING, None, ("sort code", "routing", "aba")),
+    _numbered("birth_date", _BORN, None, ("born", "birth", "dob", "geboren", "né", "nacid")),
 ]
 """Addresses of people and machines, and numbers that a checksum or a word gives away."""
 
@@ -214,17 +191,25 @@ _CALLED = (
     r"\b(?:[Mm]y name is|[Mm]y name's|I am called|[Nn]ame:|[Ii]ch heiße|[Mm]ein Name ist|[Mm]e llamo|"
     r"[Jj]e m'appelle) "
 )
+_CALLED_WORDS = (
+    "y name is", "y name's", "I am called", "ame:", "ch heiße", "ein Name ist", "e llamo", "e m'appelle",
+)  # fmt: skip
 _TITLE = r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Señora?|Mme|Monsieur|Madame)\.? "
+_TITLES = ("Mr", "Ms", "Miss", "Dr", "Prof", "Herr", "Frau", "Señor", "Mme", "Monsieur", "Madame")
 _SIGNED = rf"(?:^|\n)[ \t]{{0,8}}(?:{any_of(CLOSINGS)})[,.!]?[ \t]{{0,8}}\n\s{{0,10}}"
 _THANKED = rf"(?:^|\n)[ \t]{{0,8}}(?:{any_of(THANKS)})[,.!]?[ \t]{{0,8}}\n\s{{0,10}}"
 _ALONE = r"(?=[ \t]{0,8}(?:\n|\Z))"
-_DASHED = r"(?:^|\n)(?:--|-)[ \t]{0,2}(?=[A-ZÀ-Þ][^\n]{1,40}\s{0,10}\Z)"
+_DASHED = r"(?:^(?=[^\n]{1,60}\n)|\n)(?:--|-)[ \t]{0,2}(?=[A-ZÀ-Þ][^\n]{1,40}\s{0,10}\Z)"
 """A name below a dash, as the last line: lists have dashes too, and go on."""
 _STREET = (
     r"\b\d{1,5}[A-Za-z]? (?:[NSEW]\.? )?(?:[A-Z][\w'.-]{1,30} ){1,4}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|"
     r"Boulevard|Blvd|Court|Ct|Square|Sq|Place|Pl|Terrace|Way|Close|Crescent)\b(?:,? (?:Apt|Unit|Suite|Flat|#)\.?"
     r" ?\w{1,6})?"
 )
+_STREETS = (
+    " St", " Ave", " Road", " Rd", " Lane", " Ln", " Dr", " Boulevard", " Blvd", " Court", " Ct", " Sq", " Pl",
+    " Terrace", " Way", " Close", " Crescent",
+)  # fmt: skip
 _STRASSE = r"\b[A-ZÄÖÜ][a-zäöüß-]{1,30}(?:straße|strasse|str\.|weg|gasse|allee|platz) \d{1,4}[a-z]?\b"
 _RUE = (  # an English `12 place settings` has neither an article nor a name
     r"(?i)\b\d{1,4}(?: ?(?:bis|ter))?,? "
@@ -236,9 +221,16 @@ _CALLE = (
     r"(?:n[º°o]\.? ?)?\d{1,4}\b"
 )
 LOOSE = [
-    *(Pattern("name", re.compile(before + _NAME)) for before in (_CALLED, _TITLE)),
-    Pattern("name", re.compile(_SIGNED + _NAME), None, re.compile("\n")),
-    *(Pattern("name", re.compile(before + _NAME + _ALONE), None, re.compile("\n")) for before in (_THANKED, _DASHED)),
-    *(_numbered("address", form) for form in (_STREET, _STRASSE, _RUE, _CALLE, r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b")),
+    Pattern("name", re.compile(_CALLED + _NAME), None, _CALLED_WORDS),
+    Pattern("name", re.compile(_TITLE + _NAME), None, _TITLES),
+    *(
+        Pattern("name", re.compile(before + _NAME + behind), None, ("\n",))
+        for before, behind in ((_SIGNED, ""), (_THANKED, _ALONE), (_DASHED, _ALONE))
+    ),
+    _numbered("address", _STREET, None, _STREETS),
+    _numbered("address", _STRASSE, None, ("straße", "strasse", "str.", "weg", "gasse", "allee", "platz")),
+    _numbered("address", _RUE, None, ("rue", "avenue", "boulevard", "chemin", "impasse", "place")),
+    _numbered("address", _CALLE, None, ("calle", "avenida", "plaza", "paseo")),
+    _numbered("address", r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b"),
 ]
 """Names and addresses by their surroundings: what a pattern can see of them, and no more."""

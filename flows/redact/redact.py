@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from flows.redact.matching import matching
+from flows.redact.patterns import Pattern, Patterns
 from flows.redact.protocol import Recogniser, Span
-from flows.redact.recognisers import Pattern, table
+from flows.redact.recognisers import table
 from schemas.events import to_json
 from schemas.messages import text_of
 from schemas.records import Example
@@ -60,26 +62,24 @@ class Redactor:
     def __init__(self, regions: Sequence[str], extra: Mapping[str, str], own: Sequence[Recogniser] = ()) -> None:
         """`regions`: whose phone numbers are known without a country code. `extra`: kind → pattern of your own."""
         self._own = own
-        self._patterns = table(regions, extra)
+        self._patterns = Patterns(table(regions, extra))
         self.counts: Counter[str] = Counter()
         self._left: int | None = None
 
     def find(self, text: str) -> list[Span]:
         """Every span, in order; none overlap: the surer recogniser wins, then the longer match. Takes linear time."""
         self._spend(len(text) + VALUE)
-        ranks = [list(recogniser.find(text)) for recogniser in self._own]
-        ranks += [[] for _ in self._patterns]
+        found = [(rank, span) for rank, recogniser in enumerate(self._own) for span in recogniser.find(text)]
         for form in matching(text):
-            has: dict[object, bool] = {}  # most patterns need a digit: asked once, not once for each
-            for rank, pattern in zip(ranks[len(self._own) :], self._patterns, strict=True):
-                if pattern.may_be_in(form.text, has):
-                    rank.extend(form.back(span) for span in pattern.find(form.text))
+            for rank, pattern in self._patterns.that_may_match(form.text):
+                found += [(len(self._own) + rank, form.back(span)) for span in pattern.find(form.text)]
+        if not found:
+            return []
         taken, spans = bytearray(len(text)), []
-        for rank in ranks:
-            for span in sorted(rank, key=lambda span: (span.start - span.end, span.start)):
-                if taken.find(1, span.start, span.end) < 0:
-                    taken[span.start : span.end] = b"\1" * (span.end - span.start)
-                    spans.append(span)
+        for _, span in sorted(found, key=lambda each: (each[0], each[1].start - each[1].end, each[1].start)):
+            if taken.find(1, span.start, span.end) < 0:
+                taken[span.start : span.end] = b"\1" * (span.end - span.start)
+                spans.append(span)
         return sorted(spans, key=lambda span: span.start)
 
     def example(self, example: Example) -> Example:
@@ -167,9 +167,8 @@ class Redactor:
             return None
         before = key.replace("_", " ").replace("-", " ") + ": "
         said = matching(before + value)[-1].text
-        has: dict[object, bool] = {}
-        for pattern in self._patterns:
-            for span in pattern.find(said) if _numbered(pattern) and pattern.may_be_in(said, has) else ():
+        for _, pattern in sorted(self._patterns.that_may_match(said), key=itemgetter(0)):
+            for span in pattern.find(said) if _numbered(pattern) else ():
                 if span.start >= len(before):
                     shifted = Span(span.start - len(before), span.end - len(before), span.kind)
                     return self._cut(value, [shifted], names) if shifted.end <= len(value) else None
