@@ -66,7 +66,7 @@ def test_a_pattern_is_asked_for_by_its_words_and_digits(text: str, asked: list[s
     assert [pattern.kind for _, pattern in found] == asked
 
 
-@pytest.mark.parametrize("letter", ["İ", "ı", "ſ", "\u212a"])
+@pytest.mark.parametrize("letter", ["İ", "\u212a"])
 def test_a_letter_that_only_case_makes_one_of_ascii_stops_nothing(letter: str) -> None:
     """Beside two digits it looked like a part of an account number, whose check digits nobody could count."""
     text = f"it stands under TR12 {letter}STA NBUL KART MEHR there"
