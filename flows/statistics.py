@@ -304,6 +304,15 @@ def rate_ps(
     return fell, rose
 
 
+def false_rates(p: Floats) -> Floats:
+    """The lowest rate of false calls at which each p-value is called (Benjamini, Hochberg 1995)."""
+    order = np.argsort(p, kind="stable")
+    stepped = p[order] * len(p) / np.arange(1, len(p) + 1)
+    rates = np.empty(len(p))
+    rates[order] = np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)
+    return rates
+
+
 def discoveries(p: Floats, rate: float) -> npt.NDArray[np.bool_]:
     """Which of the p-values are called when at most `rate` of the calls may be false (Benjamini, Hochberg 1995)."""
     order = np.argsort(p, kind="stable")

@@ -18,10 +18,12 @@ class ClusterDecision(Struct, frozen=True, kw_only=True):
     application: str
     time: datetime
     decided_by: str
-    event: Literal["split", "merged", "renamed", "ignored", "reopened", "assigned", "pinned", "unpinned"]
+    event: Literal[
+        "split", "merged", "renamed", "ignored", "reopened", "assigned", "pinned", "unpinned", "refused", "undone"
+    ]
     cluster_id: str
     """merged by hand: the one that keeps its id. assigned: where the failures belong. pinned: a hash of what defines
-    it."""
+    it. refused: what a run proposed to split, or to merge with the other one. undone: what was split or merged."""
     other_ids: tuple[str, ...] = ()
     proposed_by: str = ""
     """The run that proposed it; empty for an act of a person's own."""
@@ -35,6 +37,8 @@ class ClusterDecision(Struct, frozen=True, kw_only=True):
     interaction_ids: tuple[str, ...] = ()
     """assigned: these failures. split by hand: these beside those that say the words. pinned: failures like these are
     in it."""
+    undoes: str = ""
+    """undone: the decision that is taken back, a person's or a run's own."""
 
 
 class Ignored(Struct, frozen=True, kw_only=True):

@@ -137,16 +137,21 @@ class EventDetails(Struct, frozen=True, kw_only=True):
     fresh: int | UnsetType = UNSET
     usual_share: float | UnsetType = UNSET
     proposed: bool | UnsetType = UNSET
-    """split, merged: whether a run only proposes it; else a person has accepted it, and it was carried out."""
+    """split, merged: whether a run only proposes it; else it was accepted and carried out."""
     shares: tuple[float, ...] | UnsetType = UNSET
     """A proposed split: the share of each part. A merge: how much of the two lies in the same places."""
     parts: tuple[tuple[str, ...], ...] | UnsetType = UNSET
     """A proposed split: hashes of the texts that stand for each part, the largest part first."""
     mode: str | UnsetType = UNSET
     """A split by how failures fail: the mode that leaves."""
+    certainty: float | UnsetType = UNSET
+    """A proposed split or merge: how likely it is right (`flows/cluster/lineage/certainty.py`). One that was carried
+    out has it only where no person accepted it, but the run by itself."""
     accepted_by: str | UnsetType = UNSET
-    """What a person did: who, and the decision that was carried out."""
+    """What was done: by whom, and the decision that was carried out."""
     decision: str | UnsetType = UNSET
+    undoes: str | UnsetType = UNSET
+    """split, merged: the decision that it took back."""
 
 
 class ClusterEvent(Struct, frozen=True, kw_only=True):
@@ -155,7 +160,7 @@ class ClusterEvent(Struct, frozen=True, kw_only=True):
     cluster_id: str
     event: Literal[
         "born", "split", "merged", "resolved", "regressed", "renamed", "suspected", "ignored", "reopened", "assigned",
-        "pinned", "unpinned",
+        "pinned", "unpinned", "refused", "undone",
     ]  # fmt: skip
     other_ids: tuple[str, ...] = ()
     """born: what it may have grown out of. split: the new parts. merged: what became another name of it."""

@@ -115,6 +115,9 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     be about them."""
     min_size: PositiveInt = 5
     """Fewer failures that go wrong alike are not a cluster yet."""
+    accept_from: Share = 1.0
+    """A run accepts splits and merges by itself that an earlier one proposed with this certainty or more, of clusters
+    that no person has touched (docs/clusters.md). Nothing is quite certain. 1: only people accept."""
     audit: Annotated[int, Meta(ge=0, le=1000)] = 50
     """Interactions a week, judged or not, that chance puts into the review queue: what people say of them gives the
     failure rate of all traffic an honest interval, of some ten points either way with 50. 0: none."""

@@ -237,7 +237,7 @@ CLUSTERS = Table(
 CLUSTER_MEMBERS = Table(
     name="cluster_members",
     schema=pa.schema([
-        RUN_ID,  # the run that placed or moved it; only a split or merge that a person accepted moves a failure
+        RUN_ID,  # the run that placed or moved it; only a split or merge that was accepted moves a failure
         APPLICATION,
         INTERACTION_ID,
         pa.field("cluster_id", pa.string(), nullable=False),  # empty: unclustered
@@ -285,6 +285,7 @@ CLUSTER_DECISIONS = Table(
         pa.field("reason", pa.string()),
         pa.field("words", pa.string()),
         pa.field("interaction_ids", TEXTS),
+        pa.field("undoes", pa.string()),  # the decision that is taken back
     ]),
     identity=("decision_id",),
 )  # fmt: skip

@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from flows import embed, ledger
 from flows.cluster.lineage.accepted import OpenProposal, proposals_of
+from flows.cluster.lineage.by_itself import waiting_by_itself
+from flows.cluster.standing import Key
 from flows.cluster.state import clusters_of, events_of
 from flows.cluster.summary import Summary
 from flows.evaluations import evaluations
@@ -61,6 +63,8 @@ class Clusters(Struct, frozen=True):
     """Largest first, those that were merged into another and pinned ones too."""
     events: tuple[ClusterEvent, ...]
     proposals: tuple[OpenProposal, ...]
+    certain: frozenset[Key]
+    """What of these the next run accepts by itself, unless a person speaks first."""
 
     @property
     def living(self) -> list[Cluster]:
@@ -217,6 +221,7 @@ class State:
             tuple(clusters_of(self.lake, run.run_id)),
             tuple(events_of(self.lake, run.run_id)),
             tuple(proposals_of(self.lake, run)),
+            waiting_by_itself(self.lake, run, self.settings.cluster.accept_from),
         )
 
     def _archived(self, ids: Collection[str]) -> list[str]:

@@ -11,6 +11,7 @@ audit        a random few of all interactions, which people are asked about
 audited      the failure rate that their answers give, with its interval
 summary      what a run says of itself
 state        what earlier runs concluded, folded from the lake
+standing     the splits and merges that stand, and which clusters people have touched
 unname       their words out of names, unless others say them too
 forget       a person out of all of these
 

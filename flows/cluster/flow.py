@@ -35,7 +35,7 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> di
     run = latest(lake, "cluster", settings.application)
     living = [one for one in clusters_of(lake, run.run_id) if not one.alias_of] if run else []
     if run:
-        page = write(lake, run, settings.home_path / "reports", settings.cluster.least_people)
+        page = write(lake, run, settings.home_path / "reports", settings.cluster)
         create_link_artifact(page.as_uri(), key="clusters-report", description=f"Clusters of {settings.application}")
     if audited := str(summary.audit):
         create_markdown_artifact(text(audited), key="failure-rate", description=f"Audit of {settings.application}")

@@ -28,6 +28,7 @@ from flows.cluster.forget import forget_wished
 from flows.cluster.lineage.accepted import carry_out, pending
 from flows.cluster.lineage.acts import decisions_of, waiting
 from flows.cluster.lineage.by_hand import carry_out_acts
+from flows.cluster.lineage.by_itself import accept_certain
 from flows.cluster.lineage.pinned import defined, members_of
 from flows.cluster.outcomes.changes import Source
 from flows.cluster.outcomes.judging import Judged, basis_of, judge
@@ -91,6 +92,8 @@ def _cluster(lake: Lake, settings: Settings, run: Run, stands: Summary | None) -
     followed = frozenset(before.pinned)
     before, placed, changed = carry_out(now, decisions, before, placed, embedder)
     before, placed, done = carry_out_acts(now, acts, before, placed, embedder)
+    people = [*changed, *done]
+    before, placed, own = accept_certain(now, before, placed, embedder, how.accept_from, people)
     _publish_placed(lake, run, placed)
     if before.pinned:
         _publish_pinned(now, before, followed, judged, embedder)
@@ -106,7 +109,7 @@ def _cluster(lake: Lake, settings: Settings, run: Run, stands: Summary | None) -
         _namer(settings),
         population(replace(now, homes=state.PINNED)) if before.pinned else None,
     )
-    found = replace(found, events=[*changed, *done, *found.events])
+    found = replace(found, events=[*people, *own, *found.events])
     _publish(lake, run, {"cluster_events": found.events, "clusters": found.clusters})
     source = _source(lake, run.application, run.versions, settings)
     asked = audit(now, source, settings.cluster.audit)

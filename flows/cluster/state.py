@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from flows.cluster.standing import LINEAGE, Change, Key, changes_of, key, refused, touched_by_people
 from flows.run import Run, as_finished, runs
 from schemas.errors import UsageError
 from schemas.records import Cluster, ClusterEvent
@@ -30,8 +31,6 @@ MEMBERS, PINNED = (Path(__file__).with_name(name) for name in ("members.sql", "p
 """The home of every failure that has one; which failures are in which pinned clusters."""
 NEWEST = 2**62
 """The number of a run that is not finished: above all others."""
-LINEAGE = ("split", "merged")
-"""Events that change which clusters there are: proposed by a run, carried out once a person has accepted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,8 @@ class Proposed:
     """split: hashes of the texts that stand for each part, the largest part first."""
     mode: str = ""
     """A split by how failures fail: the mode that leaves."""
+    certainty: float = 0.0
+    """How likely it is right; 0 where nobody measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,13 @@ class State:
     resolved: dict[str, datetime]
     """Cluster → start of the window in which it was last called resolved."""
     proposals: tuple[Proposed, ...]
-    """Splits and merges that a person may accept, oldest first."""
+    """Splits and merges that may be accepted, oldest first."""
+    changes: tuple[Change, ...]
+    """Splits and merges that were carried out and stand, oldest first."""
+    refused: frozenset[Key]
+    """What people refused: it is not proposed again."""
+    touched: frozenset[str]
+    """Clusters that people have acted on: runs do nothing to them by themselves."""
     born: dict[str, datetime]
     """Cluster → time of the run that it was born in."""
     ran: tuple[datetime, ...]
@@ -97,6 +104,9 @@ def load(lake: Lake, application: str, as_of: datetime) -> State:
         pinned={id_: cluster for id_, cluster in known.items() if cluster.pinned},
         resolved=_resolved(event for _, event in events),
         proposals=_proposals(events),
+        changes=changes_of(events),
+        refused=refused(event for _, event in events),
+        touched=touched_by_people(event for _, event in events),
         born={event.cluster_id: times[run_id] for run_id, event in events if event.event == "born"},
         ran=tuple(run.as_of for run in history),
         done=frozenset(event.details.decision for _, event in events if isinstance(event.details.decision, str)),
@@ -180,12 +190,17 @@ def resolved_after(
 
 
 def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ...]:
-    """What is proposed and not overtaken: a split or merge that was carried out ends all proposals for its clusters."""
+    """What is proposed, not refused and not overtaken.
+
+    A split or merge that was carried out ends all proposals for its clusters.
+    """
     proposals: tuple[Proposed, ...] = ()
     for run_id, event in events:
+        clusters, details = (event.cluster_id, *event.other_ids), event.details
+        if event.event == "refused":
+            proposals = without(proposals, clusters)
         if event.event not in {"split", "merged"}:
             continue
-        clusters, details = (event.cluster_id, *event.other_ids), event.details
         if not details.proposed:
             proposals = untouched(proposals, clusters)
         elif (
@@ -200,6 +215,7 @@ def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ..
                     shares=details.shares or (),
                     parts=details.parts or (),
                     mode=details.mode or "",
+                    certainty=details.certainty or 0.0,
                 ),
             )
     return proposals
@@ -208,3 +224,8 @@ def _proposals(events: Iterable[tuple[str, ClusterEvent]]) -> tuple[Proposed, ..
 def untouched(proposals: Iterable[Proposed], clusters: Sequence[str]) -> tuple[Proposed, ...]:
     """The proposals that are about none of these clusters."""
     return tuple(known for known in proposals if not set(known.clusters) & set(clusters))
+
+
+def without(proposals: Iterable[Proposed], refused_: Sequence[str]) -> tuple[Proposed, ...]:
+    """The proposals but for the split of one cluster, or the merge of two, that was refused."""
+    return tuple(known for known in proposals if key(known.clusters) != key(refused_))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +13,9 @@ import typer
 from flows.cluster.catalogue.differences import differences
 from flows.cluster.catalogue.report import examples_of, write
 from flows.cluster.lineage.accepted import OpenProposal, accept, proposals_of
-from flows.cluster.lineage.acts import decisions_of
+from flows.cluster.lineage.by_itself import history_of, waiting_by_itself
 from flows.cluster.modes.modes import said
+from flows.cluster.standing import Key, by_itself
 from flows.cluster.state import clusters_of, events_of
 from flows.cluster.summary import Summary
 from flows.commands.cluster_acts import ACTS, told
@@ -50,7 +51,7 @@ def list_clusters(
     run = _latest(lake, settings)
     every = clusters_of(lake, run.run_id)
     shown = [one for one in every if _wanted(one, status)]
-    proposals = proposals_of(lake, run)
+    proposals, certain = proposals_of(lake, run), waiting_by_itself(lake, run, settings.cluster.accept_from)
     if as_json:
         print_json([_plain(run, one) | {"proposals": _about(one, proposals)} for one in shown])
         return
@@ -58,7 +59,7 @@ def list_clusters(
     _list(terminal, shown)
     names = {one.cluster_id: one.name for one in every}
     for proposal in proposals:
-        _print_proposal(terminal, proposal, names)
+        _print_proposal(terminal, proposal, names, certain)
     summary = run.told(Summary)
     terminal.say(
         f"{summary.failed} of {summary.interactions} interactions failed, {summary.unknown} are unknown; "
@@ -88,7 +89,7 @@ def show(
     one = _one(every, cluster_id)
     texts = examples_of(lake, run, examples, settings.cluster.least_people).get(one.cluster_id, [])
     proposals = _about(one, proposals_of(lake, run))
-    every_act = decisions_of(lake, settings.application)
+    every_act = history_of(lake, settings.application)
     acts = [act for act in every_act if one.cluster_id in {act.cluster_id, *act.other_ids}]
     if as_json:
         print_json(_plain(run, one) | {"examples": texts, "proposals": proposals, "acts": acts})
@@ -97,8 +98,9 @@ def show(
     _show(terminal, one, texts)
     for act in acts:
         terminal.say(f"{act.time:%Y-%m-%d %H:%M} UTC: {told(act)}")
+    certain = waiting_by_itself(lake, run, settings.cluster.accept_from)
     for proposal in proposals:
-        _print_proposal(terminal, proposal, {named.cluster_id: named.name for named in every})
+        _print_proposal(terminal, proposal, {named.cluster_id: named.name for named in every}, certain)
 
 
 @app.command("accept")
@@ -164,7 +166,7 @@ def report(
     """Write the latest run as one self-contained HTML file, and say where."""
     settings = settings_of(context)
     lake = lake_of(settings)
-    path = write(lake, _latest(lake, settings), out or settings.home_path / "reports", settings.cluster.least_people)
+    path = write(lake, _latest(lake, settings), out or settings.home_path / "reports", settings.cluster)
     Terminal().say(str(path))
 
 
@@ -287,7 +289,9 @@ def _about(one: Cluster, proposals: list[OpenProposal]) -> list[OpenProposal]:
     return [proposal for proposal in proposals if one.cluster_id in proposal.clusters]
 
 
-def _print_proposal(terminal: Terminal, proposal: OpenProposal, names: dict[str, str]) -> None:
+def _print_proposal(
+    terminal: Terminal, proposal: OpenProposal, names: dict[str, str], certain: Collection[Key]
+) -> None:
     """What is proposed, and what to do about it."""
     named = " and ".join(_named(id_, names) for id_ in proposal.clusters)
     shares = ", ".join(f"{share:.0%}" for share in proposal.shares)
@@ -296,8 +300,14 @@ def _print_proposal(terminal: Terminal, proposal: OpenProposal, names: dict[str,
         what += f": “{one_line(said(proposal.mode))}” goes its own way"
     if proposal.event == "merged":
         what = f"merge {named}, which lie in the same places by {shares}"
-    command = f"flywheel cluster accept {' '.join(proposal.clusters)}"
-    then = f"accepted by {one_line(proposal.accepted_by)}, next run" if proposal.accepted_by else command
+    if proposal.certainty:
+        what += f", certainty {proposal.certainty:.3f}"
+    ids = " ".join(proposal.clusters)
+    then = f"flywheel cluster accept {ids}"
+    if proposal.accepted_by:
+        then = f"accepted by {one_line(proposal.accepted_by)}, next run"
+    elif proposal.key in certain:
+        then = f"the next run accepts it by itself, unless: flywheel cluster refuse {ids}"
     terminal.say(f"Proposed: {what}: {then}")
     for share, texts in zip(proposal.shares, proposal.parts, strict=False):
         for text in texts:
@@ -306,7 +316,7 @@ def _print_proposal(terminal: Terminal, proposal: OpenProposal, names: dict[str,
 
 def _print_event(terminal: Terminal, event: ClusterEvent, names: dict[str, str]) -> None:
     others = f" with {', '.join(_named(id_, names) for id_ in event.other_ids)}" if event.other_ids else ""
-    proposed = ", proposed" if event.details.proposed is True else ""
+    proposed = ", proposed" if event.details.proposed is True else ", by itself" if by_itself(event) else ""
     terminal.say(f"{event.event}{proposed}: {_named(event.cluster_id, names)}{others}")
 
 

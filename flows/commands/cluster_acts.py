@@ -61,6 +61,22 @@ def split(
     _say(_acts(context, by).split(cluster_id, saying, failure or [], name, reason), as_json)
 
 
+def refuse(
+    context: typer.Context,
+    clusters: Annotated[list[str], typer.Argument(help="One id to refuse its split, two to refuse their merge.")],
+    reason: Why = "",
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say no to a split or merge that a run has proposed; no run proposes it again."""
+    _say(_acts(context, by).refuse(clusters, reason), as_json)
+
+
+def undo(context: typer.Context, cluster_id: ClusterId, reason: Why = "", by: By = "", as_json: AsJson = False) -> None:
+    """Take back the last split or merge of a cluster, whether a person or a run did it."""
+    _say(_acts(context, by).undo(cluster_id, reason), as_json)
+
+
 def ignore(
     context: typer.Context,
     cluster_id: ClusterId,
@@ -113,7 +129,7 @@ def unpin(
     _say(_acts(context, by).unpin(cluster_id, reason), as_json)
 
 
-ACTS = (rename, merge, split, ignore, reopen, assign, pin, unpin)
+ACTS = (rename, merge, split, refuse, undo, ignore, reopen, assign, pin, unpin)
 
 
 def told(act: ClusterDecision) -> str:
@@ -123,6 +139,8 @@ def told(act: ClusterDecision) -> str:
         "renamed": f"{about} is called {act.name!r}" if act.name else f"{about} is renamed",
         "merged": f"{', '.join(act.other_ids)} become one with {about}",
         "split": f"{about} is split" + (f" by {act.words!r}" if act.words else ""),
+        "refused": f"{' and '.join([about, *act.other_ids])} {'stay two' if act.other_ids else 'stays one'}",
+        "undone": f"the last split or merge of {about} is taken back",
         "ignored": f"{about} is ignored until it grows",
         "reopened": f"{about} is open again",
         "assigned": f"{len(act.interaction_ids)} failures belong to {about}",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from flows.cluster.forget import forget_wished
 from flows.cluster.outcomes.judging import Judged, basis_of
@@ -19,10 +21,12 @@ from flows.ledger import fold
 from flows.run import begin, finish, latest
 from flows.testing.events import START, event_id, happened
 from schemas.events import Event, Feedback, Interaction
-from schemas.records import Cluster, ClusterEvent
+from schemas.records import Cluster, ClusterEvent, EventDetails, Member
 from schemas.settings import ClusterSettings, Settings
 from streams.lake import Lake
+from streams.lake.append import append
 from streams.lake.query import query, read
+from streams.lake.rows import from_row, to_table
 
 TOPICS = {
     "card": (
@@ -152,12 +156,71 @@ class World:
         return run.run_id
 
 
+def planted(world: World, seed: int | None = None, **sure: float) -> dict[str, str]:
+    """A run after which parcels live under the cards' id, half the refunds under a second one, and both is proposed.
+
+    With a seed, events come in another order and in several commits. `sure`: certainty of the proposals, `split` and
+    `merged`. Returns topic → cluster.
+    """
+    rows = {t: [asked(1000 * n + i, phrase(t, 5 * i)) for i in range(56)] for n, t in enumerate(TOPICS)}
+    rows["parcel"] = rows["parcel"][:40]
+    events = [event for some in rows.values() for row in some for event in (row, said(row))]
+    if seed is not None:
+        random.Random(seed).shuffle(events)
+    for start in range(0, len(events), 150):
+        world.happened(*events[start : start + 150])
+    world.run()
+    stored = read(world.lake, "cluster_members").to_pylist()
+    members = {row["interaction_id"]: from_row(Member, row) for row in stored}
+    of_topic = {topic: members[some[0].id].cluster_id for topic, some in rows.items()}
+    homes = {row.id: of_topic[topic] for topic, some in rows.items() for row in some}
+    homes |= {row.id: of_topic["card"] for row in rows["parcel"]}
+    homes |= {row.id: "cother" for row in rows["refund"][::2][:20]}
+    moved = [replace(members[id_], cluster_id=home, moves=1) for id_, home in sorted(homes.items())]
+    refunds = next(cluster for cluster in world.clusters() if cluster.cluster_id == of_topic["refund"])
+    parts = tuple(
+        tuple(sorted({members[row.id].text_hash or "" for row in rows[topic]})[:20]) for topic in ("card", "parcel")
+    )
+    split = EventDetails(proposed=True, shares=(0.6, 0.4), parts=parts, certainty=sure.get("split", msgspec.UNSET))
+    merge = EventDetails(proposed=True, shares=(0.9,), parts=(), certainty=sure.get("merged", msgspec.UNSET))
+    proposed = [
+        ClusterEvent(cluster_id=of_topic["card"], event="split", details=split),
+        ClusterEvent(cluster_id="cother", event="merged", other_ids=(of_topic["refund"],), details=merge),
+    ]
+    planted_rows: dict[str, Sequence[msgspec.Struct]] = {
+        "cluster_members": moved,
+        "clusters": [replace(refunds, cluster_id="cother")],
+        "cluster_events": proposed,
+    }
+    for table, some in planted_rows.items():
+        new = to_table(table, some, application="support-bot", run_id=stored[0]["run_id"])
+        append(world.lake, table, new, {})
+    return of_topic
+
+
+def propose(world: World, event: Literal["split", "merged"], clusters: Sequence[str], certainty: float) -> None:
+    """A proposal of the newest run, beside its own."""
+    run = latest(world.lake, "cluster", "support-bot")
+    assert run is not None
+    first, *others = clusters
+    details = EventDetails(proposed=True, shares=(0.5, 0.5), parts=(("x",), ("y",)), certainty=certainty)
+    told = ClusterEvent(cluster_id=first, event=event, other_ids=tuple(others), details=details)
+    append(
+        world.lake,
+        "cluster_events",
+        to_table("cluster_events", [told], application="support-bot", run_id=run.run_id),
+        {},
+    )
+
+
 class Tools:
     """The makers above, for tests: modules of tests import nothing from each other."""
 
     asked = staticmethod(asked)
     said = staticmethod(said)
     phrase = staticmethod(phrase)
+    planted = staticmethod(planted)
+    propose = staticmethod(propose)
     event_id = staticmethod(event_id)
     topics: Sequence[str] = tuple(TOPICS)
     start = START

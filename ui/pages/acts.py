@@ -23,6 +23,11 @@ ACTS: dict[str, tuple[str, Callable[[Acts, str, str, str], ClusterDecision]]] = 
     "rename": ("Rename to", lambda acts, id_, what, why: acts.rename(id_, what, why)),
     "merge": ("Take in these clusters (ids)", lambda acts, id_, what, why: acts.merge(id_, what.split(), why)),
     "split": ("Split off those that say", lambda acts, id_, what, why: acts.split(id_, what, reason=why)),
+    "refuse": (
+        "Refuse its proposed split, or merge with (id)",
+        lambda acts, id_, what, why: acts.refuse([id_, *what.split()], why),
+    ),
+    "undo": ("Take back its last split or merge", lambda acts, id_, _, why: acts.undo(id_, why)),
     "assign": ("Put these failures here (ids)", lambda acts, id_, what, why: acts.assign(id_, what.split(), why)),
     "ignore": ("Ignore until it grows", lambda acts, id_, _, why: acts.ignore(id_, why)),
     "reopen": ("Reopen", lambda acts, id_, _, why: acts.reopen(id_, why)),

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 from msgspec import Struct
 
 from flows.cluster.catalogue.report import examples_of, map_of
-from flows.cluster.lineage.acts import decisions_of
+from flows.cluster.lineage.by_itself import history_of
 from flows.cluster.modes.modes import said
 from flows.cluster.state import PINNED
 from flows.svg import Bin
@@ -233,11 +233,12 @@ def _detail(sql: Connection, state: State, found: Clusters, traffic: Traffic, ch
         "examples": newest_of(sql, chosen.cluster_id, EXAMPLES),
         "texts": _texts(state, found).get(chosen.cluster_id, []) if chosen.pinned else [],
         "proposals": [one for one in found.proposals if chosen.cluster_id in one.clusters],
+        "certain": found.certain,
         "events": [one for one in found.events if chosen.cluster_id in {one.cluster_id, *one.other_ids}],
         "children": [one for one in found.every if one.alias_of == chosen.cluster_id],
         "acts": [
             one
-            for one in decisions_of(state.lake, state.application)
+            for one in history_of(state.lake, state.application)
             if chosen.cluster_id in {one.cluster_id, *one.other_ids} or _waits(one, found)
         ],
         "can": [(name, said) for name, (said, _) in ACTS.items() if _can(name, chosen)],

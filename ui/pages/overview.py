@@ -167,8 +167,9 @@ def _wishes(state: State) -> list[Wish]:
             href = f"/failures/{found[0].cluster_id}"
             wishes.append(Wish(f"{many(len(found), 'cluster')} {status}", f"“{found[0].name}” {said}", href, status))
     proposals = state.clusters.proposals if state.clusters else ()
-    if waiting := [one for one in proposals if not one.accepted_by]:
-        said = "runs propose to split or merge; only a person may say so"
+    certain = state.clusters.certain if state.clusters else ()
+    if waiting := [one for one in proposals if not one.accepted_by and one.key not in certain]:
+        said = "runs propose to split or merge, and wait for a person's word"
         wishes.append(Wish(many(len(waiting), "proposal"), said, f"/failures/{waiting[0].clusters[0]}"))
     for one in state.reviews:
         if sampled := one.comparison.sampled:

@@ -17,12 +17,15 @@ from markupsafe import Markup
 
 from flows import svg
 from flows.cluster.lineage.accepted import proposals_of
+from flows.cluster.lineage.by_itself import waiting_by_itself
 from flows.cluster.modes.modes import said
+from flows.cluster.standing import by_itself
 from flows.cluster.state import MEMBERS, PINNED, TABLES, clusters_of, events_of, sql
 from flows.cluster.summary import Summary
 from flows.run import Finished, Run, runs
 from flows.visible import one_line
 from schemas.records import Cluster
+from schemas.settings import ClusterSettings
 from schemas.trend import Part
 from streams.lake import Lake
 from streams.lake.query import query
@@ -50,13 +53,14 @@ class Card:
     examples: list[str]
 
 
-def html(lake: Lake, run: Finished, least_people: int) -> str:
-    """The report of a finished cluster run (its row of `runs`); with examples of clusters of so many people."""
+def html(lake: Lake, run: Finished, how: ClusterSettings) -> str:
+    """The report of a finished cluster run (its row of `runs`)."""
     every = clusters_of(lake, run.run_id)
     living = [cluster for cluster in every if not cluster.alias_of]
-    examples = examples_of(lake, run, EXAMPLES, least_people)
+    examples = examples_of(lake, run, EXAMPLES, how.least_people)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True)
     environment.filters["said"] = said
+    environment.tests["by_itself"] = by_itself
     environment.filters["percent"] = lambda value: "no traffic" if value is None else f"{value:.2%}"
     return environment.get_template("report.html").render(
         run=run,
@@ -65,17 +69,18 @@ def html(lake: Lake, run: Finished, least_people: int) -> str:
         cards=[_card(cluster, examples.get(cluster.cluster_id, [])) for cluster in living],
         names={cluster.cluster_id: cluster.name for cluster in every},
         proposals=proposals_of(lake, run),
+        certain=waiting_by_itself(lake, run, how.accept_from),
         map=Markup(svg.dots(map_of(lake, run.application, living), "Clusters by likeness")),  # noqa: S704 escaped there
         drawn=Markup(svg.CSS),  # noqa: S704 ours
         events=events_of(lake, run.run_id),
     )
 
 
-def write(lake: Lake, run: Finished, folder: Path, least_people: int) -> Path:
+def write(lake: Lake, run: Finished, folder: Path, how: ClusterSettings) -> Path:
     """The report as a file named for its run."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"clusters-{run.run_id[:12]}.html"
-    path.write_text(html(lake, run, least_people), encoding="utf-8")
+    path.write_text(html(lake, run, how), encoding="utf-8")
     return path
 
 

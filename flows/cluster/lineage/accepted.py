@@ -1,8 +1,8 @@
-"""Splits and merges that a person accepted: recorded at once, carried out by the next run.
+"""Splits and merges that were accepted: by a person, recorded at once; carried out by the next run.
 
-A run only proposes (`lineage.py`). `accept` writes a row of `cluster_decisions`, which later runs read as of a version
+A run proposes (`proposals.py`). `accept` writes a row of `cluster_decisions`, which later runs read as of a version
 like everything else, so that the state stays a fold over what is recorded. `carry_out` moves the failures, which
-nothing else but an act of a person's own does (`acts.py`). Go on to `flows/cluster/stage.py`.
+nothing else but an act of a person's own does (`acts.py`). Go on to `by_itself.py` and `flows/cluster/stage.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.identity import vote
 from flows.cluster.placement.placing import Placed, cluster_id, typical
 from flows.cluster.placement.texts import Distinct, distinct, vectors_of
+from flows.cluster.standing import Key, key
 from flows.cluster.state import Now, Proposed, State, load, resolved_after, sql, untouched
 from flows.embed import Embedder, Vectors
 from flows.run import Run, latest
@@ -50,6 +51,13 @@ class OpenProposal:
     """split by how failures fail: the mode that leaves."""
     accepted_by: str | None
     """Who accepted it, where the next run will carry it out."""
+    certainty: float
+    """How likely it is right; 0 where nobody measured."""
+
+    @property
+    def key(self) -> Key:
+        """What it is about."""
+        return key(self.clusters)
 
 
 def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: datetime) -> ClusterDecision:
@@ -62,12 +70,14 @@ def accept(lake: Lake, application: str, clusters: Sequence[str], by: str, now: 
     if run is None:
         raise NotEnoughData(f"no cluster run of application {application!r} is finished yet: `flywheel turn` makes one")
     state = load(lake, application, run.as_of)
-    proposal = _wanted(state, [full_id(state, wanted) for wanted in clusters])
+    proposal = wanted_of(state, clusters)
+    if refusal := refusals(lake, application, state).get(key(proposal.clusters)):
+        raise UsageError(f"{refusal.decided_by} has refused it: split or merge by hand what you want changed")
     decided = pending(lake, application, state.proposals)
     if proposal in decided:
         return decided[proposal]
     _refuse_overlap(proposal, decided)
-    decision_id = content_hash([application, *_key(proposal)])[:32]
+    decision_id = content_hash([application, *key_of(proposal)])[:32]
     decision = ClusterDecision(
         decision_id=decision_id,
         application=application,
@@ -86,7 +96,9 @@ def proposals_of(lake: Lake, run: Run) -> list[OpenProposal]:
     """What is open after the newest run, for people: clusters, shares, examples of each part, and who accepted it."""
     state = load(lake, run.application, run.as_of)
     decided = pending(lake, run.application, state.proposals)
-    shown = {id(proposal): [part[:EXAMPLES] for part in proposal.parts] for proposal in state.proposals}
+    gone = refusals(lake, run.application, state)
+    open_ = [proposal for proposal in state.proposals if key(proposal.clusters) not in gone]
+    shown = {id(proposal): [part[:EXAMPLES] for part in proposal.parts] for proposal in open_}
     hashes = sorted({text_hash for parts in shown.values() for part in parts for text_hash in part})
     names = ("outcomes", "cluster_members")
     parameters = {"application": run.application, "hashes": hashes, "unseen": ""}
@@ -104,9 +116,17 @@ def proposals_of(lake: Lake, run: Run) -> list[OpenProposal]:
             parts=tuple(tuple(texts[h] for h in part if h in texts) for part in shown[id(proposal)]),
             mode=proposal.mode,
             accepted_by=decided[proposal].decided_by if proposal in decided else None,
+            certainty=proposal.certainty,
         )
-        for proposal in state.proposals
+        for proposal in open_
     ]
+
+
+def refusals(lake: Lake, application: str, state: State) -> dict[Key, ClusterDecision]:
+    """What people have refused since the last run, which the next one will drop."""
+    found = rows(lake, "cluster_decisions", application=application, event="refused")
+    acts = (from_row(ClusterDecision, row) for row in found)
+    return {key((act.cluster_id, *act.other_ids)): act for act in acts if act.decision_id not in state.done}
 
 
 def pending(
@@ -117,7 +137,7 @@ def pending(
     decisions = sorted(
         (from_row(ClusterDecision, row) for row in found), key=lambda decision: (decision.time, decision.decision_id)
     )
-    known = {_key(proposal): proposal for proposal in proposals}
+    known = {key_of(proposal): proposal for proposal in proposals}
     keys = [(d.event, d.cluster_id, *d.other_ids, d.proposed_by) for d in decisions]
     return {known[key]: decision for key, decision in zip(keys, decisions, strict=True) if key in known}
 
@@ -207,7 +227,8 @@ def _merge(now: Now, proposal: Proposed, state: State, placed: Placed) -> tuple[
     return state, placed, survivor, [absorbed]
 
 
-def _key(proposal: Proposed) -> tuple[str, ...]:
+def key_of(proposal: Proposed) -> tuple[str, ...]:
+    """What tells a proposal from all others."""
     return (proposal.event, *proposal.clusters, proposal.run_id)
 
 
@@ -219,10 +240,13 @@ def full_id(state: State, wanted: str) -> str:
     return found[0]
 
 
-def _wanted(state: State, clusters: Sequence[str]) -> Proposed:
-    """The open proposal for these clusters."""
+def wanted_of(state: State, wanted: Sequence[str]) -> Proposed:
+    """The proposal for these clusters, whose ids may be cut short. Raises UsageError where there is none."""
+    clusters = [full_id(state, id_) for id_ in wanted]
     if len(clusters) > 2 or len(set(clusters)) != len(clusters):
-        raise UsageError("accept the split of one cluster, or the merge of two: give one id, or two different ones")
+        raise UsageError(
+            "proposed is the split of one cluster, or the merge of two: give one id, or two different ones"
+        )
     for proposal in state.proposals:
         if sorted(proposal.clusters) == sorted(clusters):
             return proposal

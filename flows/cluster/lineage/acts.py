@@ -14,7 +14,7 @@ from datetime import datetime
 
 import msgspec
 
-from flows.cluster.lineage.accepted import full_id, pending
+from flows.cluster.lineage.accepted import full_id, pending, wanted_of
 from flows.cluster.lineage.inside import SQL
 from flows.cluster.lineage.pinned import FEWEST, MOST_PINNED, pinned_id
 from flows.cluster.state import State, load, sql
@@ -87,6 +87,40 @@ class Acts:
         named = self._typed(name, NAME_CHARS, "a name") if name else None
         return self._record(
             event="split", cluster_id=home, name=named, words=wanted, interaction_ids=ids, reason=self._reason(reason)
+        )
+
+    def refuse(self, clusters: Sequence[str], reason: str = "") -> ClusterDecision:
+        """Say no to what a run proposed: the split of one cluster, or the merge of two. No run proposes it again.
+
+        Raises UsageError where no such proposal is open, or it was accepted.
+        """
+        state = self._state()
+        proposal = wanted_of(state, clusters)
+        if accepted := pending(self.lake, self.settings.application, state.proposals).get(proposal):
+            raise UsageError(f"{accepted.decided_by} has accepted it: `flywheel cluster undo` takes it back after that")
+        first, *rest = proposal.clusters
+        return self._record(event="refused", cluster_id=first, other_ids=tuple(rest), reason=self._reason(reason))
+
+    def undo(self, cluster: str, reason: str = "") -> ClusterDecision:
+        """Take back the last split or merge of a cluster, whoever did it; no run does it again by itself.
+
+        Raises UsageError where there is none, or what it left was merged into another cluster since.
+        """
+        state = self._state()
+        home = full_id(state, cluster)
+        change = next((one for one in reversed(state.changes) if home in {one.cluster, *one.others}), None)
+        if change is None:
+            raise UsageError(f"{home} was neither split nor merged")
+        left = (change.cluster, *(change.others if change.event == "split" else ()))
+        self._refuse_accepted(state, left)
+        if gone := [id_ for id_ in left if state.clusters[id_].alias_of]:
+            raise UsageError(f"{gone[0]} was merged into {state.clusters[gone[0]].alias_of} since: undo that first")
+        return self._record(
+            event="undone",
+            cluster_id=change.cluster,
+            other_ids=change.others,
+            undoes=change.decision,
+            reason=self._reason(reason),
         )
 
     def ignore(self, cluster: str, reason: str) -> ClusterDecision:
@@ -222,7 +256,7 @@ class Acts:
         return decision
 
 
-SAID = ("event", "cluster_id", "other_ids", "name", "reason", "words", "interaction_ids")
+SAID = ("event", "cluster_id", "other_ids", "name", "reason", "words", "interaction_ids", "undoes")
 """What makes an act what it is: whoever says it again does not do it again."""
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
 from flows.cluster.lineage.acts import chosen
-from flows.cluster.lineage.inside import Inside, absorb, inside, moved_to, part_of, these
-from flows.cluster.placement.placing import Placed, cluster_id, typical
-from flows.cluster.placement.texts import distinct, vectors_of
-from flows.cluster.state import Now, State, resolved_after, untouched
+from flows.cluster.lineage.inside import Inside, absorb, apart, inside, moved_to, part_of, these
+from flows.cluster.lineage.taken_back import take_back
+from flows.cluster.placement.placing import Placed, cluster_id
+from flows.cluster.standing import LINEAGE, key
+from flows.cluster.state import Now, State, resolved_after, untouched, without
 from flows.embed import Embedder
 from schemas.acts import ClusterDecision, Ignored
 from schemas.records import Cluster, ClusterEvent, EventDetails
@@ -28,6 +30,14 @@ def carry_out_acts(
     events = []
     for act in acts:
         home = _survivor(state, act.cluster_id)
+        if act.event == "refused":
+            state, event = _refuse(act, state)
+            events.append(event)
+            continue
+        if act.event == "undone":
+            state, placed, event = _undo(now, act, state, placed, embedder)
+            events.append(event)
+            continue
         others: tuple[str, ...] = ()
         if act.event in {"pinned", "unpinned"} or act.cluster_id in state.pinned:
             state = replace(state, pinned=_pinned(state.pinned, act, now))
@@ -40,14 +50,44 @@ def carry_out_acts(
         elif home:
             changed = _closed_or_named(state.clusters[home], act, now)
             state = replace(state, clusters=state.clusters | {home: changed})
-        if act.event in {"merged", "split"} and others:
-            resolved = resolved_after(state.resolved, act.event, home, others)
-            state = replace(state, resolved=resolved, proposals=untouched(state.proposals, (home, *others)))
-        proposed: bool | msgspec.UnsetType = False if act.event in {"merged", "split"} else msgspec.UNSET
+        if act.event in LINEAGE and others:
+            state = _after(state, act.event, home, others)
+        proposed: bool | msgspec.UnsetType = False if act.event in LINEAGE else msgspec.UNSET
         details = EventDetails(proposed=proposed, accepted_by=act.decided_by, decision=act.decision_id)
         cluster = home or act.cluster_id
         events.append(ClusterEvent(cluster_id=cluster, event=act.event, other_ids=others, details=details))
     return state, placed, events
+
+
+def _after(state: State, event: str, home: str, others: tuple[str, ...]) -> State:
+    """What was resolved and proposed, once clusters were split or merged."""
+    resolved = resolved_after(state.resolved, event, home, others)
+    return replace(state, resolved=resolved, proposals=untouched(state.proposals, (home, *others)))
+
+
+def _refuse(act: ClusterDecision, state: State) -> tuple[State, ClusterEvent]:
+    """The state without what was proposed for exactly these clusters, and the event that keeps runs from it."""
+    clusters = (act.cluster_id, *act.other_ids)
+    state = replace(state, proposals=without(state.proposals, clusters), refused=state.refused | {key(clusters)})
+    details = EventDetails(accepted_by=act.decided_by, decision=act.decision_id)
+    return state, ClusterEvent(cluster_id=act.cluster_id, event="refused", other_ids=act.other_ids, details=details)
+
+
+def _undo(
+    now: Now, act: ClusterDecision, state: State, placed: Placed, embedder: Embedder
+) -> tuple[State, Placed, ClusterEvent]:
+    """Without a split or merge that stands; the event is a merge or split that says which one it took back."""
+    change = next((one for one in state.changes if one.decision == act.undoes), None)
+    details = EventDetails(accepted_by=act.decided_by, decision=act.decision_id, undoes=act.undoes)
+    if change is None:
+        return state, placed, ClusterEvent(cluster_id=act.cluster_id, event="undone", details=details)
+    event: Literal["split", "merged"] = "merged" if change.event == "split" else "split"
+    state, placed, others = take_back(now, change, state, placed, embedder)
+    if others:
+        state = _after(state, event, change.cluster, others)
+        state = replace(state, changes=tuple(one for one in state.changes if one is not change))
+    details = msgspec.structs.replace(details, proposed=False)
+    return state, placed, ClusterEvent(cluster_id=change.cluster, event=event, other_ids=others, details=details)
 
 
 def _pinned(pinned: Mapping[str, Cluster], act: ClusterDecision, now: Now) -> dict[str, Cluster]:
@@ -105,23 +145,7 @@ def _split(
     new = part_of(old, child)
     if act.name:
         new = msgspec.structs.replace(new, name=act.name, named=act.decision_id, description=None)
-    failed = [one for one in part if one.outcome == "failed"]
-    rows = distinct([one.text for one in failed])
-    vectors, _ = vectors_of(now.lake, embedder, rows)
-    chosen_texts = {one.text_hash for one in part}
-    sample_homes = tuple(
-        child if at == home and text_hash in chosen_texts else at
-        for at, text_hash in zip(placed.sample_homes, placed.sample_hashes, strict=True)
-    )
-    placed = replace(
-        placed,
-        members=placed.members + [moved_to(one, child, "split") for one in part],
-        typical={
-            **placed.typical,
-            **({child: typical([one.id for one in failed], vectors, rows.row_of)} if failed else {}),
-        },
-        sample_homes=sample_homes,
-    )
+    placed = apart(now, placed, home, child, part, embedder)
     return replace(state, clusters=state.clusters | {home: old, child: new}), placed, (child,)
 
 

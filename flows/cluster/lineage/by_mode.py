@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flows.cluster.lineage.certainty import round_down
 from flows.cluster.lineage.proposals import MIN_ROWS, PART
 from flows.cluster.modes.modes import OTHER
 from flows.cluster.state import State
-from flows.statistics import discoveries
+from flows.statistics import false_rates
 from schemas.records import Cluster, ClusterEvent, EventDetails
 from schemas.trend import Mode
 
@@ -33,20 +34,23 @@ def mode_events(
     """
     open_ = {known.clusters[0] for known in before.proposals if known.event == "split"}
     open_ |= {event.cluster_id for event in by_words if event.event == "split"}
+    open_ |= {clusters[0] for kind, *clusters in before.refused if kind == "split"}
     fit = [one for one in clusters if one.size_total >= MIN_ROWS and not (one.alias_of or one.mode or one.ignored)]
     tests = [(one, mode, _p(one, mode, cap)) for one in fit if one.cluster_id not in open_ for mode in _large(one)]
-    called = discoveries(np.array([p for _, _, p in tests], dtype=float), FALSE_PROPOSALS)
-    best: dict[str, tuple[float, Mode, Cluster]] = {}
-    for (one, mode, p), sure in zip(tests, called, strict=True):
-        if sure and (one.cluster_id not in best or p < best[one.cluster_id][0]):
-            best[one.cluster_id] = (p, mode, one)
+    rates = false_rates(np.array([p for _, _, p in tests], dtype=float))
+    best: dict[str, tuple[float, float, Mode, Cluster]] = {}
+    for (one, mode, p), rate in zip(tests, rates.tolist(), strict=True):
+        if rate <= FALSE_PROPOSALS and (one.cluster_id not in best or p < best[one.cluster_id][0]):
+            best[one.cluster_id] = (p, rate, mode, one)
     return [
         ClusterEvent(
             cluster_id=id_,
             event="split",
-            details=EventDetails(proposed=True, shares=_shares(one, mode), mode=mode.mode),
+            details=EventDetails(
+                proposed=True, shares=_shares(one, mode), mode=mode.mode, certainty=round_down(1 - rate)
+            ),
         )
-        for id_, (_, mode, one) in sorted(best.items())
+        for id_, (_, rate, mode, one) in sorted(best.items())
     ]
 
 

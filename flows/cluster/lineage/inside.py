@@ -1,7 +1,7 @@
 """What a cluster holds by now, and moving failures from one cluster into another.
 
 Nothing else gives a failure another home. What a person has put somewhere is pinned: only a person's own act, or the
-merge of the whole cluster, moves it. Go on to `accepted.py` and `by_hand.py`, which say when.
+merge of the whole cluster, moves it. Go on to `accepted.py`, `taken_back.py` and `by_hand.py`, which say when.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from flows.cluster.placement.placing import Placed
-from flows.cluster.placement.texts import normalise, text_hash
+from flows.cluster.placement.placing import Placed, typical
+from flows.cluster.placement.texts import distinct, normalise, text_hash, vectors_of
 from flows.cluster.state import Now, State
+from flows.embed import Embedder
 from schemas.records import Cluster, Member
 
 SQL = Path(__file__).with_name("inside.sql")
@@ -107,3 +108,22 @@ def absorb(now: Now, survivor: str, absorbed: str, state: State, placed: Placed)
         clusters[id_] = msgspec.structs.replace(clusters[id_], ignored=None)
     sample_homes = tuple(survivor if home == absorbed else home for home in placed.sample_homes)
     return replace(state, clusters=clusters), replace(placed, members=placed.members + moved, sample_homes=sample_homes)
+
+
+def apart(now: Now, placed: Placed, home: str, child: str, part: Sequence[Inside], embedder: Embedder) -> Placed:
+    """Some failures of a cluster into one of their own."""
+    failed = [one for one in part if one.outcome == "failed"]
+    texts = distinct([one.text for one in failed])
+    vectors, _ = vectors_of(now.lake, embedder, texts)
+    said = {one.text_hash for one in part}
+    sample_homes = tuple(
+        child if at == home and text_hash in said else at
+        for at, text_hash in zip(placed.sample_homes, placed.sample_hashes, strict=True)
+    )
+    named = {child: typical([one.id for one in failed], vectors, texts.row_of)} if failed else {}
+    return replace(
+        placed,
+        members=placed.members + [moved_to(one, child, "split") for one in part],
+        typical={**placed.typical, **named},
+        sample_homes=sample_homes,
+    )

@@ -16,8 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.cluster.lineage.certainty import of_merge, of_split
 from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.sample import find
+from flows.cluster.standing import key
 from flows.cluster.state import State
 from flows.embed import Vectors
 from schemas.records import ClusterEvent, EventDetails
@@ -42,8 +44,10 @@ class Proposal:
     """split: the cluster that falls apart. merged: the two that have become one. Ascending."""
     shares: tuple[float, ...]
     """split: the share of its members in each part. merged: how much of the two lies in the same places."""
-    parts: tuple[tuple[int, ...], ...] = ()
+    parts: tuple[tuple[int, ...], ...]
     """split: the rows that make up each part, the largest part first."""
+    certainty: float
+    """How likely it is right."""
 
 
 def lineage_events(vectors: Vectors, homes: Sequence[str], hashes: Sequence[str], before: State) -> list[ClusterEvent]:
@@ -58,10 +62,12 @@ def lineage_events(vectors: Vectors, homes: Sequence[str], hashes: Sequence[str]
     events = []
     for proposal in proposals(vectors[rows], find(vectors[rows]), numbers[rows]):
         first, *others = (ids[i] for i in proposal.clusters)
+        if key((first, *others)) in before.refused:
+            continue
         of_one_topic = proposal.kind == "merged" and any(_has_mode(before, id_) for id_ in (first, *others))
         if (proposal.kind, (first, *others)) not in open_ and not of_one_topic:
             parts = tuple(tuple(sorted({hashes[rows[i]] for i in part})) for part in proposal.parts)
-            details = EventDetails(proposed=True, shares=proposal.shares, parts=parts)
+            details = EventDetails(proposed=True, shares=proposal.shares, parts=parts, certainty=proposal.certainty)
             events.append(ClusterEvent(cluster_id=first, event=proposal.kind, other_ids=tuple(others), details=details))
     return events
 
@@ -83,7 +89,9 @@ def proposals(vectors: Vectors, fresh: Ints, homes: Ints) -> list[Proposal]:
         return []
     shares = table[large] / table[large].sum(axis=1, keepdims=True)
     centroids = _unit(np.stack([vectors[homes == cluster].mean(axis=0) for cluster in large]))
-    return _splits(vectors, fresh, homes, large, table, _usual_distance(centroids)) + _merges(large, shares)
+    return _splits(vectors, fresh, homes, large, table, _usual_distance(centroids)) + _merges(
+        vectors, homes, large, shares
+    )
 
 
 def _usual_distance(centroids: NDArray[np.float64]) -> float:
@@ -110,23 +118,21 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
             rows = [np.flatnonzero((homes == cluster) & np.isin(fresh, pieces[part == p])) for p in large_parts]
             shares = tuple(round(float(share[p]), 3) for p in large_parts)
             parts = tuple(tuple(r.tolist()) for r in rows)
-            splits.append(Proposal(kind="split", clusters=(int(cluster),), shares=shares, parts=parts))
+            sure = of_split([_unit(vectors[r].mean(axis=0, keepdims=True))[0] for r in rows], usual)
+            splits.append(Proposal(kind="split", clusters=(int(cluster),), shares=shares, parts=parts, certainty=sure))
     return splits
 
 
-def _merges(large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
+def _merges(vectors: Vectors, homes: Ints, large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
     """Pairs of clusters of which at least half lies in the same fresh groups, in like proportions."""
     merges = []
     for i, one in enumerate(large):
         overlap = np.minimum(shares[i], shares[i + 1 :]).sum(axis=1)
-        merges += [
-            Proposal(
-                kind="merged",
-                clusters=(int(one), int(large[i + 1 + j])),
-                shares=(round(float(overlap[j]), 3),),
-            )
-            for j in np.flatnonzero(overlap >= OVERLAP)
-        ]
+        for j in np.flatnonzero(overlap >= OVERLAP):
+            pair = (int(one), int(large[i + 1 + j]))
+            sure = of_merge(vectors, *(np.flatnonzero(homes == cluster) for cluster in pair))
+            shared = (round(float(overlap[j]), 3),)
+            merges.append(Proposal(kind="merged", clusters=pair, shares=shared, parts=(), certainty=sure))
     return merges
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -18,51 +16,7 @@ from flows.cluster.lineage.accepted import accept, proposals_of
 from flows.run import latest
 from schemas.acts import ClusterDecision
 from schemas.errors import UsageError
-from schemas.records import ClusterEvent, EventDetails, Member
-from streams.lake.append import append
 from streams.lake.query import read
-from streams.lake.rows import from_row, to_table
-
-
-def planted(world: Any, make: Any, seed: int | None = None) -> dict[str, str]:
-    """A run after which parcels live under the cards' id, half the refunds under a second one, and both is proposed.
-
-    With a seed, events come in another order and in several commits. Returns topic → cluster.
-    """
-    rows = {t: [make.asked(1000 * n + i, make.phrase(t, 5 * i)) for i in range(56)] for n, t in enumerate(make.topics)}
-    rows["parcel"] = rows["parcel"][:40]
-    events = [event for some in rows.values() for row in some for event in (row, make.said(row))]
-    if seed is not None:
-        random.Random(seed).shuffle(events)
-    for start in range(0, len(events), 150):
-        world.happened(*events[start : start + 150])
-    world.run()
-    stored = read(world.lake, "cluster_members").to_pylist()
-    members = {row["interaction_id"]: from_row(Member, row) for row in stored}
-    of_topic = {topic: members[some[0].id].cluster_id for topic, some in rows.items()}
-    homes = {row.id: of_topic[topic] for topic, some in rows.items() for row in some}
-    homes |= {row.id: of_topic["card"] for row in rows["parcel"]}
-    homes |= {row.id: "cother" for row in rows["refund"][::2][:20]}
-    moved = [replace(members[id_], cluster_id=home, moves=1) for id_, home in sorted(homes.items())]
-    refunds = next(cluster for cluster in world.clusters() if cluster.cluster_id == of_topic["refund"])
-    parts = tuple(
-        tuple(sorted({members[row.id].text_hash for row in rows[topic]})[:20]) for topic in ("card", "parcel")
-    )
-    split = EventDetails(proposed=True, shares=(0.6, 0.4), parts=parts)
-    merge = EventDetails(proposed=True, shares=(0.9,), parts=())
-    proposed = [
-        ClusterEvent(cluster_id=of_topic["card"], event="split", details=split),
-        ClusterEvent(cluster_id="cother", event="merged", other_ids=(of_topic["refund"],), details=merge),
-    ]
-    planted_rows = {
-        "cluster_members": moved,
-        "clusters": [replace(refunds, cluster_id="cother")],
-        "cluster_events": proposed,
-    }
-    for table, some in planted_rows.items():
-        new = to_table(table, some, application="support-bot", run_id=stored[0]["run_id"])
-        append(world.lake, table, new, {})
-    return of_topic
 
 
 def open_(world: Any) -> set[tuple[str, ...]]:
@@ -78,7 +32,7 @@ def say_yes(world: Any, make: Any, *clusters: str) -> ClusterDecision:
 
 def test_an_accepted_split_is_carried_out_once(world: Any, make: Any) -> None:
     """The cards keep the id, the parcels get one of their own with a name, and an event says who wanted it."""
-    topics = planted(world, make)
+    topics = make.planted(world)
     before = world.homes()
     assert ("split", topics["card"]) in open_(world)
 
@@ -102,7 +56,7 @@ def test_an_accepted_split_is_carried_out_once(world: Any, make: Any) -> None:
 
 def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
     """All refunds live under one id again; the other id stands for it, and its rows stay where they were written."""
-    topics = planted(world, make)
+    topics = make.planted(world)
     pair = next(found[1:] for found in open_(world) if found[0] == "merged")
     assert set(pair) == {topics["refund"], "cother"}
 
@@ -119,7 +73,7 @@ def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
 
 def test_accepting_twice_is_once(world: Any, make: Any) -> None:
     """The second word changes nothing, whoever says it."""
-    topics = planted(world, make)
+    topics = make.planted(world)
 
     first = say_yes(world, make, topics["card"])
     second = accept(world.lake, "support-bot", [topics["card"][:6]], "bob", make.start)
@@ -130,7 +84,7 @@ def test_accepting_twice_is_once(world: Any, make: Any) -> None:
 
 def test_what_no_longer_stands_is_refused(world: Any, make: Any) -> None:
     """Never proposed, carried out already, merged away, or about to change: each is refused and says why."""
-    topics = planted(world, make)
+    topics = make.planted(world)
     pair = (topics["refund"], "cother")
     with pytest.raises(UsageError, match=r"is not proposed.*flywheel cluster list"):
         say_yes(world, make, topics["password"])
@@ -157,7 +111,7 @@ def test_replay_with_decisions_gives_the_same_ids(
     homes = []
     for order in (None, seed):
         world = make.World(tmp_path_factory.mktemp("world"))
-        topics = planted(world, make, order)
+        topics = make.planted(world, order)
         say_yes(world, make, topics["card"])
         say_yes(world, make, "cother", topics["refund"])
         world.failures(50_000, "parcel", 40)
@@ -169,7 +123,7 @@ def test_replay_with_decisions_gives_the_same_ids(
 
 def test_a_person_sees_what_is_proposed(world: Any, make: Any, tmp_path: Path) -> None:
     """The list and the report name the proposal and the command; once accepted they say by whom."""
-    topics = planted(world, make)
+    topics = make.planted(world)
 
     def flywheel(*arguments: str) -> str:
         done = CliRunner().invoke(app, ["--home", world.settings.home, "cluster", *arguments])

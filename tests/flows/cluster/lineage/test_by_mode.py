@@ -18,7 +18,10 @@ from schemas.records import Cluster, ClusterEvent, EventDetails
 from schemas.trend import Mode
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-NOTHING = State(previous="", clusters={}, pinned={}, resolved={}, proposals=(), born={}, ran=(), done=frozenset())
+NOTHING = State(
+    previous="", clusters={}, pinned={}, resolved={}, proposals=(), changes=(), refused=frozenset(),
+    touched=frozenset(), born={}, ran=(), done=frozenset(),
+)  # fmt: skip
 
 
 def counted(kind: Any, failures: list[int], **fields: Any) -> Any:
