@@ -1,7 +1,7 @@
 """Takes back a split or merge that was carried out: what was moved goes where it was, as far as nobody moved it since.
 
 Of a split the new clusters go back into the old one; of a merge the failures that came with it go back, and their
-cluster has its id and its name again. What was placed since stays where it is. Go on to `by_hand.py`.
+cluster has its id again, and the name that a person gave it. What was placed since stays. Go on to `by_hand.py`.
 """
 
 from __future__ import annotations
