@@ -111,11 +111,11 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     embedder_key: Secret = Secret()
     """Its bearer token."""
     least_people: PositiveInt = 3
-    """A cluster of fewer people shows no name or examples, and each term is said by so many: one's may be about them."""
+    """A cluster of fewer people shows no name or examples, and each term is said by so many: one may be known by it."""
     min_size: PositiveInt = 5
     """Fewer failures that go wrong alike are not a cluster yet."""
     accept_from: Share = 1.0
-    """A run accepts splits and merges proposed with this certainty, of clusters that nobody touched. 1: only people do."""
+    """Runs accept splits and merges proposed with this certainty, of clusters that nobody touched. 1: only people do."""
     audit: Annotated[int, Meta(ge=0, le=1000)] = 50
     """Interactions a week that chance puts into the review queue: an honest interval of the failure rate. 0: none."""
     window_hours: Positive = 24.0
