@@ -115,7 +115,7 @@ class ClusterSettings(Struct, frozen=True, kw_only=True):
     min_size: PositiveInt = 5
     """Fewer failures that go wrong alike are not a cluster yet."""
     accept_from: Share = 1.0
-    """Runs accept splits and merges proposed with this certainty, of clusters that nobody touched. 1: only people do."""
+    """Runs accept splits and merges proposed with this certainty, of clusters nobody touched. 1: only people do."""
     audit: Annotated[int, Meta(ge=0, le=1000)] = 50
     """Interactions a week that chance puts into the review queue: an honest interval of the failure rate. 0: none."""
     window_hours: Positive = 24.0
