@@ -277,10 +277,8 @@ def test_a_merge_of_merges_comes_back_one_by_one(world: Any, make: Any) -> None:
     assert homes_of(world, make, "refund") == {kept}
 
 
-def test_no_run_reverses_what_a_run_did(make: Any, tmp_path: Path) -> None:
+def test_no_run_reverses_what_a_run_did(world: Any, make: Any) -> None:
     """Parts that a run has split are joined by people only, and what it merged is parted by people only."""
-    world = make.World(tmp_path, accept_from=0.5)
-    make.planted(world, **SURE)
     world.run(days=2)
     parts = homes_of(world, make, "parcel") | homes_of(world, make, "card")
     (refunds,) = homes_of(world, make, "refund")
