@@ -282,13 +282,15 @@ def test_no_run_reverses_what_a_run_did(world: Any, make: Any) -> None:
     world.run(days=2)
     parts = homes_of(world, make, "parcel") | homes_of(world, make, "card")
     (refunds,) = homes_of(world, make, "refund")
+    world.failures(50_000, "password", 1)
+    world.run(days=3)
     make.propose(world, "merged", sorted(parts), 0.99)
     make.propose(world, "split", [refunds], 0.99)
 
     assert {("merged", *sorted(parts)), ("split", refunds)} <= proposed(world)
     assert not certain(world) & {("merged", *sorted(parts)), ("split", refunds)}
-    world.failures(50_000, "password", 1)
-    world.run(days=3)
+    world.failures(60_000, "password", 1)
+    world.run(days=4)
     assert done(world) == []
 
 
