@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,18 +19,10 @@ from flows.testing.hostile import FAMILIES, FUNCTIONS, of, seconds
 from flows.testing.world import AS_OF, World
 from schemas.normalise import normalise
 from tests.support.examples import example
+from tests.support.growing import grows
 
 SMALL, LARGE = 20_000, 80_000
 HALF, WHOLE, WORST = 250_000, 500_000, 2
-TRIES = 3
-NOISE_S = 0.015
-"""A reader that takes less for the smaller text is measured against this: clocks are not finer on a busy machine."""
-
-
-def grows(read: Callable[[str], object], small: str, large: str, most: float) -> bool:
-    """Whether the larger text takes at most so many times as long, in one of some tries: others use the caches too."""
-    few = max(seconds(read, small), NOISE_S)
-    return any(seconds(read, large) <= most * few for _ in range(TRIES))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

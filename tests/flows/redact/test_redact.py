@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from flows.redact.redact import Redactor, Span
 from schemas.errors import SettingsError
 from schemas.records import Example
 from schemas.settings import CurateSettings
+from tests.support.growing import grows
 
 REGIONS = CurateSettings().regions
 LOOSE = {"name", "address"}
@@ -137,14 +137,10 @@ HOSTILE = [
 def test_no_text_costs_more_than_its_length(piece: str) -> None:
     """Of every hostile family four times the text costs some four times the time: a square would cost sixteen times."""
 
-    def cost(size: int) -> float:
-        text = piece * (size // len(piece))
-        began = time.process_time()
+    def read(text: str) -> None:
         Redactor(REGIONS, {}).texts([text])
-        return time.process_time() - began
 
-    small = min(cost(20_000) for _ in range(2))
-    assert any(cost(80_000) <= 9 * max(small, 0.02) for _ in range(5))  # a busy machine may hurt one of them
+    assert grows(read, piece * (20_000 // len(piece)), piece * (80_000 // len(piece)), 9)
 
 
 def kinds(text: str) -> list[str]:
