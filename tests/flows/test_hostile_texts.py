@@ -195,7 +195,7 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "cluster merge": (lambda house: [house.cluster, HOSTILE], True),
     "cluster split": (lambda house: [house.cluster, "--failure", HOSTILE], True),
     "cluster refuse": (lambda _: [HOSTILE, "--reason", HOSTILE, "--by", HOSTILE], True),
-    "cluster undo": (lambda house: [house.cluster, "--reason", HOSTILE, "--by", HOSTILE], True),
+    "cluster undo": (lambda _: [HOSTILE, "--reason", HOSTILE, "--by", HOSTILE], True),
     "cluster ignore": (lambda house: [house.cluster, "--reason", HOSTILE, "--by", HOSTILE], True),
     "cluster reopen": (lambda house: [house.cluster, "--reason", HOSTILE], True),
     "cluster assign": (lambda house: [house.cluster, HOSTILE], True),
