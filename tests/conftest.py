@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from streams import logs
 from streams.broker.broker import Broker
@@ -15,10 +15,10 @@ from streams.lake import Lake
 from tests.support.kafka import Ingest, recreate_topics
 from tests.support.s3 import S3, serving
 
-settings.register_profile("fixed", derandomize=True)
+settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("drawn", settings.get_profile("default"))
 settings.load_profile("fixed")
-"""The same examples each time: what passes here passes there. `--hypothesis-profile=drawn` looks for others."""
+"""The same examples each time, however slow the machine: what passes here passes there. `--hypothesis-profile=drawn` looks for others."""
 LONG = (
     "flows/promote/test_study.py", "acceptance/test_one_turn.py", "flows/test_hostile_cost.py",
     "flows/cluster/lineage/test_acts.py", "integration/test_prefect.py", "flows/trainer/test_stage.py",

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.integration, pytest.mark.timeout(1600)]
 
 FLYWHEEL = (sys.executable, "-m", "flows.cli")
 TURNS, INTERACTIONS = 2, 1500
@@ -47,7 +47,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     )
     killed: list[int] = []
     threading.Thread(target=_kill_archiver_when_busy, args=(process, home, killed), daemon=True).start()
-    output = process.communicate(timeout=800)[0]
+    output = process.communicate(timeout=1500)[0]
     assert process.returncode == 0, output
     return Played(home, report, killed)
 
