@@ -18,7 +18,8 @@ from tests.support.s3 import S3, serving
 settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("drawn", settings.get_profile("default"))
 settings.load_profile("fixed")
-"""The same examples each time, however slow the machine: what passes here passes there. `--hypothesis-profile=drawn` looks for others."""
+"""The same examples each time, on a slow machine too: what passes here passes there. `--hypothesis-profile=drawn` looks
+for others."""
 LONG = (
     "flows/promote/test_study.py", "acceptance/test_one_turn.py", "flows/test_hostile_cost.py",
     "flows/cluster/lineage/test_acts.py", "integration/test_prefect.py", "flows/trainer/test_stage.py",
