@@ -63,7 +63,7 @@ class Planted(Person):
             freeze(lake, settings, LATER, "holdout", "all")
         run = latest(lake, "cluster", settings.application)
         assert run is not None
-        write(lake, run, settings.home_path / "reports", 1)
+        write(lake, run, settings.home_path / "reports", ClusterSettings(least_people=1))
 
     def _kept_answers(self) -> None:
         for part in ("eval", "sample"):

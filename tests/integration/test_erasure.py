@@ -20,7 +20,7 @@ from flows.erase import carry_out
 from flows.evalset import answers_folder
 from flows.run import latest
 from flows.testing.events import feedback, interaction
-from schemas.settings import ArchiveSettings, CurateSettings, KafkaSettings, Settings
+from schemas.settings import ArchiveSettings, ClusterSettings, CurateSettings, KafkaSettings, Settings
 from schemas.topics import FEEDBACK, INTERACTIONS
 from streams.archive.archiver import Archiver
 from streams.broker.broker import Broker
@@ -101,7 +101,7 @@ def test_no_file_below_the_data_root_knows_an_erased_person(house: tuple[Setting
     cluster(lake, settings, now)
     run = latest(lake, "cluster", settings.application)
     assert run is not None
-    write(lake, run, home / "reports", 1)
+    write(lake, run, home / "reports", ClusterSettings(least_people=1))
     built = curate(lake, settings, now)
     freeze(lake, settings, now, "holdout", "all")
     items = [
