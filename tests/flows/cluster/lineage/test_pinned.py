@@ -258,7 +258,7 @@ def test_what_defines_nothing_or_moves_into_it_is_refused(days: Days, world: Any
     act.pin("again", saying="word3")
     with pytest.raises(UsageError, match="no more may be"):
         act.pin("more", saying="more")
-    act.unpin(pinned_id("word3", ()))
+    Acts(world.lake, world.settings, "ann", make.start + timedelta(seconds=1)).unpin(pinned_id("word3", ()))
     act.pin("more", saying="more")
 
 
