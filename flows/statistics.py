@@ -306,10 +306,11 @@ def rate_ps(
 
 def false_rates(p: Floats) -> Floats:
     """The lowest rate of false calls at which each p-value is called (Benjamini, Hochberg 1995)."""
-    order = np.argsort(p, kind="stable")
-    stepped = p[order] * len(p) / np.arange(1, len(p) + 1)
-    rates = np.empty(len(p))
-    rates[order] = np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)
+    if not len(p):
+        return p
+    from scipy.stats import false_discovery_control  # noqa: PLC0415 lazy: 1 s of import
+
+    rates: Floats = false_discovery_control(p)
     return rates
 
 
