@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from operator import methodcaller
 from typing import Any, Protocol
 
 import msgspec
 
+from llm_flywheel.transports.tolerant import ask_headers
 from schemas.codec import Headers
 from schemas.events import YEARS
 
@@ -21,9 +21,6 @@ _MOMENTS = range(int(datetime(YEARS.stop, 1, 1, tzinfo=UTC).timestamp()) * 1000)
 """Milliseconds that are a time: nanoseconds sent by mistake lie beyond."""
 _NO_TIME = -1
 """What Kafka says where a record has no time."""
-ask_headers = methodcaller("headers")
-"""A record's headers. Where a name is no UTF-8, confluent-kafka both raises and answers, with a list that has a hole.
-After some plain calls of `record.headers()` the interpreter no longer sees that it raised, and ends at the hole."""
 
 
 class Record(Protocol):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from llm_flywheel.transports.tolerant import ask_headers
 from schemas.codec import decode
 from schemas.errors import EventError
 from schemas.events import Decision
@@ -19,7 +20,6 @@ from schemas.settings import KafkaSettings
 from schemas.signing import SIGNATURE_HEADER, Trust
 from schemas.topics import DECISIONS
 from streams.admin import TIMEOUT_S, client_options
-from streams.archive.record import ask_headers
 
 LOOK_S = 0.2
 AGAIN_S = 2.0

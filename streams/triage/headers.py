@@ -14,6 +14,8 @@ from aiokafka.consumer import fetcher  # type: ignore[import-untyped]
 from aiokafka.record.default_records import _DefaultRecordBatchPy  # type: ignore[import-untyped]
 from aiokafka.record.memory_records import _MemoryRecordsPy  # type: ignore[import-untyped]
 
+from llm_flywheel.transports.tolerant import Lenient
+
 
 def tolerate() -> None:
     """Have aiokafka read every header name from now on: bytes that are no UTF-8 become U+FFFD."""
@@ -65,16 +67,5 @@ class _Batch:
     def _lenient(self) -> Iterator[Any]:
         batch = _DefaultRecordBatchPy(self._data)
         batch._maybe_uncompress()  # noqa: SLF001 - its iterator's first step
-        batch._buffer = _Lenient(batch._buffer)  # noqa: SLF001
+        batch._buffer = Lenient(batch._buffer)  # noqa: SLF001
         return iter(batch)
-
-
-class _Lenient(bytearray):
-    """Bytes whose parts decode whatever they are."""
-
-    def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
-        return _Lenient(found) if isinstance(at, slice) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:  # noqa: ARG002 - one signature
-        return super().decode(encoding, "replace")

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from operator import methodcaller
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -20,11 +19,8 @@ from llm_flywheel.signature import HEADER, Trust
 from llm_flywheel.transports import Address, Unavailable
 from llm_flywheel.transports import confluent as by_confluent
 from llm_flywheel.transports import kafka as by_kafka
-from llm_flywheel.transports.tolerant import tolerate
+from llm_flywheel.transports.tolerant import ask_headers, tolerate
 
-ask_headers = methodcaller("headers")
-"""Where a name is no UTF-8, confluent-kafka both raises and answers, with a list that has a hole. After some plain
-calls of `record.headers()` the interpreter no longer sees that it raised, and ends at the hole."""
 LOOK_S = 0.2
 """How soon a reader of Kafka sees that it is to stop."""
 

@@ -1,16 +1,20 @@
-"""kafka-python made to read what the broker took: it would end at a record whose header names are no UTF-8, for good.
+"""What the broker took, read whatever it is: clients end at a record whose header names are no UTF-8, for good.
 
-Only the consumer that is given reads so; an application's own ones are as they were. There is no public way to it:
-where a version of kafka-python has other insides, the consumer stays as it is.
+Of kafka-python only the consumer that is given reads so; an application's own ones are as they were. There is no
+public way to it: where a version of kafka-python has other insides, the consumer stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import methodcaller
 from typing import Any
 
 from llm_flywheel.counts import log
 
+ask_headers = methodcaller("headers")
+"""A record's headers. Where a name is no UTF-8, confluent-kafka both raises and answers, with a list that has a hole.
+After some plain calls of `record.headers()` the interpreter no longer sees that it raised, and ends at the hole."""
 OURS = "lz4"
 """What the flywheel compresses with: where that cannot be read nothing is ever heard, and the listener is told."""
 
@@ -71,16 +75,17 @@ class _Batch:
         except Exception as error:
             if not isinstance(error.__context__, UnicodeDecodeError):
                 raise
-            self._batch._buffer = _Lenient(self._batch._buffer)  # noqa: SLF001
+            self._batch._buffer = Lenient(self._batch._buffer)  # noqa: SLF001
             return next(records, None)  # the same record: its reader moves on after a whole one
 
 
-class _Lenient(bytearray):
+class Lenient(bytearray):
     """Bytes whose parts decode whatever they are."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
-        return _Lenient(found) if isinstance(at, slice) else found
+        return Lenient(found) if isinstance(at, slice) else found
 
     def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:  # noqa: ARG002 - one signature
+        """The text, with U+FFFD for what is no such text."""
         return super().decode(encoding, "replace")
