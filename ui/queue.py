@@ -27,7 +27,7 @@ from ui.forms import number_of
 from ui.index.lists import newest
 from ui.index.rows import id_of, milliseconds, text_of
 from ui.index.scope import COUNTED, Asked, scope_of
-from ui.index.search import judged, numbers
+from ui.index.search import ids_of, judged, matching
 from ui.reservations import Reservations
 
 DAY_MS = 86_400_000
@@ -205,10 +205,6 @@ def _population(sql: Connection, filters: Filters) -> list[tuple[bytes, int]]:
     since = last + 1 - filters.days * DAY_MS if last is not None else 0
     asked = Asked(**{name: getattr(filters, name) for name in TEXTS}, since=max(since, 0))
     scope = scope_of(sql, asked, COUNTED)
-    found = judged(sql, asked, scope)[:COUNTED] if filters.kind == "judged" else numbers(sql, asked, scope, COUNTED)
-    rows: list[tuple[bytes, int]] = []
-    for first in range(0, len(found), CHUNK):
-        marks = ", ".join("?" * len(part := found[first : first + CHUNK]))
-        some = sql.execute(f"SELECT id, arrived FROM interaction WHERE n IN ({marks}) ORDER BY n DESC", part)  # noqa: S608 only marks
-        rows += [(row["id"], row["arrived"]) for row in some]
-    return rows
+    if filters.kind == "judged":
+        return ids_of(sql, judged(sql, asked, scope)[:COUNTED])
+    return matching(sql, asked, scope, COUNTED)

@@ -66,9 +66,8 @@ def sentence(facts: Facts, health: Health) -> Answer:
     if facts.approvals:
         return Answer("waits", "The wheel waits for you", f"{_candidates(facts.approvals)} to be approved or held.")
     if facts.reviews:
-        return Answer(
-            "waits", "The wheel waits for reviews", f"{_candidates(facts.reviews)} cannot be decided without."
-        )
+        few = many(facts.reviews, "candidate")
+        return Answer("waits", "The wheel waits for reviews", f"Without them {few} cannot be decided.")
     return _turning(facts)
 
 

@@ -129,15 +129,18 @@ def files_of(handle: DeltaTable, days: Collection[str] | None = None) -> ds.Data
     return handle.to_pyarrow_dataset(filesystem=local, file_pruning_predicate=which)
 
 
-def dataset_of(handle: DeltaTable, only: Collection[str] | None = None) -> ds.Dataset:
+def dataset_of(
+    handle: DeltaTable, only: Collection[str] | None = None, days: Collection[str] | None = None
+) -> ds.Dataset:
     """The table's files (or `only` those, by their path in its log) without the bounds that the log gives for each.
 
     Columns that carry no statistics get the bound `column >= null` there, and Arrow then skips every file on which such
     a column is filtered: an empty answer instead of an error. Row groups keep their own statistics, so little is lost.
-    Of days with none of `only` nothing is listed: delta-rs takes 0.3 ms a file.
+    Of days with none of `only`, or none of the ingest `days` that are named, nothing is listed: delta-rs takes 0.3 ms a
+    file.
     """
     partitions = handle.metadata().partition_columns
-    full = files_of(handle, _days(only) if partitions == [DAY] else None)
+    full = files_of(handle, (_days(only) if days is None else days) if partitions == [DAY] else None)
     keys = ds.partitioning(pa.schema([full.schema.field(name) for name in partitions]), flavor="hive")
     fragments = [
         full.format.make_fragment(part.path, part.filesystem, partition_expression=keys.parse(part.path))

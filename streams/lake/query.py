@@ -33,7 +33,7 @@ from schemas.kinds import KINDS
 from schemas.tables import TABLES
 from schemas.unit import BLANKS
 from streams.lake.engine import Session, session
-from streams.lake.layout import Lake, dataset_of
+from streams.lake.layout import DAY, Lake, dataset_of
 from streams.lake.parts import Part
 from streams.lake.rows import Rows
 
@@ -169,7 +169,7 @@ def _kinds() -> pa.Table:
 
 def _raw_rows(lake: Lake, name: str, version: int | None, equals: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`rows` of a raw table: which copy of an event is the first is asked of all of them, so SQL does it."""
-    wanted = {f"p{n}": [value] if _is_one(value) else sorted(value) for n, value in enumerate(equals.values())}
+    wanted = {f"p{n}": sorted(_values(value)) for n, value in enumerate(equals.values())}
     tests = [f"{column} IN (SELECT explode(${p}))" for p, column in zip(wanted, equals, strict=True)]
     order = ", ".join(f"{column} NULLS LAST" for column in TABLES[name].identity)
     sql = f"SELECT * FROM {name} WHERE {' AND '.join(['TRUE', *tests])} ORDER BY {order}"  # noqa: S608 names are ours
@@ -182,19 +182,21 @@ def _scan(lake: Lake, name: str, version: int | None, equals: Mapping[str, Any])
     schema = TABLES[name].schema
     if version == -1 or not lake.exists(name):
         return schema.empty_table()
-    dataset = dataset_of(lake.snapshot(name, lake.version(name) if version is None else version))
+    handle = lake.snapshot(name, lake.version(name) if version is None else version)
+    dataset = dataset_of(handle, days={str(day) for day in _values(equals[DAY])} if DAY in equals else None)
     if not equals.keys() <= set(dataset.schema.names):  # a column that no stored row has yet
         return schema.empty_table()
     which: pc.Expression | None = None
     for column, value in equals.items():
-        values = pa.array([value] if _is_one(value) else list(value), schema.field(column).type)
+        values = pa.array(_values(value), schema.field(column).type)
         test = pc.field(column).isin(values)
         which = test if which is None else which & test
     return _conform(dataset.to_table(filter=which), schema)
 
 
-def _is_one(value: Any) -> bool:
-    return isinstance(value, str) or not isinstance(value, Collection)
+def _values(value: Any) -> list[Any]:
+    """What is asked for: one value, or several."""
+    return [value] if isinstance(value, str) or not isinstance(value, Collection) else list(value)
 
 
 def _put_files(engine: Session, lake: Lake, name: str, version: int | None, part: Part | None) -> None:

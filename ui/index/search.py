@@ -70,9 +70,28 @@ def find(sql: Connection, asked: Asked) -> Found:
     return Found([listed(row) for row in rows[:PAGE]], rows[PAGE - 1]["n"] if len(rows) > PAGE else 0, total, more)
 
 
-def numbers(sql: Connection, asked: Asked, scope: Scope, count: int) -> list[int]:
-    """The newest `count` that match, by their numbers, from `asked.before` on."""
-    return _newest(sql, asked, scope, _said(sql, asked, scope), count)
+def matching(sql: Connection, asked: Asked, scope: Scope, count: int) -> list[tuple[bytes, int]]:
+    """(id, ingest day) of the newest `count` that match, from `asked.before` on."""
+    said = _said(sql, asked, scope)
+    if said and said.every is not None:
+        return ids_of(sql, _newest(sql, asked, scope, said, count))
+    return _walked(sql, asked, scope, said, count, "i.id, i.arrived")
+
+
+def ids_of(sql: Connection, found: Sequence[int]) -> list[tuple[bytes, int]]:
+    """(id, ingest day) of interactions by their numbers, the newest first."""
+    rows: list[tuple[bytes, int]] = []
+    for first in range(0, len(found), CHUNK):
+        marks = ", ".join("?" * len(part := found[first : first + CHUNK]))
+        rows += _tuples(sql, f"SELECT id, arrived FROM interaction WHERE n IN ({marks}) ORDER BY n DESC", part)  # noqa: S608 only marks
+    return rows
+
+
+def _tuples(sql: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The answer as tuples: of ten thousand, a `Row` each costs as much as finding them."""
+    cursor = sql.cursor()
+    cursor.row_factory = None
+    return cursor.execute(text, values).fetchall()
 
 
 class _Said(Struct, frozen=True):
@@ -96,20 +115,34 @@ def _said(sql: Connection, asked: Asked, scope: Scope) -> _Said | None:
 
 
 def _newest(sql: Connection, asked: Asked, scope: Scope, said: _Said | None, count: int) -> list[int]:
+    if said and said.every is not None:
+        return [n for n in said.every if n <= _last(asked, scope)][:count]
+    return [n for (n,) in _walked(sql, asked, scope, said, count, "i.n")]
+
+
+def _walked(
+    sql: Connection, asked: Asked, scope: Scope, said: _Said | None, count: int, columns: str
+) -> list[tuple[Any, ...]]:
+    """Columns of the newest `count` that match, in one walk."""
     if scope.nothing:
         return []
-    last = min(scope.last, (asked.before or 2**62) - 1)
+    between = (scope.first, _last(asked, scope), count)
     if said is None:
-        between = f"{scope.n} BETWEEN ? AND ? ORDER BY {scope.n} DESC LIMIT ?"
-        text = f"SELECT i.n FROM {scope.source} WHERE {scope.where} AND {between}"  # noqa: S608 ours
-        return [n for (n,) in sql.execute(text, (scope.first, last, count))]
-    if said.every is not None:
-        return [n for n in said.every if n <= last][:count]
+        text = (
+            f"SELECT {columns} FROM {scope.source} WHERE {scope.where} "  # noqa: S608 ours
+            f"AND {scope.n} BETWEEN ? AND ? ORDER BY {scope.n} DESC LIMIT ?"
+        )
+        return _tuples(sql, text, between)
     text = (
-        "SELECT words.rowid FROM words CROSS JOIN interaction AS i NOT INDEXED ON i.n = words.rowid "  # noqa: S608 ours
+        f"SELECT {columns} FROM words CROSS JOIN interaction AS i NOT INDEXED ON i.n = words.rowid "  # noqa: S608 ours
         f"WHERE words MATCH ? AND words.rowid BETWEEN ? AND ? AND {scope.where} ORDER BY words.rowid DESC LIMIT ?"
     )
-    return [n for (n,) in sql.execute(text, (said.match, scope.first, last, count))]
+    return _tuples(sql, text, (said.match, *between))
+
+
+def _last(asked: Asked, scope: Scope) -> int:
+    """The highest number that may match."""
+    return min(scope.last, (asked.before or 2**62) - 1)
 
 
 def judged(sql: Connection, asked: Asked, scope: Scope) -> list[int]:

@@ -128,19 +128,26 @@ def _stages(state: State) -> list[Stage]:
         said = f"{many(rows, 'row')} in {made.dataset}, version {made.version[:8]}"
         stages.append(Stage("Curate", made.status, said, instant(made.made), "/datasets", "datasets"))
     if last := _evaluated(state):
-        overall = last.comparison.overall
-        said = f"{last.candidate.model} against {last.champion.model}: {points(overall.difference)} points"
-        if overall.low is not None and overall.high is not None:
-            said += f" ({points(overall.low)} to {points(overall.high)}) on {overall.items:,} items"
-        stages.append(
-            Stage("Evaluate", "done", said, instant(last.created), f"/evaluations/{last.evaluation_id}", "comparison")
-        )
+        place = f"/evaluations/{last.evaluation_id}"
+        stages.append(Stage("Evaluate", "done", _compared(last), instant(last.created), place, "comparison"))
     decided = [one for one in state.registry.decisions if one.action != "registered"]
     if decided:
         one = decided[-1]
-        said = f"{one.candidate.model} {one.action.replace('_', ' ')}: {one.verdict or 'a person said so'}"
+        why = f"the gate said {one.verdict}" if one.verdict else "a person said so"
+        said = f"{one.candidate.model} {one.action.replace('_', ' ')}: {why}"
         stages.append(Stage("Promote", one.action, said, f"row {one.sequence}", f"/ledger/{one.sequence}", "ledger"))
     return stages
+
+
+def _compared(last: Evaluation) -> str:
+    """How a candidate did, as far as it is known."""
+    overall, items = last.comparison.overall, f"{last.comparison.overall.items:,} items"
+    said = f"{last.candidate.model} against {last.champion.model}: "
+    if overall.difference is None:
+        return f"{said}of {items} nothing is known before people have reviewed some"
+    if overall.low is None or overall.high is None:
+        return f"{said}{points(overall.difference)} points"
+    return f"{said}{points(overall.difference)} points ({points(overall.low)} to {points(overall.high)}) on {items}"
 
 
 def _evaluated(state: State) -> Evaluation | None:
