@@ -62,10 +62,15 @@ def paired(champion: Floats, candidate: Floats, units: np.ndarray, slices: np.nd
     return Paired(tuple(map(str, range(len(champion)))), units, places, names, champion, candidate)
 
 
+def compared(scores: Paired, gate: GateSettings) -> Comparison:
+    """Two simulated models, as an evaluation compares them."""
+    overall, slices = differences(scores, gate)
+    return Comparison("simulated", NOBODY, NOBODY, "simulated", overall, slices)
+
+
 def verdict(scores: Paired, gate: GateSettings) -> Verdict:
     """The gate's answer."""
-    overall, slices = differences(scores, gate)
-    return decide(Comparison("simulated", NOBODY, NOBODY, "simulated", overall, slices), gate)
+    return decide(compared(scores, gate), gate)
 
 
 def share(repeats: int, happens: Callable[[], bool]) -> float:
@@ -191,8 +196,9 @@ def family_wise(rng: Rng, repeats: int) -> Figures:
         for _ in range(repeats):
             scores = binary(rng, 200 * slices, 0.0)
             sliced = paired(scores.champion, scores.candidate, scores.units, np.arange(200 * slices) % slices)
-            blocked += verdict(sliced, gate).verdict == "block"
-            naive += any((s.p_harm or 1.0) <= ALPHA for s in differences(sliced, gate)[1])
+            found = compared(sliced, gate)
+            blocked += decide(found, gate).verdict == "block"
+            naive += any((s.p_harm or 1.0) <= ALPHA for s in found.slices)
         worst = max(worst, blocked / repeats)
         print(f"| {slices} | {blocked / repeats:.3f} | {naive / repeats:.3f} |", flush=True)
     return {"family_wise": worst}
@@ -218,8 +224,9 @@ def slice_blocked(rng: Rng, repeats: int, slices: int = 20, n: int = 4000) -> Fi
                 np.arange(n),
                 np.concatenate([np.zeros(size, int), 1 + np.arange(n - size) % (slices - 1)]),
             )
-            stated.append(differences(scores, gate)[1][0].minimum_detectable or 0.0)
-            hits += verdict(scores, gate).verdict == "block"
+            found = compared(scores, gate)
+            stated.append(found.slices[0].minimum_detectable or 0.0)
+            hits += decide(found, gate).verdict == "block"
         rates.append(hits / repeats)
         print(f"| {policy} | {size} of {n} | {drop:.3f} | {np.mean(stated):.3f} | {rates[-1]:.3f} |", flush=True)
     return {"slice_blocked": min(rates)}

@@ -57,7 +57,23 @@ class Estimate(Struct, frozen=True):
         return self.mean - reach, self.mean + reach
 
 
-def cluster_mean(values: Floats, units: Codes) -> Estimate:
+class Grouped(Struct, frozen=True):
+    """Items by the unit that each belongs to."""
+
+    codes: Codes
+    """Of each item its unit, counted from 0."""
+    sizes: npt.NDArray[np.intp]
+    """Items of each unit."""
+
+
+def grouped(units: Codes | Grouped) -> Grouped:
+    """Items grouped by unit, which sorts them: whoever asks several questions of the same items does it once."""
+    return (
+        units if isinstance(units, Grouped) else Grouped(*np.unique(units, return_inverse=True, return_counts=True)[1:])
+    )
+
+
+def cluster_mean(values: Floats, units: Codes | Grouped) -> Estimate:
     """Mean and standard error where items of one unit go together (Miller 2024, arXiv:2411.00640, eq. 4).
 
     With s_g the sum over unit g of (d - mean), and h_g the unit's share of the n items:
@@ -66,10 +82,10 @@ def cluster_mean(values: Floats, units: Codes) -> Estimate:
     """
     n = len(values)
     mean = float(values.mean())
-    _, codes, sizes = np.unique(units, return_inverse=True, return_counts=True)
-    sums = np.bincount(codes, weights=values - mean)
-    variance = float((sums**2 / (1 - sizes / n)).sum()) / n**2 if len(sizes) > 1 else 0.0
-    return Estimate(mean, float(np.sqrt(variance)), n, len(sizes), freedom(sizes))
+    group = grouped(units)
+    sums = np.bincount(group.codes, weights=values - mean)
+    variance = float((sums**2 / (1 - group.sizes / n)).sum()) / n**2 if len(group.sizes) > 1 else 0.0
+    return Estimate(mean, float(np.sqrt(variance)), n, len(group.sizes), freedom(group.sizes))
 
 
 def freedom(sizes: npt.ArrayLike) -> float:
@@ -167,17 +183,17 @@ def _weighted_below_zero(worth: Floats, times: Codes) -> float:
     return float(np.clip(ndtr(root) - density * (1 / (t * np.sqrt(bent)) - 1 / root), 0.0, 1.0))
 
 
-def guard_p(values: Floats, units: Codes, bound: float, binary: bool) -> float:
+def guard_p(values: Floats, units: Codes | Grouped, bound: float, binary: bool) -> float:
     """The second opinion beside the t test of H0: mean <= bound; the gate believes the larger p of the two.
 
     Where each unit has one item and every score is 0 or 1, exact tests of counts: McNemar's at 0, else Tango's. Else
     `bounded_p`, which knows that a unit may be lost as a whole.
     """
-    codes, sizes = np.unique(units, return_inverse=True, return_counts=True)[1:]
-    if binary and len(sizes) == len(values):
+    group = grouped(units)
+    if binary and len(group.sizes) == len(values):
         wins, losses = int((values > 0).sum()), int((values < 0).sum())
         return mcnemar_p(wins, losses) if bound == 0 else tango_p(wins, losses, len(values), -bound)
-    return bounded_p(np.bincount(codes, weights=values).astype(float), sizes, bound)
+    return bounded_p(np.bincount(group.codes, weights=values).astype(float), group.sizes, bound)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

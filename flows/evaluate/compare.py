@@ -18,7 +18,9 @@ from flows.evaluations import told
 from flows.statistics import (
     Codes,
     Floats,
+    Grouped,
     cluster_mean,
+    grouped,
     guard_p,
     items_needed,
     log_ratio,
@@ -131,14 +133,15 @@ def valid(score: Score) -> float | None:
 
 def differences(paired: Paired, gate: GateSettings) -> tuple[Difference, tuple[Difference, ...]]:
     """The paired difference overall and in every slice."""
-    everything = np.ones(len(paired.items), bool)
+    everything, limits = np.ones(len(paired.items), bool), paired.limits()
     binary = paired.binary
-    overall = _difference(paired, everything, "", gate, _How(binary, gate.margin, gate.level, gate.level))
+    overall = _difference(paired, limits, everything, "", gate, _How(binary, gate.margin, gate.level, gate.level))
     sizes = np.bincount(paired.slices[paired.scored & (paired.slices >= 0)], minlength=len(paired.slice_names))
     family = 1 + int((sizes >= gate.min_slice_items).sum())
     how = _How(binary, gate.slice_margin, gate.alpha, gate.level / family)
     slices = tuple(
-        _difference(paired, paired.slices == code, name, gate, how) for code, name in enumerate(paired.slice_names)
+        _difference(paired, limits, paired.slices == code, name, gate, how)
+        for code, name in enumerate(paired.slice_names)
     )
     return overall, slices
 
@@ -157,6 +160,7 @@ class _How(Struct, frozen=True):
 
 def _difference(
     paired: Paired,
+    limits: tuple[Floats, Floats],
     mask: npt.NDArray[np.bool_],
     name: str,
     gate: GateSettings,
@@ -169,15 +173,9 @@ def _difference(
         return Difference(slice=name, unscored=missing)
     champion, candidate = paired.champion[scored], paired.candidate[scored]
     values = candidate - champion
-    estimate = cluster_mean(values, paired.units[scored])
-    worst, best = (limit[mask] for limit in paired.limits())
-    units = paired.units[mask]
-    tests = _Tests(
-        non_inferior=p_above(worst, units, -how.margin, how.binary),
-        superior=p_above(worst, units, 0.0, how.binary),
-        harm=p_above(-best, units, 0.0, how.binary),
-    )
-    low, high = (cluster_mean(limit, units).interval(how.interval)[end] for end, limit in enumerate((worst, best)))
+    units = grouped(paired.units[mask])
+    worst, best = (_Limit(limit[mask], units, how.binary) for limit in limits)
+    estimate = cluster_mean(values, paired.units[scored]) if missing else worst.estimate
     measurable = estimate.se > 0 and estimate.units > 1
     return Difference(
         slice=name,
@@ -186,11 +184,11 @@ def _difference(
         champion=float(champion.mean()),
         candidate=float(candidate.mean()),
         difference=estimate.mean,
-        low=low,
-        high=high,
-        p_non_inferior=tests.non_inferior,
-        p_superior=tests.superior,
-        p_harm=tests.harm,
+        low=worst.estimate.interval(how.interval)[0],
+        high=best.estimate.interval(how.interval)[1],
+        p_non_inferior=worst.p_above(-how.margin),
+        p_superior=worst.p_above(0.0),
+        p_harm=best.p_below(),
         wins=int((values > 0).sum()),
         losses=int((values < 0).sum()),
         ties=int((values == 0).sum()),
@@ -200,17 +198,26 @@ def _difference(
     )
 
 
-class _Tests(Struct, frozen=True):
-    """The p values of one difference; None where it cannot be tested."""
+class _Limit:
+    """Candidate - champion of some items, with what each missing score may be at most or at least."""
 
-    non_inferior: float | None
-    superior: float | None
-    harm: float | None
+    def __init__(self, values: Floats, units: Grouped, binary: bool) -> None:
+        self.estimate = cluster_mean(values, units)
+        self._values, self._units, self._binary = values, units, binary
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p of H0: mean <= bound: the larger of the cluster-robust t test's and the guard's."""
+        return max(self.estimate.p_above(bound), guard_p(self._values, self._units, bound, self._binary))
+
+    def p_below(self) -> float:
+        """The same of H0: mean >= 0."""
+        mirrored = guard_p(-self._values, self._units, 0.0, self._binary)
+        return max(self.estimate.mirrored().p_above(0.0), mirrored)
 
 
 def p_above(values: Floats, units: Codes, bound: float, binary: bool) -> float:
-    """One-sided p of H0: mean <= bound: the larger of the cluster-robust t test's and the guard's."""
-    return max(cluster_mean(values, units).p_above(bound), guard_p(values, units, bound, binary))
+    """One-sided p of H0: mean <= bound, as every difference is tested."""
+    return _Limit(values, grouped(units), binary).p_above(bound)
 
 
 def _mean(values: list[float]) -> float:
