@@ -33,10 +33,11 @@ from streams.processes.supervise import sigterm_interrupts
 from streams.producer import EventProducer
 
 from .book import Book, Meter, size_mib
+from .classifier import Classifier, share_right
 from .customers import World, utterance_of
 from .models import Models, Served
 from .report import Accuracy, Result, Tried, Watched, show
-from .rival import Rival
+from .rules import Rules
 from .sent import Sent
 from .wheel import Wheel
 
@@ -164,7 +165,8 @@ class Demo:
         return Result(
             accuracy_before=self.accuracies[0].accuracy,
             accuracy_after=self.accuracies[-1].accuracy,
-            classifier_after=self.accuracies[-1].rival,
+            classifier_after=self.accuracies[-1].classifier,
+            rules_after=self.accuracies[-1].rules,
             promoted=sum(one.action == "promoted" for one in self.tried),
             blocked=sum(one.action != "promoted" for one in self.tried),
             wall_min=round(spent.wall_s / 60, 1),
@@ -312,16 +314,20 @@ class Demo:
             with self._step(what):
                 self.models.deploy(self.models.served(champion))
                 right = asyncio.run(accuracy(champion, seen, calls))
+            classifier, rules = (
+                round(share_right(other.answer([case.text for case in self.world.untouched]), self.world.untouched), 4)
+                for other in (Classifier(rows), Rules(rows))
+            )
             return Accuracy(
-                when=when, champion=champion.model, accuracy=round(right, 4),
-                rival=round(Rival(rows).accuracy(self.world.untouched), 4), rows=len(rows),
+                when=when, champion=champion.model, accuracy=round(right, 4), classifier=classifier, rules=rules,
+                rows=len(rows),
             )  # fmt: skip
 
         found = self.book.once(f"accuracy {when}", Accuracy, measure)
         self.accuracies.append(found)
         self.console.say(
-            f"  {when}: {found.champion} is right in {found.accuracy:.1%} of untouched requests, the classifier of "
-            f"all {found.rows} rows so far in {found.rival:.1%}"
+            f"  {when}: {found.champion} is right in {found.accuracy:.1%} of untouched requests, a classifier of all "
+            f"{found.rows} rows so far in {found.classifier:.1%}, rules by hand in {found.rules:.1%}"
         )
         self.meter.keep()
 

@@ -28,13 +28,15 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):
-    """Of one model and of its rival, on the untouched requests."""
+    """Of one model and of what it is held against, on the untouched requests."""
 
     when: str
     champion: str
     accuracy: float
-    rival: float
-    """The classifier's, of all rows so far: at least those that the champion has learned from."""
+    classifier: float
+    """Of linear classifiers of all rows so far: at least those that the champion has learned from."""
+    rules: float
+    """Of rules that somebody wrote by hand, behind a classifier of the same rows."""
     rows: int
     """So many, the seed's with them."""
 
@@ -58,6 +60,7 @@ class Result(Struct, frozen=True, kw_only=True):
     accuracy_before: float
     accuracy_after: float
     classifier_after: float
+    rules_after: float
     promoted: int
     blocked: int
     """Candidates that were blocked or held."""
@@ -87,8 +90,11 @@ def show(console: Terminal, tried: list[Tried], accuracies: list[Accuracy], watc
             did = one.action if one.action == "waits" else f"was {one.action}"
             console.say(f"  {one.candidate} {did}: {one.reason}")
     console.table(
-        ("when", "champion", "accuracy on untouched", "classifier of all rows so far", "rows"),
-        [(a.when, a.champion, f"{a.accuracy:.1%}", f"{a.rival:.1%}", str(a.rows)) for a in accuracies],
+        ("when", "champion", "accuracy on untouched", "classifier of all rows so far", "rules by hand", "rows"),
+        [
+            (a.when, a.champion, f"{a.accuracy:.1%}", f"{a.classifier:.1%}", f"{a.rules:.1%}", str(a.rows))
+            for a in accuracies
+        ],
     )
     if watched:
         console.say(

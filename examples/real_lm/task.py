@@ -3,7 +3,7 @@
 A request is a sentence of a customer; the right answer is a call with arguments out of its words, such as
 `send(Marta, 50 GBP, friday)`. It is right when action and every argument are right, in a canonical form: amounts as
 digits with an ISO currency, dates as a weekday or `3 mar`. Everything follows from a seed. The wording of the
-`untouched` requests, and the people they name, never occur in traffic. Go on to `rival.py` and `customers.py`.
+`untouched` requests, and the people they name, never occur in traffic. Go on to `classifier.py` and `customers.py`.
 """
 
 from __future__ import annotations
