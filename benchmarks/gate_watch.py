@@ -107,7 +107,7 @@ def production_order(rng: Rng, repeats: int) -> Figures:
     sure = structs.replace(SETTINGS, canary_beside=False)
     worst = np.zeros(2)
     for users in UNITS:
-        runs = max(100, repeats // (10 if users >= 1000 else 1))
+        runs = repeats // (5 if users >= 1000 else 1)
         for beside in (0.5, 0.1):
             found = np.zeros(6)
             for _ in range(runs):
@@ -151,13 +151,13 @@ def delays(rng: Rng, repeats: int, users: int = 10_000) -> Figures:
     for fails in ((0.2, 0.3), (0.1, 0.4)):
         for beside in (0.5, 0.1):
             seen = []
-            for _ in range(max(11, repeats // 30)):
+            for _ in range(max(5, repeats // 30)):
                 watch = promoted(rng, 0, SETTINGS)
                 after, at = watched(watch, events(rng, users, 7, fails, beside, 8 * DAY), SETTINGS)
                 canary = after.canary
                 if at is not None and canary is not None:
                     seen.append((canary.canary_users + canary.control_users, (at - 8 * DAY) / HOUR))
-            share = len(seen) / max(11, repeats // 30)
+            share = len(seen) / max(5, repeats // 30)
             counts = np.median(np.array(seen or [(np.nan, np.nan)]), axis=0)
             print(
                 f"| {fails[0]} to {fails[1]} | {beside} | {share:.2f} | {counts[0]:.0f} | {counts[1]:.0f} |", flush=True
@@ -239,7 +239,7 @@ def quiet(rng: Rng, repeats: int) -> Figures:
 
 
 SECTIONS: dict[str, tuple[Callable[[Rng, int], Figures], int, int]] = {
-    "watch": (production_order, 300, 100),
+    "watch": (production_order, 500, 100),
     "quiet": (quiet, 300, 20),
 }
 """As in `gate.py`."""

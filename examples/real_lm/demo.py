@@ -144,7 +144,7 @@ class Demo:
         self._try_weights(1, first, "bot-1", "sft", 3)
         self._measure("after turn 1", first)
         second = self._turn(2)
-        self._try_weights(2, second, "bot-1-dpo", "dpo", 2)
+        self._try_weights(2, second, "bot-1-dpo", "dpo", 1)
         self._try_weights(2, second, "bot-2", "sft", 2)
         self._measure("after turn 2", second)
         third = self._turn(3)

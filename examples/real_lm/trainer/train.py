@@ -29,6 +29,8 @@ CONFIGS = {"sft": "completion", "dpo": "preference"}
 COLUMNS = {"sft": ("prompt", "completion"), "dpo": ("prompt", "chosen", "rejected")}
 RATE = {"sft": 2e-3, "dpo": 2e-4}
 """Learning rates of LoRA; DPO's is a tenth, since few pairs are soon learned by heart."""
+PARTS = {"sft": 1, "dpo": 2}
+"""Passes that share out a step's rows: a pair is two answers, and the model before stands beside the new one."""
 RANK = 16
 LENGTH = 192
 """Tokens of a row at most: the longest request here has some 80."""
@@ -114,7 +116,9 @@ def _trainer(
     args: argparse.Namespace, model: Any, tokenizer: PreTrainedTokenizerBase, rows: Dataset, work: Path
 ) -> SFTTrainer | DPOTrainer:
     common: dict[str, Any] = {
-        "output_dir": str(work), "per_device_train_batch_size": args.batch, "num_train_epochs": args.epochs,
+        "output_dir": str(work), "num_train_epochs": args.epochs,
+        "per_device_train_batch_size": max(1, args.batch // PARTS[args.method]),
+        "gradient_accumulation_steps": PARTS[args.method],
         "learning_rate": RATE[args.method], "lr_scheduler_type": "cosine", "warmup_steps": 4, "max_length": LENGTH,
         "logging_steps": 5, "save_steps": CHECKPOINT_STEPS, "save_total_limit": 2, "report_to": "none",
         "use_cpu": not torch.cuda.is_available(), "bf16": torch.cuda.is_available(), "gradient_checkpointing": False,
