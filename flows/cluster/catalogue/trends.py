@@ -82,21 +82,27 @@ class Onsets:
 
 def onsets(traffic: Traffic, hours: float) -> Onsets:
     """The onsets among all interactions, for windows of so many hours."""
-    failed = np.where(traffic.cluster >= 0, traffic.cluster, -1)
+    failed = traffic.cluster >= 0
     return Onsets(
-        failures=(failed >= 0) & _first_of(traffic, failed, hours),
-        visits=traffic.once & _first_of(traffic, np.zeros_like(failed), hours),
+        failures=_first_of(traffic, failed, (traffic.unit, traffic.cluster), hours),
+        visits=_first_of(traffic, traffic.once, (traffic.unit,), hours),
     )
 
 
-def _first_of(traffic: Traffic, kind: Ints, hours: float) -> NDArray[np.bool_]:
-    """Interactions whose unit had none of the same kind for so long."""
-    order = np.lexsort((traffic.time, traffic.unit, kind))
-    time, unit, kinds = traffic.time[order], traffic.unit[order], kind[order]
-    again = (unit[1:] == unit[:-1]) & (kinds[1:] == kinds[:-1]) & (np.diff(time) < hours * 3600)
-    first = np.ones(len(order), dtype=bool)
-    first[order[1:]] = ~again
+def _first_of(traffic: Traffic, which: NDArray[np.bool_], alike: tuple[Ints, ...], hours: float) -> NDArray[np.bool_]:
+    """Those of some rows before which, for so long, there was none of them that is alike in these columns."""
+    rows = np.flatnonzero(which)
+    rows = rows[np.lexsort((traffic.time[rows], *(column[rows] for column in alike)))]
+    again = (np.diff(traffic.time[rows]) < hours * 3600) & _as_before(*(column[rows] for column in alike))
+    first = which.copy()
+    first[rows[1:]] = ~again
     return first
+
+
+def _as_before(*columns: Ints) -> NDArray[np.bool_]:
+    """Of each row but the first, whether all columns are as in the row before it."""
+    same: NDArray[np.bool_] = np.all([column[1:] == column[:-1] for column in columns], axis=0)
+    return same
 
 
 @dataclass(frozen=True)
@@ -152,9 +158,11 @@ def counts(
         if i + 1 < len(spans) or not open_end:
             inside &= traffic.time < span.end.timestamp()
         served[i], visitors[i] = (inside & once).sum(), (inside & since.visits).sum()
-        failed = inside & (traffic.cluster >= 0)
-        pairs, times = np.unique(np.stack([traffic.cluster[failed], traffic.unit[failed]]), axis=1, return_counts=True)
-        np.add.at(failures[i], pairs[0], np.minimum(times, cap))
+        failed = np.flatnonzero(inside & (traffic.cluster >= 0))
+        failed = failed[np.lexsort((traffic.unit[failed], traffic.cluster[failed]))]
+        first = np.flatnonzero(np.append(len(failed) > 0, ~_as_before(traffic.cluster[failed], traffic.unit[failed])))
+        times = np.minimum(np.diff(first, append=len(failed)), cap)
+        np.add.at(failures[i], traffic.cluster[failed[first]], times)
         np.add.at(people[i], traffic.cluster[inside & since.failures], 1)
     return Counted(failures, served, people, visitors)
 
