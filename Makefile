@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo demo-lm test check deploy bench mutants soak release sbom schemas lock clean
+.PHONY: install compiled demo demo-lm test check deploy bench mutants soak release sbom schemas lock clean
 
 install: $(STAMP)
 
@@ -31,8 +31,11 @@ $(LM)/.installed: examples/real_lm/trainer/requirements.txt | install
 demo-lm: install $(LM)/.installed  ## three turns with a real language model, fine-tuned on the spot; killed, it goes on
 	$(BIN)/python -m examples.real_lm --environment $(LM)
 
-test: install  ## everything that must hold; real Kafka and real Prefect included
+test: install compiled  ## everything that must hold; real Kafka and real Prefect included
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder  # most tests wait for processes: three at once keep two cores busy
+
+compiled: install  # hundreds of processes are started: where Python may write no bytecode each would compile what it imports
+	-$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib schemas streams flows ui sdk/src examples benchmarks
 
 check: install  ## style and types
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ Go on to `flows/cluster/` and `flows/curate/`, the users.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import logging
@@ -71,7 +72,7 @@ def load(name: str, url: str = "", key: Secret = NO_KEY, declared: Collection[st
     if "+" in name:
         return JoinedEmbedder([load(part) for part in name.split("+")])
     if name in BUILT_IN:
-        return BUILT_IN[name]()
+        return _built_in(name)
     if is_reference(name):
         return OwnEmbedder(name)
     if name.startswith("sentence-transformers/"):
@@ -81,6 +82,12 @@ def load(name: str, url: str = "", key: Secret = NO_KEY, declared: Collection[st
         "'sentence-transformers/MODEL', 'module:name' for one of your own, several joined by '+', or set "
         "cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
     )
+
+
+@functools.cache
+def _built_in(name: str) -> Embedder:
+    """One that comes with the program, its weights read once a process."""
+    return BUILT_IN[name]()
 
 
 def code_of(name: str, url: str = "") -> str:
