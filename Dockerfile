@@ -6,7 +6,9 @@ FROM ${BASE}
 RUN useradd --create-home flywheel && mkdir /data && chown flywheel /data
 WORKDIR /app
 COPY constraints.txt installer.txt ./
-RUN pip install --no-cache-dir --require-hashes -r installer.txt && uv pip install --system --no-cache --require-hashes -r constraints.txt
+# The processes may write no bytecode, so it is made here: a command starts in half of the CPU, a Prefect process too.
+RUN pip install --no-cache-dir --require-hashes -r installer.txt && \
+    uv pip install --system --no-cache --compile-bytecode --require-hashes -r constraints.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY sdk sdk
 COPY schemas schemas
@@ -14,7 +16,7 @@ COPY streams streams
 COPY flows flows
 COPY ui ui
 COPY examples examples
-RUN uv pip install --system --no-cache --no-deps ./sdk .
+RUN uv pip install --system --no-cache --compile-bytecode --no-deps ./sdk .
 
 USER flywheel
 WORKDIR /data

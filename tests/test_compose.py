@@ -71,6 +71,9 @@ def test_the_image_is_given_all_that_the_wheel_is_built_from() -> None:
     assert needed | {"pyproject.toml", "README.md", "LICENSE", "constraints.txt", "installer.txt"} <= copied
     assert copied == let_in
     assert "pip install --no-cache-dir --require-hashes -r installer.txt" in dockerfile
+    installs = re.findall(r"uv pip install.*$", dockerfile, re.MULTILINE)
+    assert len(installs) == 2
+    assert all("--compile-bytecode" in line for line in installs)  # processes that may write none would each make it
 
 
 def test_our_containers_write_in_their_volume_alone() -> None:
