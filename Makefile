@@ -25,7 +25,7 @@ LM := .venv-lm
 $(LM)/.installed: examples/real_lm/trainer/requirements.txt | install
 	@echo "PyTorch, transformers and TRL are installed into $(LM) once: 2.7 GB to download, 4.9 GB on disk, some minutes"
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(LM)
-	$(BIN)/uv pip install --python $(LM)/bin/python --no-deps --require-hashes -r examples/real_lm/trainer/requirements.txt
+	$(BIN)/uv pip install --python $(LM)/bin/python --compile-bytecode --no-deps --require-hashes -r examples/real_lm/trainer/requirements.txt
 	touch $@
 
 demo-lm: install $(LM)/.installed  ## three turns with a real language model, fine-tuned on the spot; killed, it goes on
