@@ -42,6 +42,9 @@ def main() -> int:
     except FlywheelError as error:
         console.say(str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        console.say(f"Stopped. With --home {options.home} it goes on behind the last step that was finished")
+        return 130
     console.say(line(result))
     return 0
 
