@@ -22,6 +22,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
@@ -35,6 +36,8 @@ from streams.lake.rows import Rows
 
 MEMORY = "1GB"
 """DuckDB spills to disk beyond this; the flows of one machine then run beside Kafka and Prefect."""
+SPILLS = "llm-flywheel-"
+"""How the folders that hold it begin, below TMPDIR."""
 MACROS = {
     "explode(list)": "unnest(list)",
     "btrim(text, blanks)": "trim(text, blanks)",
@@ -95,7 +98,7 @@ def _spills(process: int) -> str:
 
     DuckDB itself would take `.tmp` of whatever folder the command was called in, for everybody to read.
     """
-    folder = tempfile.mkdtemp(prefix="llm-flywheel-")
+    folder = tempfile.mkdtemp(prefix=SPILLS)
 
     def remove() -> None:
         if os.getpid() == process:  # a fork leaves its parent's
@@ -103,6 +106,12 @@ def _spills(process: int) -> str:
 
     atexit.register(remove)
     return folder
+
+
+def sweep(folder: Path) -> None:
+    """Remove what questions of killed processes spilled there; whoever calls it knows that none uses the folder now."""
+    for left in folder.glob(f"{SPILLS}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 class Duck:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from streams.lake.engine import sweep
+
 SPILLS = """
 import json, os, stat, sys
 from pathlib import Path
@@ -39,3 +41,14 @@ def test_what_spills_is_private_and_gone_with_the_process(tmp_path: Path) -> Non
     assert told["modes"] == [0o700]
     assert told["here"] == []
     assert list(spilled.iterdir()) == []
+
+
+def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    """Their folders go, with all that is in them; others stay."""
+    for name in ("llm-flywheel-one", "llm-flywheel-two", "prefect"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows").write_text("said in confidence")
+    sweep(tmp_path)
+    sweep(tmp_path / "nowhere")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["prefect"]
