@@ -31,7 +31,7 @@ $(LM)/.installed: examples/real_lm/trainer/requirements.txt | install
 demo-lm: install $(LM)/.installed  ## three turns with a real language model, fine-tuned on the spot; killed, it goes on
 	$(BIN)/python -m examples.real_lm --environment $(LM)
 
-test: install compiled  ## everything that must hold; real Kafka and real Prefect included
+test: compiled  ## everything that must hold; real Kafka and real Prefect included
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder  # most tests wait for processes: three at once keep two cores busy
 
 compiled: install  # hundreds of processes are started: where Python may write no bytecode each would compile what it imports

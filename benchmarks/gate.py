@@ -16,17 +16,17 @@ from scipy.special import ndtri, stdtr
 from scipy.stats import binom
 
 from benchmarks import gate_few, gate_watch
+from benchmarks.gate_few import compared
 from flows.evaluate import reviewed
 from flows.evaluate.compare import Paired, differences, p_above
 from flows.evaluate.selftest import swapped
 from flows.promote.gate import decide
 from flows.promote.stage import after
 from flows.statistics import Estimate, Floats, cluster_mean, minimum_detectable
-from schemas.records import Comparison, Verdict, make_candidate
+from schemas.records import Verdict
 from schemas.settings import GateSettings
 from streams.triage.sequential import Canary, observe, worse
 
-NOBODY = make_candidate("simulated", "http://127.0.0.1/v1")
 ALPHA = 0.05
 Rng = np.random.Generator
 Figures = dict[str, float]
@@ -60,12 +60,6 @@ def paired(champion: Floats, candidate: Floats, units: np.ndarray, slices: np.nd
     places = np.full(len(champion), -1) if slices is None else slices
     names = tuple(f"s{code}" for code in range(int(places.max(initial=-1)) + 1))
     return Paired(tuple(map(str, range(len(champion)))), units, places, names, champion, candidate)
-
-
-def compared(scores: Paired, gate: GateSettings) -> Comparison:
-    """Two simulated models, as an evaluation compares them."""
-    overall, slices = differences(scores, gate)
-    return Comparison("simulated", NOBODY, NOBODY, "simulated", overall, slices)
 
 
 def verdict(scores: Paired, gate: GateSettings) -> Verdict:

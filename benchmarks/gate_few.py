@@ -29,12 +29,17 @@ MISSING = 0.02
 REVIEWS = 200
 
 
+def compared(scores: Paired, gate: GateSettings) -> Comparison:
+    """Two simulated models, as an evaluation compares them."""
+    overall, slices = differences(scores, gate)
+    return Comparison("simulated", NOBODY, NOBODY, "simulated", overall, slices)
+
+
 def promotes(champion: Floats, candidate: Floats, units: Codes, gate: GateSettings) -> bool:
     """Whether the gate promotes by these scores."""
     n = len(units)
     scores = Paired(tuple(map(str, range(n))), units, np.full(n, -1), (), champion, candidate)
-    overall, slices = differences(scores, gate)
-    return decide(Comparison("simulated", NOBODY, NOBODY, "set", overall, slices), gate).verdict == "promote"
+    return decide(compared(scores, gate), gate).verdict == "promote"
 
 
 def segment(rng: Rng, users: int, truth: float, *, even: bool) -> tuple[Floats, Codes]:

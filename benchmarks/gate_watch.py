@@ -147,17 +147,17 @@ def with_sybils(rng: Rng, heard: list[Change]) -> list[Change]:
 def delays(rng: Rng, repeats: int, users: int = 10_000) -> Figures:
     """Users who were counted, and hours, until a champion that fails 10 points more often is taken back."""
     print("\n| fails | kept on the former | found | users counted, median | hours, median |\n|---|--:|--:|--:|--:|")
-    median = 0.0
+    median, runs = 0.0, max(5, repeats // 30)
     for fails in ((0.2, 0.3), (0.1, 0.4)):
         for beside in (0.5, 0.1):
             seen = []
-            for _ in range(max(5, repeats // 30)):
+            for _ in range(runs):
                 watch = promoted(rng, 0, SETTINGS)
                 after, at = watched(watch, events(rng, users, 7, fails, beside, 8 * DAY), SETTINGS)
                 canary = after.canary
                 if at is not None and canary is not None:
                     seen.append((canary.canary_users + canary.control_users, (at - 8 * DAY) / HOUR))
-            share = len(seen) / max(5, repeats // 30)
+            share = len(seen) / runs
             counts = np.median(np.array(seen or [(np.nan, np.nan)]), axis=0)
             print(
                 f"| {fails[0]} to {fails[1]} | {beside} | {share:.2f} | {counts[0]:.0f} | {counts[1]:.0f} |", flush=True
