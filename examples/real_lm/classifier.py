@@ -41,7 +41,7 @@ class Classifier:
         for action, values in told:
             for place, value in values.items():
                 self._styles[action, place][_style(value)] += 1
-        self._places = make_pipeline(CountVectorizer(analyzer=tuple, binary=True), LinearSVC())
+        self._places = make_pipeline(CountVectorizer(analyzer=tuple, binary=True), LinearSVC(random_state=0))
         seen = [
             (_seen(words, at, action), self._stands_for(words[at], action, values))
             for words, (action, values) in zip(asked, told, strict=True)
@@ -87,7 +87,7 @@ def action_classifier() -> Pipeline:
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
     )
-    return Pipeline([("words", words), ("svm", LinearSVC())])
+    return Pipeline([("words", words), ("svm", LinearSVC(random_state=0))])
 
 
 def share_right(answers: Sequence[str], asked: Sequence[Case]) -> float:
