@@ -29,8 +29,8 @@ from ui.saving import MOST, act_of, heard_of, save
 from ui.state import State
 
 router = APIRouter()
-AHEAD = 16
-"""Questions that a page is given at a time beyond the one on it; at half of them its script asks for more."""
+AHEAD = 32
+"""Questions that a page is given at a time beyond the one on it; at ten of them its script asks for more."""
 WEEK = 7
 PAIR_KEYS = (
     ("1", "Only the first is right"), ("2", "Only the second is right"), ("b", "Both are right"),

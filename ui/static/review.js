@@ -2,7 +2,7 @@
 // kept in the browser, so that neither a reload nor a network that is away loses it; without this file forms do it all.
 "use strict";
 const review = document.querySelector("#review"), place = document.querySelector("#question"), last = document.querySelector("#last");
-const KEPT = `review ${review.dataset.person}`, FEW = 8, BATCH = 20;
+const KEPT = `review ${review.dataset.person}`, FEW = 10, BATCH = 20;
 const ahead = []; // questions that are here and not on the page
 const told = []; // what was answered on this page, with its question, the newest last
 let sending = false, asking = false, over = false, pause = 500, onServer = Number(review.dataset.waiting);
