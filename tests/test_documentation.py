@@ -23,6 +23,7 @@ PAGES = sorted([
 ])  # fmt: skip
 ROOMS = ("schemas", "streams", "flows", "ui", "examples", "benchmarks", "tests", "docs", "sdk")
 PLACE = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./-]*)`")
+TEST = re.compile(r"\b(test_\w+\.py)(?:::(\w+))?")
 COMMAND = re.compile(r"^\$ (?:\.venv/bin/)?flywheel (.*?)(?:\s+#.*)?$", re.MULTILINE)
 
 
@@ -63,6 +64,26 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     places = [place for place in PLACE.findall(page.read_text()) if not re.search(r"[A-Z]{2}", place)]
 
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+@functools.cache
+def tests_by_file() -> dict[str, str]:
+    """What stands in the test files of a name."""
+    found: dict[str, str] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        found[path.name] = found.get(path.name, "") + path.read_text()
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    """`test_split.py::test_a_name_has_one_side` in a page is a test that there is: something holds the promise."""
+    named = TEST.findall(page.read_text())
+
+    assert [
+        (file, test) for file, test in named
+        if not re.search(rf"^(?:    )?(?:(?:async )?def |class )?{test}\b", tests_by_file().get(file, ""), re.MULTILINE)
+    ] == []  # fmt: skip
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
