@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.lineage.proposals import proposals
 from flows.cluster.placement.graph import FLOOR, VOTE_POWER, neighbours, neighbours_among
-from flows.cluster.placement.identity import _join, place, vote
+from flows.cluster.placement.identity import STANDING, _join, place, vote
 from flows.cluster.placement.sample import find
 from flows.cluster.placement.texts import distinct, normalise
 from flows.embed import Vectors, load, on_grid
@@ -137,6 +137,23 @@ def test_a_new_cluster_takes_what_lies_in_it() -> None:
 
     assert born.tolist() == [0, 0, 0, 0, 0, -1, 0]
     assert confidence[[4, 5, 6]] == pytest.approx([0.668, 0.5, 1.0], abs=0.002)
+
+
+@pytest.mark.parametrize(("before", "joins"), [(STANDING - 4, True), (STANDING, False)])
+def test_a_new_cluster_votes_with_no_more_rows_than_a_known_one(before: int, joins: bool) -> None:
+    """[396, 400] rows at 90°, then four at 40°, of one new cluster: a row at 30° joins by the four, or does not."""
+
+    def at(*degrees: float) -> Vectors:
+        turns = np.radians(degrees)
+        return on_grid(np.stack([np.cos(turns), np.sin(turns)], axis=1))
+
+    reference, owners = at(*[0.0] * 4), np.zeros(4, dtype=np.int64)
+    batch = at(*[90.0] * before, *[40.0] * 4, 30.0)
+    born = np.array([0] * (before + 4) + [-1])
+
+    _join(batch, reference, owners, born, np.zeros(len(batch), np.float32), waiting=np.array([before + 4]))
+
+    assert (born[-1] == 0) == joins
 
 
 def test_on_the_first_day_all_is_new_that_is_frequent_enough(centres: np.ndarray) -> None:
