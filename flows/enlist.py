@@ -23,6 +23,7 @@ from schemas.prompts import messages_of
 from schemas.records import make_candidate
 from schemas.settings import Settings
 from streams.lake import Lake
+from streams.logs import about
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ def enlist(lake: Lake, settings: Settings, key: str, time: datetime) -> Candidat
     """
     if not settings.train.endpoint:
         return None
+    with about(training=key):
+        return _enlist(lake, settings, key, time)
+
+
+def _enlist(lake: Lake, settings: Settings, key: str, time: datetime) -> Candidate:
     place = place_of(settings.home_path, key)
     made = training.read(place.model)
     training.version_of(made, versions(lake, settings.application))

@@ -43,14 +43,19 @@ def turn(lake: Lake, settings: Settings, as_of: datetime, steps: Mapping[str, St
     own = code_of(settings.cluster.embedder, settings.cluster.embedder_url)
     own += fingerprint(*settings.curate.recognise_with, *settings.curate.kinds)
     run = begin(lake, "turn", settings.application, as_of, RAW, wheel, extensions=own)
+    with named(run):
+        return _turn(lake, settings, run, steps)
+
+
+def _turn(lake: Lake, settings: Settings, run: Run, steps: Mapping[str, Step] | None) -> dict[str, Any]:
     if (before := finished(lake, run, dict[str, Any]) or _unchanged(lake, run)) is not None:
         _log.info("nothing has come since the last turn: its result stands")
         return before
     steps = steps or {
-        "cluster": lambda: dict(msgspec.to_builtins(cluster(lake, settings, as_of))),
-        "curate": lambda: curate(lake, settings, as_of),
+        "cluster": lambda: dict(msgspec.to_builtins(cluster(lake, settings, run.as_of))),
+        "curate": lambda: curate(lake, settings, run.as_of),
     }
-    with named(run), measured(lake, settings.application, run.run_id):
+    with measured(lake, settings.application, run.run_id):
         summary = {name: step() for name, step in steps.items()}
     if looked := look_at_all(lake, settings):
         summary["experiments"] = {one.experiment: one.shares for one in looked}

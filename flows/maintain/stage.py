@@ -16,7 +16,7 @@ import msgspec
 from flows.erasures import confirm_due, waiting
 from flows.ledger import fold
 from flows.maintain.superseded import remove_superseded
-from flows.run import under_way
+from flows.run import begin, named, under_way
 from flows.trained import clean
 from flows.trained import forget as forget_trainings
 from flows.versions import Version
@@ -33,7 +33,15 @@ from streams.lake.retire import retire
 
 
 def maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool = True) -> dict[str, Any]:
-    """Bring all tables into order; what was done and what the audit found, as plain values."""
+    """Bring all tables into order; what was done and what the audit found, as plain values.
+
+    Its lines in the log carry an id of its own, made as a run's is; it concludes nothing, so no row of `runs` has it.
+    """
+    with named(begin(lake, "maintain", settings.application, as_of, (), settings.archive)):
+        return _maintain(lake, settings, as_of, hashes=hashes)
+
+
+def _maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool) -> dict[str, Any]:
     limits = settings.archive
     before = as_of.date() - timedelta(days=limits.keep_days)
     names = [name for name in TABLES if lake.exists(name)]

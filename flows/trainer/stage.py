@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from flows.command_line import words
 from flows.ledger import fold
-from flows.run import begin, finish, runs
+from flows.run import Run, begin, finish, named, runs
 from flows.trained import Place, State, end_orphans, free_port, place_of
 from flows.trainer.command import remove, work
 from flows.trainer.output import Fault, Unusable, finished
@@ -85,6 +85,13 @@ def train(lake: Lake, settings: Settings, *, again: bool = False) -> Outcome:
     known = _known(lake, settings, key)
     if known and (known[-1].status == "trained" or not again):
         return known[-1]
+    how = msgspec.structs.replace(settings.train, keep=1)
+    run = begin(lake, "train", settings.application, found.made, (), how, key=key, attempt=str(len(known)))
+    with named(run):
+        return _train(lake, settings, run, found, key, again)
+
+
+def _train(lake: Lake, settings: Settings, run: Run, found: Version, key: str, again: bool) -> Outcome:
     end_orphans(settings.home_path)
     place = place_of(settings.home_path, key)
     try:
@@ -95,8 +102,6 @@ def train(lake: Lake, settings: Settings, *, again: bool = False) -> Outcome:
         outcome = _trained(lake, settings, found, place, key, again)
     finally:
         claim.release()
-    how = msgspec.structs.replace(settings.train, keep=1)
-    run = begin(lake, "train", settings.application, found.made, (), how, key=key, attempt=str(len(known)))
     finish(lake, run, outcome)
     _log.info("training on %s: %s %s", found.version, outcome.status, outcome.reason)
     return outcome

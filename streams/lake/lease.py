@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +57,7 @@ def held(lake: Lake, kind: Kind) -> Iterator[None]:
     try:
         _enter(lake, name, kind)
         stop = threading.Event()
-        renewing = threading.Thread(target=_renew, args=(lake, name, kind, stop), daemon=True)
+        renewing = threading.Thread(target=copy_context().run, args=(_renew, lake, name, kind, stop), daemon=True)
         renewing.start()
         try:
             yield

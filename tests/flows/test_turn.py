@@ -80,11 +80,13 @@ def test_what_a_turn_logs_has_its_runs(lake: Lake, caplog: pytest.LogCaptureFixt
         return {"interactions": cluster(lake, SETTINGS, START + HOUR).interactions}
 
     with caplog.at_level(logging.INFO, "flows"):
-        turn(lake, SETTINGS, START + HOUR, {"cluster": stage})
+        for _ in range(2):
+            turn(lake, SETTINGS, START + HOUR, {"cluster": stage})
         log.info("over")
 
     ids = {stage: latest(lake, stage, SETTINGS.application).run_id for stage in ("turn", "cluster")}  # type: ignore[union-attr]
     lines = caplog.text.splitlines()
+    assert f"nothing has come since the last turn: its result stands [turn={ids['turn']}]" in lines
     assert f"at work [turn={ids['turn']}]" in lines
     assert [line for line in lines if line.startswith("clustering: ")]
     assert all(f"[turn={ids['turn']} cluster={ids['cluster']}]" in x for x in lines if x.startswith("clustering: "))

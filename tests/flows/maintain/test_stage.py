@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from streams.lake import Lake
 from streams.lake.audit import audit
 from streams.lake.maintain import compact, files
 from streams.lake.query import read
+from streams.logs import WithIds
 from tests.support.archived import arrive
 from tests.support.promotion import BETTER, evaluated
 
@@ -79,6 +81,19 @@ def test_the_forgotten_stay_forgotten(lake: Lake) -> None:
     erase_raw(lake, settings(lake, after_erasure="refuse"), NOW)
     assert ids(lake, "interactions") == set()
     assert audit(lake).incidents == ()
+
+
+def test_what_maintenance_logs_has_an_id(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    """One for each: a request that is due and cannot be ordered, twice."""
+    arrive(lake, ERASURES, [erasure("ann", START)], signed=False)
+    caplog.handler.setFormatter(WithIds(logging.Formatter("%(message)s")))
+
+    for hour in range(2):
+        maintain(lake, settings(lake, erasure_grace_h=0), NOW + timedelta(hours=hour))
+
+    said = [line.rpartition(" [maintain=")[2] for line in caplog.text.splitlines() if "are due and wait on" in line]
+    assert [len(one) for one in said] == [33, 33]
+    assert said[0] != said[1]
 
 
 def test_an_erasure_may_concern_one_application(lake: Lake) -> None:

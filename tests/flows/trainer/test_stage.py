@@ -40,6 +40,7 @@ from schemas.errors import UsageError
 from schemas.events import Message
 from schemas.settings import EvaluateSettings, Settings
 from schemas.trainer import TrainSettings
+from streams.logs import WithIds
 from streams.processes.orphans import Claim
 from tests.support.waiting import eventually
 
@@ -275,13 +276,16 @@ def test_what_cannot_begin_is_said(world: World, how: dict[str, Any], status: st
 
 
 def test_its_lines_stand_in_our_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Harmless, and not without end."""
+    """Harmless, not without end, and each with the run's id."""
     caplog.set_level(logging.INFO, "flows.trainer")
+    caplog.handler.setFormatter(WithIds(logging.Formatter("%(message)s")))
 
     train(world.lake, told(world, command=command("--does", "exit", "--steps", "2")))
 
     assert any("out of memory" in message for message in caplog.messages)
     assert all(message.isprintable() for message in caplog.messages)
+    run = runs(world.lake, "train", "support-bot")[-1].run_id
+    assert all(line.endswith(f" [train={run}]") for line in caplog.text.splitlines())
 
 
 def test_traffic_becomes_a_candidate_that_waits_for_its_verdict(world: World, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from streams.lake import Lake, notes
+from streams.lake import lease as leases
 from streams.lake.lease import FOLDER, Lease, held
+from streams.logs import WithIds, about
+from tests.support.waiting import eventually
 
 HOLD = """
 import sys, time
@@ -105,6 +110,23 @@ def test_a_holder_of_another_machine_counts_until_it_has_said_nothing_for_long(l
     with held(lake, "many"):
         assert time.time() >= lease.until
         assert f"{FOLDER}/theirs" not in notes.names(lake, FOLDER)
+
+
+def test_a_lease_that_is_not_renewed_says_for_which_run(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is renewed beside the run, and its lines carry the run's ids all the same."""
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    caplog.handler.setFormatter(WithIds(logging.Formatter("%(message)s")))
+
+    with about(turn="1"), held(lake, "many"):
+        place = next(Path(lake.root).rglob(FOLDER))
+        place.rename(place.with_name("aside"))
+        place.write_text("in the way")
+        eventually(lambda: "could not be renewed" in caplog.text, 30)
+        place.unlink()
+
+    assert all(line.endswith("[turn=1]") for line in caplog.text.splitlines() if "could not be renewed" in line)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\0", b'{"kind": "alone"}', b"\xff"])
