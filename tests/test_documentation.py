@@ -67,7 +67,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 
 @functools.cache
-def tests_by_file() -> dict[str, str]:
+def sources_of_tests() -> dict[str, str]:
     """What stands in the test files of a name."""
     found: dict[str, str] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -82,7 +82,7 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
 
     assert [
         (file, test) for file, test in named
-        if not re.search(rf"^(?:    )?(?:(?:async )?def |class )?{test}\b", tests_by_file().get(file, ""), re.MULTILINE)
+        if not re.search(rf"^(?:    )?(?:(?:async )?def |class )?{test}\b", sources_of_tests().get(file, ""), re.MULTILINE)
     ] == []  # fmt: skip
 
 
