@@ -22,7 +22,8 @@ VOTE_POWER = 4
 """Votes weigh cosine to this power. 4 to 16, and 5 to 30 neighbours, were all the same within noise."""
 BLOCK_CELLS = 8_000_000
 """Similarities held at once: 32 MB of float32, whatever the number of rows."""
-
+PILE = 16
+"""Columns whose largest value is looked at first (`_largest`); 8 to 64 took the same."""
 BLOCK_PAIRS = 100_000
 """Pairs of neighbours looked at together. All at once would be a product of the whole matrix with itself, which is
 dense where many rows have the same few neighbours: one text a million times took 8 GB."""
@@ -61,16 +62,37 @@ def _top(similar: Vectors, k: int) -> Ints:
     """Columns of the k largest values of each row, in order, ties by column."""
     width = similar.shape[1]
     ahead = min(k + 8, width)  # a few more, so that ties at the edge are seen
-    some = np.argpartition(similar, width - ahead, axis=1)[:, width - ahead :] if ahead < width else None
-    if some is None:
+    if ahead == width:
         return np.argsort(-similar, axis=1, kind="stable")[:, :k]
-    some.sort(axis=1)
+    some = _largest(similar, ahead)
     values = np.take_along_axis(similar, some, axis=1)
     best = np.take_along_axis(some, np.argsort(-values, axis=1, kind="stable")[:, :k], axis=1)
     edge = np.take_along_axis(similar, best[:, -1:], axis=1)
     for row in np.flatnonzero(values.min(axis=1) >= edge[:, 0]):  # more ties than were fetched: look at the whole row
         best[row] = np.argsort(-similar[row], kind="stable")[:k]
     return best
+
+
+def _largest(similar: Vectors, count: int) -> Ints:
+    """Columns of the `count` largest values of each row, ascending; of equal values at the edge any.
+
+    The largest values lie in the `count` piles whose own largest values are the largest: one pass finds these, and
+    partitions what they hold, a tenth of the time that it takes to partition whole rows.
+    """
+    rows, width = similar.shape
+    piles = -(-width // PILE)
+    if piles <= 2 * count:
+        return np.sort(np.argpartition(similar, width - count, axis=1)[:, width - count :], axis=1)
+    highest = similar[:, :piles].copy()
+    for start in range(piles, width, piles):
+        part = similar[:, start : start + piles]
+        np.maximum(highest[:, : part.shape[1]], part, out=highest[:, : part.shape[1]])
+    held = np.argpartition(highest, piles - count, axis=1)[:, piles - count :]
+    at = (held[:, :, None] + np.arange(0, width, piles)).reshape(rows, -1)
+    inside = np.take_along_axis(similar, np.minimum(at, width - 1), axis=1)
+    inside[at >= width] = -np.inf
+    best = np.argpartition(inside, inside.shape[1] - count, axis=1)[:, -count:]
+    return np.sort(np.take_along_axis(at, best, axis=1), axis=1)
 
 
 def elected(rivals: Ints, cosines: Vectors) -> tuple[Ints, Vectors]:
