@@ -81,11 +81,16 @@ def _cluster(lake: Lake, settings: Settings, run: Run, stands: Summary | None) -
         return stands
     _log.info("clustering: %s outcomes have changed, of %s interactions", len(judged.rows), judged.tally.total)
     publish_judged(lake, run, judged)
+    with state.Now(lake, run).with_failures() as now:
+        return _clustered(now, settings, judged, before)
 
+
+def _clustered(now: state.Now, settings: Settings, judged: Judged, before: state.State) -> Summary:
+    """Place what failed, say what is known of the clusters, and finish the run."""
+    lake, run = now.lake, now.run
     _log.info("clustering: placing the failures among %s clusters", len(before.clusters))
     how, declared = settings.cluster, settings.evaluate.private_endpoints
     embedder = embed.load(how.embedder, how.embedder_url, how.embedder_key, declared)
-    now = state.Now(lake, run)
     placed = place_failures(now, before, embedder, settings.cluster.min_size)
     decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
     acts = waiting(lake, run.application, before.done, run.versions["cluster_decisions"])

@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flows.cluster.standing import LINEAGE, Change, Key, changes_of, key, refused, touched_by_people
 from flows.run import Run, as_finished, runs
 from schemas.errors import UsageError
 from schemas.records import Cluster, ClusterEvent
 from streams.lake import Lake
-from streams.lake.parts import Part
+from streams.lake.parts import Part, kept_apart, within
 from streams.lake.query import ask
 from streams.lake.query import rows as rows_of
 from streams.lake.rows import Rows, from_row
@@ -121,6 +122,23 @@ class Now:
     run: Run
     homes: Path = MEMBERS
     """What `{homes}` in a query stands for: where failures are at home, or which pinned clusters they are in."""
+    failures: Mapping[str, Part] = field(default_factory=dict)
+    """Where questions about failures alone look: `with_failures`; empty: into all that was judged."""
+
+    @contextmanager
+    def with_failures(self) -> Iterator[Now]:
+        """The same, for a stage that asks a dozen questions about failures: what was judged is read once for them.
+
+        With what failed go the rows of a later revision, some of which say that something failed no longer. Where
+        Spark is asked, it reads the tables that its workers see.
+        """
+        if self.lake.engine:
+            yield self
+            return
+        revision = pc.field("revision")
+        which = (pc.field("outcome") == "failed") | (revision > 0) | revision.is_null()
+        with kept_apart(within(self.lake, "outcomes", self.lake.version("outcomes"), which)) as part:
+            yield replace(self, failures={"outcomes": part})
 
     def ask(
         self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any

@@ -7,17 +7,25 @@ Go on to `query.py`, which takes them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from schemas.tables import TABLES
 from streams.lake.changes import changes
+from streams.lake.engine import SPILLS
 from streams.lake.layout import Lake, dataset_of
+
+BATCH = 32_768
+"""Rows of a batch that are copied together."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,25 @@ def within(lake: Lake, name: str, version: int, which: pc.Expression) -> Part:
     if version == -1:
         return Part(TABLES[name].schema.empty_table())
     return Part(dataset_of(lake.open(name, version)).filter(which))
+
+
+@contextmanager
+def kept_apart(part: Part) -> Iterator[Part]:
+    """The same rows in a file of their own while the context is open: for many questions about few rows of many.
+
+    It lies where an engine's spilled rows do, for its owner alone, and passes through memory a batch at a time.
+    """
+    if isinstance(part.dataset, pa.Table):
+        yield part
+        return
+    with TemporaryDirectory(prefix=SPILLS) as folder:
+        file = Path(folder) / "part.parquet"
+        rows = part.dataset.scanner(batch_size=BATCH, batch_readahead=1, fragment_readahead=1)
+        with pq.ParquetWriter(file, rows.projected_schema, compression="none") as writer:
+            for batch in rows.to_batches():
+                if len(batch):
+                    writer.write_batch(batch)
+        yield Part(ds.dataset(file, format="parquet"), part.column, part.values)
 
 
 def _bound(actions: pa.Table, which: str, column: str) -> list[str | None]:

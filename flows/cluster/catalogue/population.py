@@ -88,7 +88,9 @@ class Population:
     @functools.cached_property
     def words(self) -> dict[str, Words]:
         """Of the same clusters, what was asked."""
-        with self.now.stream(_HERE / "said.sql", own_homes=True, least=FIRST, most=MAX_TEXTS) as answer:
+        with self.now.stream(
+            _HERE / "said.sql", self.now.failures, own_homes=True, least=FIRST, most=MAX_TEXTS
+        ) as answer:
             by_cluster = groupby(answer.dicts(), key=lambda row: row["cluster_id"])
             return {id_: _words(list(rows), self.groups[id_].failures) for id_, rows in by_cluster}
 
@@ -181,7 +183,7 @@ def population(now: Now) -> Population:
 
 
 def _rows(now: Now, sql: str, **given: Any) -> Iterator[dict[str, Any]]:
-    with now.stream(_HERE / sql, own_homes=True, **given) as answer:
+    with now.stream(_HERE / sql, now.failures, own_homes=True, **given) as answer:
         yield from answer.dicts()
 
 

@@ -26,6 +26,9 @@ from schemas.records import ClusterEvent, EventDetails
 
 PER_CLUSTER = 100
 """Members of a cluster that are looked at: with as many of each, a large cluster does not drown the small ones."""
+ROWS = 15_000
+"""Members of all clusters together, or so: of more than 150 clusters fewer each, at least MIN_ROWS. They are clustered
+afresh by every run, at a cost that is the square of how many they are."""
 OVERLAP = 0.5
 PART = 0.25
 MIN_ROWS = 30
@@ -142,7 +145,8 @@ def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _capped(numbers: Ints) -> Ints:
     """The first rows of each cluster, in their order."""
+    most = min(PER_CLUSTER, max(MIN_ROWS, ROWS // (int(numbers.max(initial=0)) + 1)))
     order = np.argsort(numbers, kind="stable")
     sorted_numbers = numbers[order]
     starts = np.searchsorted(sorted_numbers, sorted_numbers, side="left")
-    return np.sort(order[np.arange(len(order)) - starts < PER_CLUSTER])
+    return np.sort(order[np.arange(len(order)) - starts < most])

@@ -201,7 +201,7 @@ def _place(vectors: Vectors, weights: Ints, taught: Ints, reference: Vectors, ow
 
 def _waiting(now: Now) -> tuple[list[str], list[str], list[str | None]]:
     """Failures without a home, by id, what was asked, and how they failed: texts are read of these alone."""
-    found = array_of(now.ask(_HERE / "waiting.sql", own_homes=False)["interaction_id"])
+    found = array_of(now.ask(_HERE / "waiting.sql", now.failures, own_homes=False)["interaction_id"])
     return asked(now, found)
 
 
@@ -223,7 +223,7 @@ def _reference(
     names = before.living()
     index = {name: i for i, name in enumerate(names)}
     table = now.ask(REFERENCE, own_homes=False, embedder=embedder.id, cap=cap_for(len(names)))
-    table = table.filter(pc.is_in(table["cluster_id"], pa.array(names, pa.string())))
+    table = _once(table.filter(pc.is_in(table["cluster_id"], pa.array(names, pa.string()))))
     owners = np.array([index[id_] for id_ in table["cluster_id"].to_pylist()], dtype=np.int64)
     hashes = table["text_hash"].to_pylist()
     if not len(table):
@@ -240,6 +240,13 @@ def _reference(
     vectors = np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
     made_now = [Embedding(embedder.id, text_hash, vector) for text_hash, vector in anew.items()]
     return vectors, owners[kept], names, [hashes[i] for i in kept], made_now
+
+
+def _once(table: pa.Table) -> pa.Table:
+    """Each text of a cluster once: two runs may have computed its vector, the same one."""
+    said = list(zip(table["cluster_id"].to_pylist(), table["text_hash"].to_pylist(), strict=True))
+    first = [i for i, one in enumerate(said) if i == 0 or one != said[i - 1]]
+    return table if len(first) == len(table) else table.take(first)
 
 
 def cap_for(clusters: int) -> int:

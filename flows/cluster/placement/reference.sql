@@ -1,6 +1,7 @@
 -- A capped sample of each living cluster's distinct texts with their vectors: what new failures are compared with.
 -- The sample goes by hash, so it is the same whatever the order of rows, and old and young members are equally likely.
 -- What a person moved here comes first, and the same words elsewhere do not count: that is how a move teaches.
+-- A text comes as often as its vector was kept: once, or by two runs the same.
 WITH homes AS (
 {homes}), texts AS (
     SELECT cluster_id, text_hash, max(CASE WHEN pinned THEN 1 ELSE 0 END) AS pinned
@@ -13,12 +14,7 @@ WITH homes AS (
     WHERE pinned = 1 OR text_hash NOT IN (SELECT text_hash FROM texts WHERE pinned = 1)
 ), chosen AS (
     SELECT cluster_id, text_hash FROM sampled WHERE nth <= $cap
-), vectors AS (
-    SELECT text_hash, any_value(vector) AS vector
-    FROM embeddings
-    WHERE embedder = $embedder AND text_hash IN (SELECT text_hash FROM chosen)
-    GROUP BY text_hash
 )
 SELECT s.cluster_id, s.text_hash, v.vector
-FROM chosen AS s LEFT JOIN vectors AS v ON v.text_hash = s.text_hash
+FROM chosen AS s LEFT JOIN embeddings AS v ON v.text_hash = s.text_hash AND v.embedder = $embedder
 ORDER BY s.cluster_id, s.text_hash
