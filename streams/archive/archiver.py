@@ -76,7 +76,8 @@ class Archiver:
         self._admin = Admin(settings.kafka)
         self._landing = Landing(lake, check=self._check_topic)
         self._ids: dict[str, str] = {}
-        self._sharing: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        """Partitions of each topic, whoever has them."""
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._buffers = {topic.name: Buffer() for topic in self._topics}
         self._under_way: tuple[Topic, Future[None], int, str] | None = None
@@ -87,6 +88,11 @@ class Archiver:
     def stop(self) -> None:
         """Ask `run` to commit what it has and return; may be called from a signal handler."""
         self._stop.set()
+
+    def members(self, topic: Topic) -> int:
+        """How many archivers share a topic now, as this one sees it by the partitions that it has."""
+        mine = sum(name == topic.name for name, _ in list(self._partitions))
+        return members_of(self._counts.get(topic.name, mine), mine)
 
     def run(self, until_idle_s: float | None = None) -> None:
         """Archive until `stop`, or until nothing has come for `until_idle_s` to the partitions that this member has.
@@ -215,7 +221,7 @@ class Archiver:
         return self._under_way is not None or any(buffer.parts for buffer in self._buffers.values())
 
     def _due(self, topic: Topic, now: float) -> bool:
-        return is_due(self._buffers[topic.name], now, self._limits, self._sharing.get(topic.name, 1))
+        return is_due(self._buffers[topic.name], now, self._limits, self.members(topic))
 
     def _flush(self, topic: Topic) -> None:
         """Hand what is buffered to the landing thread, once the last batch has landed."""
@@ -320,7 +326,7 @@ class Archiver:
     def _start(self, topic: Topic, numbers: list[int]) -> None:
         """Read the committed offsets of newly assigned partitions, and compare them with what Kafka still has."""
         self._ids[topic.name], offsets = self._look_up(topic)
-        self._sharing[topic.name] = members_of(sum(name == topic.name for name, _ in offsets), len(numbers))
+        self._counts[topic.name] = sum(name == topic.name for name, _ in offsets)
         future = self._landing.starts(topic, self._ids[topic.name], numbers)
         while not wait([future], ASK_AGAIN_S).done:
             if self._stop.is_set():

@@ -108,6 +108,23 @@ def test_a_stop_is_heard_while_the_lake_does_not_answer(ingest: Ingest, monkeypa
             run.result(5)
 
 
+def test_a_member_knows_how_many_share_a_topic_after_each_change(ingest: Ingest) -> None:
+    """Kafka tells a member what it gained or lost, not what it has: it waits for two while there are two, then for one.
+
+    So that eight that come one after the other commit as seldom as eight should.
+    """
+    archiver = Archiver(ingest.settings, ingest.lake)
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(archiver.run)
+        try:
+            with running(ingest):
+                eventually(lambda: archiver.members(INTERACTIONS) == 2)
+            eventually(lambda: archiver.members(INTERACTIONS) == 1)
+        finally:
+            archiver.stop()
+            run.result(60)
+
+
 def test_members_that_come_and_go_share_the_partitions(ingest: Ingest) -> None:
     """A storm of rebalances: archivers of one group join and leave while events come."""
     sent: set[str] = set()
