@@ -115,6 +115,7 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
             continue
         centroids = _unit(np.stack([vectors[(homes == cluster) & (fresh == piece)].mean(axis=0) for piece in pieces]))
         _, part = connected_components(centroids @ centroids.T > usual, directed=False)
+        part = _without_crumbs(part, centroids, table[cluster, pieces], PART * table[cluster].sum())
         share = np.bincount(part, weights=table[cluster, pieces]) / table[cluster].sum()
         large_parts = [int(p) for p in np.argsort(-share, kind="stable") if share[p] >= PART]
         if len(large_parts) > 1:
@@ -124,6 +125,25 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
             sure = of_split([_unit(vectors[r].mean(axis=0, keepdims=True))[0] for r in rows], usual)
             splits.append(Proposal(kind="split", clusters=(int(cluster),), shares=shares, parts=parts, certainty=sure))
     return splits
+
+
+def _without_crumbs(part: Ints, centroids: NDArray[np.float64], rows: Ints, least: float) -> Ints:
+    """The part of each piece, where parts of fewer than `least` rows have joined the one that they are most like.
+
+    A fresh clustering is often finer than the living clusters: each half of one may lie in pieces that are a little less
+    alike than two clusters usually are, and none of which is a quarter of it.
+    """
+    part = part.copy()
+    while len(left := np.unique(part)) > 2:
+        sizes = np.array([rows[part == one].sum() for one in left])
+        smallest = int(sizes.argmin())
+        if sizes[smallest] >= least:
+            break
+        middles = _unit(np.stack([rows[part == one] @ centroids[part == one] for one in left]))
+        alike = middles @ middles[smallest]
+        alike[smallest] = -np.inf
+        part[part == left[smallest]] = left[int(alike.argmax())]
+    return part
 
 
 def _merges(vectors: Vectors, homes: Ints, large: Ints, shares: NDArray[np.float64]) -> list[Proposal]:
