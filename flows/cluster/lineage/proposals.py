@@ -130,8 +130,8 @@ def _splits(vectors: Vectors, fresh: Ints, homes: Ints, large: Ints, table: Ints
 def _without_crumbs(part: Ints, centroids: NDArray[np.float64], rows: Ints, least: float) -> Ints:
     """The part of each piece, where parts of fewer than `least` rows have joined the one that they are most like.
 
-    A fresh clustering is often finer than the living clusters: each half of one may lie in pieces that are a little less
-    alike than two clusters usually are, and none of which is a quarter of it.
+    A fresh clustering is often finer than the living clusters: each half of one may lie in pieces that are a little
+    less alike than two clusters usually are, and none of which is a quarter of it.
     """
     part = part.copy()
     while len(left := np.unique(part)) > 2:

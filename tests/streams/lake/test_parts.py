@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from flows.testing.events import START, happened, interaction
 from schemas.tables import TIME
 from streams.lake import Lake
 from streams.lake.changes import changes
+from streams.lake.engine import SPILLS
 from streams.lake.maintain import compact, delete_rows, tidy_log
-from streams.lake.parts import Part, holding, since, within
+from streams.lake.parts import Part, holding, kept_apart, since, within
 from streams.lake.query import ask, query
 
 IDS = "SELECT id FROM interactions ORDER BY id"
@@ -125,3 +129,27 @@ def test_an_answer_streams_in_batches_in_its_order(lake: Lake) -> None:
 
     assert [id_ for batch in batches for id_ in batch["id"].to_pylist()] == rows
     assert rows == query(lake, IDS, versions)["id"].to_pylist()
+
+
+def test_a_part_that_is_kept_apart_has_the_same_rows_and_leaves_nothing(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For its owner alone while the context is open; its file goes with it, after an error too."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    happened(lake, *[interaction(n) for n in range(10)])
+    after = pc.field("time") >= pa.scalar(START + timedelta(seconds=4), TIME)
+    part = within(lake, "interactions", lake.version("interactions"), after)
+    expected = seen(lake, part)
+
+    def ended_half_way() -> None:
+        with kept_apart(part) as apart:
+            assert 0 < len(expected) < 10
+            assert seen(lake, apart) == expected
+            (folder,) = tmp_path.glob(f"{SPILLS}*")
+            assert folder.stat().st_mode & 0o077 == 0
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        ended_half_way()
+    assert not list(tmp_path.glob(f"{SPILLS}*"))

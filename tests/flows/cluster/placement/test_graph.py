@@ -50,3 +50,18 @@ def test_what_is_like_nothing_has_no_say_beside_what_is_near() -> None:
     assert elected(rivals, near)[0].tolist() == [0]
     assert elected(rivals, near)[1].tolist() == [1.0]
     assert elected(rivals, far)[0].tolist() == [1]
+
+
+@pytest.mark.parametrize("width", [5, 19, 300, 577, 2_000])
+@pytest.mark.parametrize("levels", [3, 40, 10_000])
+def test_neighbours_are_those_of_a_sort_whatever_ties_there_are(width: int, levels: int) -> None:
+    """Wide and narrow references, many equal similarities and few: most similar first, ties by the lower row."""
+    rng = np.random.default_rng(width + levels)
+    rows = (rng.integers(0, levels, size=(30, 2)) / 16).astype(np.float32)
+    reference = (rng.integers(0, levels, size=(width, 2)) / 16).astype(np.float32)
+
+    found, cosines = neighbours(rows, reference, 10)
+
+    expected = np.argsort(-(rows @ reference.T), axis=1, kind="stable")[:, :10]
+    assert (found == expected).all()
+    assert (cosines == np.take_along_axis(rows @ reference.T, expected, axis=1)).all()
