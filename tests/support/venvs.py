@@ -1,8 +1,10 @@
 """Pythons with what is too heavy for all other tests' environment: LiteLLM's proxy, instrumentations, Spark.
 
-    python tests/support/venvs.py litellm otel spark      makes them, once
+    python tests/support/venvs.py litellm otel spark                            makes them, once
+    python tests/support/venvs.py axolotl llama-factory unsloth openai          gets trainers, once
 
-`LITELLM_PYTHON`, `OTEL_PYTHON` and `SPARK_PYTHON` name others.
+`LITELLM_PYTHON`, `OTEL_PYTHON`, `SPARK_PYTHON` and `TRL_PYTHON` name others. Of a trainer its own packages are taken,
+without what they pull (another PyTorch each): they stand on the environment that has TRL (`trainers.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,13 @@ NEEDED = {
     "spark": ("pyspark>=4.3,<5",),
 }  # fmt: skip
 
+BESIDE = {
+    "axolotl": ("axolotl>=0.19,<1", "pillow"),
+    "llama-factory": ("llamafactory>=0.9.5,<1", "omegaconf"),
+    "unsloth": ("unsloth>=2026.10", "unsloth-zoo>=2026.10"),
+    "openai": ("openai>=3,<4", "distro", "jiter", "sniffio"),
+}
+
 
 def python(name: str) -> Path | None:
     """The interpreter of one of them; None where there is none."""
@@ -40,6 +49,13 @@ def make(name: str) -> None:
     sys.stdout.write(f"{FOLDER / name}\n")
 
 
+def get(name: str) -> None:
+    """Put the packages of one trainer into a folder."""
+    installer = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"]
+    subprocess.run([*installer, "--target", FOLDER / name, *BESIDE[name]], check=True)
+    sys.stdout.write(f"{FOLDER / name}\n")
+
+
 if __name__ == "__main__":
     for each in sys.argv[1:]:
-        make(each)
+        (get if each in BESIDE else make)(each)

@@ -11,11 +11,15 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from flows.curate.folder.export import openai_lines
 from flows.curate.folder.folder import write
 from flows.curate.folder.recipes import TOOLS, Wanted, recipe
 from schemas.errors import UsageError
+from tests.support import trainers
 from tests.support.examples import FACTS, pair
 
+SUPPORT = Path(trainers.__file__).parent
+READER, TWO_STEPS = SUPPORT / "read_recipe.py", SUPPORT / "two_steps.py"
 HOSTILE = "a\"b'c: [x] #y\n{{z}} \\ \u202e é"
 
 
@@ -97,17 +101,58 @@ def test_the_same_version_gives_the_same_recipe(folder: Path, tool: str) -> None
     assert recipe(tool, wanted) == recipe(tool, wanted)
 
 
-@pytest.mark.parametrize("config", ["sft", "preference", "kto"])
-def test_trls_own_parser_takes_it(folder: Path, tmp_path: Path, config: str) -> None:
-    """Every key is one of its arguments."""
-    trl = pytest.importorskip("trl", reason="needs the extra `trl` (it brings in torch)")
-    options = {"sft": trl.SFTConfig, "preference": trl.DPOConfig, "kto": trl.KTOConfig}[config]
-    from trl.scripts.utils import DatasetMixtureConfig  # noqa: PLC0415
+def understood(tool: str, folder: Path, tmp_path: Path, wanted: dict[str, Wanted]) -> list[Any]:
+    """What a tool's own parser makes of the recipes for some configs; skipped where the tool is not at hand."""
+    here = "use_cpu: true\nbf16: false\n" if tool == "trl" else ""  # as the recipe says for a CPU
+    names = []
+    for config, one in wanted.items():
+        file = tmp_path / f"{config}.yaml"
+        file.write_text(recipe(tool, one) + here)
+        if tool == "openai":
+            file.with_suffix(".jsonl").write_bytes(b"".join(openai_lines(folder, config)))
+        names.append(f"{config}={file}")
+    return trainers.run(READER, tool, *names, cwd=tmp_path, tool="" if tool == "trl" else tool)
 
-    file = tmp_path / "recipe.yaml"
-    here = "use_cpu: true\nbf16: false\n"  # as the recipe says for a machine without an accelerator
-    file.write_text(recipe("trl", Wanted(folder, config, "m", seeds=(str(folder),))) + here)
-    parser = trl.TrlParser((trl.ScriptArguments, options, trl.ModelConfig, DatasetMixtureConfig))
-    *_, model, mixture = parser.parse_args_and_config(["--config", str(file)])
-    assert model.lora_r == 16
-    assert [one.path for one in mixture.datasets] == [str(folder)] * 2
+
+@pytest.mark.integration
+def test_trls_own_parser_takes_it(folder: Path, tmp_path: Path) -> None:
+    """Every key is one of its arguments; an unknown one would be refused."""
+    wanted = {config: Wanted(folder, config, HOSTILE, 512, (str(folder),)) for config in ("sft", "preference", "kto")}
+    expected = {"model": HOSTILE, "lora": 16, "length": 512, "sets": [str(folder)] * 2}
+    assert understood("trl", folder, tmp_path, wanted) == [expected] * 3
+
+
+@pytest.mark.integration
+def test_axolotls_own_schema_takes_it(folder: Path, tmp_path: Path) -> None:
+    """Every key is one of its fields, of a data set too."""
+    wanted = Wanted(folder, "sft", HOSTILE, 512, ("seeds",))
+    expected = {"model": HOSTILE, "lora": 16, "length": 512, "sets": [*wanted.files, "seeds"]}
+    assert understood("axolotl", folder, tmp_path, {"sft": wanted}) == [expected]
+
+
+@pytest.mark.integration
+def test_llama_factorys_own_parsers_take_it(folder: Path, tmp_path: Path) -> None:
+    """The arguments, and the `dataset_info.json` that tells where messages lie and what their parts are called."""
+    wanted = Wanted(folder, "sft", HOSTILE, 512)
+    tags = ["sharegpt", "messages", "role", "content"]
+    expected = {"model": HOSTILE, "lora": 16, "length": 512, "sets": wanted.files, "tags": [tags]}
+    assert understood("llama-factory", folder, tmp_path, {"sft": wanted}) == [expected]
+
+
+@pytest.mark.integration
+def test_openais_own_types_take_it(folder: Path, tmp_path: Path) -> None:
+    """The request for a job, and each message of the lines that are sent before it."""
+    wanted = {config: Wanted(folder, config, HOSTILE) for config in ("sft", "preference")}
+    found = understood("openai", folder, tmp_path, wanted)
+    assert [(one["model"], one["method"]) for one in found] == [(HOSTILE, "supervised"), (HOSTILE, "dpo")]
+    assert [one["lines"] for one in found] == [4, 4]
+
+
+@pytest.mark.integration
+def test_unsloth_runs_the_script_as_it_is(folder: Path, tmp_path: Path) -> None:
+    """On a tiny model made from nothing: it trains to its end, and saves an adapter."""
+    trainers.run(TWO_STEPS, str(tmp_path / "tiny"), cwd=tmp_path)
+    script = tmp_path / "train.py"
+    script.write_text(recipe("unsloth", Wanted(folder, "sft", str(tmp_path / "tiny"), 512, seeds=(str(folder),))))
+    trainers.run(script, cwd=tmp_path, tool="unsloth")
+    assert (tmp_path / f"unsloth-{folder.name}" / "adapter_model.safetensors").is_file()
