@@ -15,8 +15,8 @@ What they share:
     versions        dataset versions; `evalset` which of them decides; `evaluations` what was compared,
                     `opinions` what people said of answers, `agreement` how far they agree
     cost            what the newest turn cost
-    training        which dataset, settings and libraries made a model; `trained` the folders of trainings, `enlist`
-                    registers one's model, `command_line` programs that are not ours
+    training        which dataset, settings and libraries made a model; `bases` which models it was made from; `trained`
+                    the folders of trainings, `enlist` registers one's model, `command_line` programs that are not ours
     redact          personal data and secrets → placeholders
     embed           text to vectors, by `encoders` too; `statistics` the gate's formulas; `extend` code of one's own
     outbound        calls to endpoints, to allowed `addresses`

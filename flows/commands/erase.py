@@ -74,7 +74,11 @@ def _show(terminal: Terminal, result: dict[str, Any], dry_run: bool) -> None:
             f"decision {one_line(row['application'])}/{row['sequence']}: {row['action']} {one_line(row['model'])}"
         )
     for model in result["models"]:
-        terminal.say((one_line(model), "bold"), " was trained on a dataset that holds them: `flywheel trace` names it")
+        through = {row["through"] for row in result["decisions"] if row["model"] == model and row["trained_on"]}
+        made = "" if None in through else f"made from {', '.join(map(one_line, sorted(through)))}, which was "
+        terminal.say(
+            (one_line(model), "bold"), f" was {made}trained on a dataset that holds them: `flywheel trace` names it"
+        )
     if dry_run:
         return
     for made in result["rebuilt"]:

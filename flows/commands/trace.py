@@ -22,7 +22,7 @@ def trace_command(
     rows: Annotated[bool, typer.Option("--rows", help="Name every row: `flywheel dataset trace` follows one.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a model back to the dataset, rows and Kafka offsets that taught it.
+    """Follow a model back to the dataset, rows and Kafka offsets that taught it, and to the models it was made from.
 
     Without a model it lists those whose dataset is known, with what that is worth now: of a withdrawn one rows of an
     erased person taught the model, of a stale one some rows rest on feedback that has changed.
@@ -41,10 +41,13 @@ def trace_command(
 
 def _list(terminal: Terminal, found: list[dict[str, Any]]) -> None:
     cells = [
-        (one["candidate"], one["model"], one["status"], one["dataset"]["version"], _worth(one["dataset"]))
+        (
+            one["candidate"], one["model"], one["status"], one["dataset"]["version"], _worth(one["dataset"]),
+            ", ".join(f"{base['model']} ({base['dataset']['status']})" for base in one["bases"]),
+        )
         for one in found
-    ]
-    columns = ("candidate", "model", "status", "trained on", "which is")
+    ]  # fmt: skip
+    columns = ("candidate", "model", "status", "trained on", "which is", "made from (whose is)")
     terminal.table(columns, cells, whole=("candidate", "trained on"))
     if not found:
         terminal.say("No model says what it was trained on: `flywheel candidate add --model-dir` reads it.")
@@ -61,6 +64,10 @@ def _show(terminal: Terminal, one: dict[str, Any]) -> None:
     for key, value in sorted((one["training"] or {}).items()):
         if value not in ("", None, {}) and key not in {"format", "dataset", "version", "sha256"}:
             terminal.say((f"  {key.replace('_', ' ')}: {one_line(_said(value))}", "dim"))
+    for base in one["bases"]:
+        name, dataset = one_line(base["model"]), base["dataset"]
+        trained = f" {base['candidate']}, trained on {one_line(dataset['version'])}, which is "
+        terminal.say("made from ", (name, "bold"), trained, _worth(dataset))
     for config, origins in one["rows"].items():
         terminal.say(f"{config}: {sum(origins.values())} rows ({pairs(origins)})")
     for config, ids in one.get("row_ids", {}).items():

@@ -17,6 +17,7 @@ from flows import ledger
 from flows.cli import app
 from flows.curate.stage import curate
 from flows.evaluate.freshness import cut_of
+from flows.promote.forget import resting_on
 from flows.testing.events import feedback, interaction
 from flows.testing.world import AS_OF, World
 from flows.training import FILE, LIMIT, Training, read
@@ -239,6 +240,81 @@ def test_an_erasure_names_the_models_that_learned_of_the_person(shell: Shell) ->
     assert "withdrawn: holds rows of a person who asked to be forgotten" in shell("trace").output
     again = shell("candidate", "add", *ENDPOINT, "--model", "bot-2", "--model-dir", "model")
     assert "which is withdrawn" in again.output
+
+
+@pytest.fixture
+def line(world: World, shell: Shell, trained: Version) -> list[str]:
+    """The versions of three models, each made from the one before; people of the first's are in no other's."""
+    known = [trained.version]
+    for first in (100, 110):
+        people = range(first, first + 8)
+        said = {n: [{"role": "user", "content": f"{n * 7919}" * 9}] for n in people}
+        late = [interaction(n, user_id=f"late-{n}", input_messages=said[n]) for n in people]
+        world.happened(
+            *late, *[feedback(n, e, "correction", text=f"better {n}") for n, e in zip(people, late, strict=True)]
+        )
+        world.judged({event.id: "failed" for event in late})
+        known.append(curate(world.lake, world.settings, AS_OF)["training"]["version"])
+    known.reverse()
+    for version, model, base in zip(known, ("bot-1", "bot-2", "bot-3"), ("tiny", "bot-1", "models/bot-2"), strict=True):
+        parsed(shell, "candidate", "describe", "model", "--dataset", version, "--base-model", base)
+        parsed(shell, "candidate", "add", *ENDPOINT, "--model", model, "--model-dir", "model")
+    return known
+
+
+def only_of_the_first(shell: Shell) -> str:
+    """Somebody whose row taught bot-1, and none of the models that were made from it."""
+    first, second = (parsed(shell, "trace", model, "--rows")[0]["row_ids"]["sft"] for model in ("bot-1", "bot-2"))
+    row = parsed(shell, "dataset", "trace", min(set(first) - set(second)))
+    asked = next(event["id"] for event in row["events"] if event["event"] == "interactions")
+    return next(f"late-{n}" for n in range(110, 118) if interaction(n).id == asked)
+
+
+def test_an_erasure_names_who_was_made_from_a_model_that_learned_of_the_person(
+    world: World, shell: Shell, line: list[str]
+) -> None:
+    """The whole line after it, whatever each was trained on itself; not who was made from none of it."""
+    parsed(shell, "candidate", "add", *ENDPOINT, "--model", "alone", "--dataset", "elsewhere")
+
+    person = only_of_the_first(shell)
+    receipt, said = parsed(shell, "erase", person, "--dry-run"), shell("erase", person, "--dry-run").output
+
+    assert receipt["models"] == ["bot-1", "bot-2", "bot-3"]
+    assert [(row["model"], row["trained_on"], row["through"]) for row in receipt["decisions"]] == [
+        ("bot-1", line[0], None), ("bot-2", line[0], "bot-1"), ("bot-3", line[0], "bot-1")
+    ]  # fmt: skip
+    assert "bot-1 was trained on a dataset that holds them" in said
+    assert "bot-3 was made from bot-1, which was trained on a dataset that holds them" in said
+    found = resting_on(world.lake, {line[1]})
+    assert [(row["model"], row["through"]) for row in found] == [("bot-2", None), ("bot-3", "bot-2")]
+
+
+def test_a_model_is_followed_to_what_it_was_made_from(shell: Shell, line: list[str]) -> None:
+    """The nearest first, each with what its dataset is worth; `trace` without a name says it too."""
+    parsed(shell, "erase", only_of_the_first(shell))
+
+    (third,) = parsed(shell, "trace", "bot-3")
+
+    assert [(base["model"], base["dataset"]["version"]) for base in third["bases"]] == [
+        ("bot-2", line[1]), ("bot-1", line[0])
+    ]  # fmt: skip
+    assert third["bases"][1]["dataset"]["status"] == "withdrawn" != third["bases"][0]["dataset"]["status"]
+    assert [len(one["bases"]) for one in parsed(shell, "trace")] == [0, 1, 2]
+    shown = shell("trace", "bot-3").output
+    assert f"made from bot-1 {third['bases'][1]['candidate']}, trained on {line[0]}, which is withdrawn" in shown
+    assert "bot-1 (withdrawn)" in shell("trace").output
+
+
+@pytest.mark.usefixtures("world")
+def test_models_that_name_each_other_end(shell: Shell) -> None:
+    """A base's name is whatever somebody wrote: a ring is walked once, and nobody is made from themselves."""
+    for model, base in (("a", "b"), ("b", "a"), ("c", "c")):
+        described(shell, "--base-model", base)
+        parsed(shell, "candidate", "add", *ENDPOINT, "--model", model, "--model-dir", "model")
+
+    found = {one["model"]: [base["model"] for base in one["bases"]] for one in parsed(shell, "trace")}
+
+    assert found == {"a": ["b"], "b": ["a"], "c": []}
 
 
 def test_the_file_is_written_by_anybody(shell: Shell, tmp_path: Path, trained: Version) -> None:

@@ -1,4 +1,4 @@
-"""From a model to what taught it: the dataset version, its rows, and the Kafka offsets of their events.
+"""From a model to what taught it: the dataset version, its rows, their events' Kafka offsets, and its base models.
 
 The way of a single row is `trace.py`.
 """
@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.bases import bases
 from flows.curate.folder.opened import shards
 from flows.ledger import fold
 from flows.registry import Registry
@@ -31,13 +32,13 @@ COLUMNS = ("row_id", "origin", *EVENTS)
 
 
 def models(lake: Lake, settings: Settings) -> list[dict[str, Any]]:
-    """Every registered model that names its dataset, oldest first, with what that dataset is worth now.
+    """Every registered model that names its dataset, oldest first, with what that and its `bases`' are worth now.
 
     A `withdrawn` one held rows of somebody who is forgotten since; of a `stale` one some rows would not be made today.
     """
     registry, known = fold(lake, settings.application), versions(lake, settings.application)
     return [
-        {**_model(registry, candidate), "dataset": _worth(candidate, _dataset(candidate, known))}
+        {**_model(registry, candidate, known), "bases": _bases(registry, candidate, known)}
         for candidate in registry.candidates.values()
         if candidate.dataset
     ]
@@ -46,21 +47,23 @@ def models(lake: Lake, settings: Settings) -> list[dict[str, Any]]:
 def taught(lake: Lake, settings: Settings, name: str, *, each_row: bool = False) -> list[dict[str, Any]]:
     """What taught the models of a name (a candidate's id, or a model as its endpoint calls it), oldest first.
 
-    Each: `{"candidate", "model", "status", "training", "dataset", "rows": {config: {origin: n}}, "events": [{topic,
-    topic_id, partition, first_offset, last_offset, events}]}`; `each_row` adds `"row_ids": {config: [id]}`. `training`
-    is None where no `flywheel.json` was read, `dataset` where none is named. Of a withdrawn version there are no rows
-    any more. Raises UsageError for a name that is nobody's.
+    Each: `{"candidate", "model", "status", "dataset", "training", "bases": [{candidate, model, status, dataset}],
+    "rows": {config: {origin: n}}, "events": [{topic, topic_id, partition, first_offset, last_offset, events}]}`;
+    `each_row` adds `"row_ids": {config: [id]}`. `bases` are the known models that it was made from, the nearest first:
+    what taught them is traced by their name. `training` is None where no `flywheel.json` was read, `dataset` where none
+    is named. Of a withdrawn version there are no rows any more. Raises UsageError for a name that is nobody's.
     """
     registry, known = fold(lake, settings.application), versions(lake, settings.application)
     found = [one for one in registry.candidates.values() if name in {one.id, one.model}]
     if not found:
         raise UsageError(f"{settings.application} has no model {name[:200]!r}: `flywheel candidate list` shows them")
-    return [_taught(lake, settings, registry, one, _dataset(one, known), each_row) for one in found]
+    return [_taught(lake, settings, registry, one, known, each_row) for one in found]
 
 
 def _taught(
-    lake: Lake, settings: Settings, registry: Registry, candidate: Candidate, version: Version | None, each_row: bool
+    lake: Lake, settings: Settings, registry: Registry, candidate: Candidate, known: Sequence[Version], each_row: bool
 ) -> dict[str, Any]:
+    version = _dataset(candidate, known)
     training = registry.training(candidate.id)
     config = training.get("config", "") if training else ""
     tables = _rows(version.folder(settings), config) if version else {}
@@ -68,9 +71,9 @@ def _taught(
         event for table in tables.values() for column in EVENTS for event in table[column].to_pylist() if event
     }  # fmt: skip
     told = {
-        **_model(registry, candidate),
+        **_model(registry, candidate, known),
         "training": training,
-        "dataset": _worth(candidate, version),
+        "bases": _bases(registry, candidate, known),
         "rows": {name: dict(sorted(Counter(table["origin"].to_pylist()).items())) for name, table in tables.items()},
         "events": _events(lake, sorted(ids)),
     }
@@ -79,8 +82,13 @@ def _taught(
     return told
 
 
-def _model(registry: Registry, candidate: Candidate) -> dict[str, Any]:
-    return {"candidate": candidate.id, "model": candidate.model, "status": registry.status(candidate.id)}
+def _model(registry: Registry, candidate: Candidate, known: Sequence[Version]) -> dict[str, Any]:
+    status, dataset = registry.status(candidate.id), _worth(candidate, _dataset(candidate, known))
+    return {"candidate": candidate.id, "model": candidate.model, "status": status, "dataset": dataset}
+
+
+def _bases(registry: Registry, candidate: Candidate, known: Sequence[Version]) -> list[dict[str, Any]]:
+    return [_model(registry, base, known) for base in bases(registry, candidate.id)]
 
 
 def _dataset(candidate: Candidate, known: Sequence[Version]) -> Version | None:
