@@ -157,10 +157,12 @@ class Demo:
         """Wait for the last events, count, and say what it came to."""
         with self._step("the last events come to rest"):
             self.wheel.wait_archived()
-        at_rest, dead = self.wheel.counts()
+        at_rest, dead = self.wheel.at_rest(), self.wheel.counts()[1]
         show(self.console, self.tried, self.accuracies, self.watched)
-        whole = at_rest + dead == len(self.sent)
-        self.console.say(f"{len(self.sent)} events sent = {at_rest} in the lake + {dead} dead letters: {whole}")
+        unlike = self.sent.unlike(at_rest, dead)
+        self.console.say(f"{len(self.sent)} events sent, {len(at_rest)} in the lake by their ids, {dead} dead letters")
+        if unlike:
+            self.console.say(("not whole", "bold"), f": {unlike}")
         spent = self.meter.spent()
         return Result(
             accuracy_before=self.accuracies[0].accuracy,
@@ -173,7 +175,7 @@ class Demo:
             cpu_min=round(spent.cpu_s / 60, 1),
             peak_rss_mib=round(spent.peak_rss_mib),
             disk_mib=round(size_mib(self.options.environment) + size_mib(self.options.home)),
-            events_whole=whole,
+            events_whole=not unlike,
         )
 
     def _launch(self) -> None:

@@ -5,7 +5,7 @@ An id is written down before its event is sent. Go on to `demo.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,9 @@ from examples.support_bot.traffic import Line
 from schemas import topics
 from schemas.events import Event
 from streams.producer import EventProducer
+
+GARBAGE = " garbage "
+"""In the name of a value that is no event; no id has a blank."""
 
 
 class Sent:
@@ -28,6 +31,19 @@ class Sent:
 
     def __contains__(self, name: str) -> bool:
         return name in self._ids
+
+    def unlike(self, at_rest: Collection[str], dead: int) -> str:
+        """What is not as it was sent, in words, by the ids at rest and the number of dead letters; empty: nothing."""
+        garbage = {name for name in self._ids if GARBAGE in name}
+        events, there = self._ids - garbage, set(at_rest)
+        found = []
+        if lost := len(events - there):
+            found.append(f"{lost} events that were sent are not at rest")
+        if strange := len(there - events):
+            found.append(f"{strange} at rest were never sent")
+        if dead != len(garbage):
+            found.append(f"{dead} dead letters of {len(garbage)} values that are no events")
+        return ", ".join(found)
 
     def add(self, names: Sequence[str]) -> None:
         """Write ids down; those that are there already are one."""
@@ -47,7 +63,7 @@ class Sent:
         def send_raw(topic: str, value: bytes) -> None:
             nonlocal raw
             raw += 1
-            if (name := f"{turn} garbage {raw}") not in self:
+            if (name := f"{turn}{GARBAGE}{raw}") not in self:
                 producer.send_bytes(topics.BY_NAME[topic], None, value, ())
                 producer.flush()
                 self.add([name])

@@ -29,8 +29,11 @@ from schemas.errors import FlywheelError, NotEnoughData
 from schemas.events import Candidate, Decision, Event, to_json
 from schemas.settings import Settings
 from streams.lake import Lake
+from streams.lake.query import query
 
 from .sent import Sent
+
+AT_REST = "SELECT id FROM interactions UNION SELECT id FROM feedback"
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -72,6 +75,11 @@ class Wheel(Client):
         if champion := fold(self.lake, self.settings.application).champion:
             return champion
         raise FlywheelError(f"{self.settings.application} has no champion")
+
+    def at_rest(self) -> set[str]:
+        """The ids of all interactions and feedback in the lake."""
+        found = query(self.lake, AT_REST, self.lake.versions(("interactions", "feedback")))
+        return set(found["id"].to_pylist())
 
     def decisions(self) -> Sequence[Decision]:
         """The ledger of the application, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shlex
 import sys
@@ -15,16 +16,25 @@ from examples.real_lm.book import Book, Meter, Spent
 from examples.real_lm.classifier import Classifier, share_right
 from examples.real_lm.customers import World
 from examples.real_lm.demo import TOGETHER, WATCH_REQUESTS
-from examples.real_lm.models import Models
+from examples.real_lm.models import TRAINER, Models
 from examples.real_lm.rules import Rules
 from examples.real_lm.sent import Sent
 from examples.real_lm.task import ARGUMENTS, cases, in_words, parts, same
+from examples.real_lm.wheel import Wheel
 from examples.real_lm.wording import FORMS, HELD_OUT, NAMES, OTHER_NAMES
-from flows.testing.events import interaction
+from flows import training
+from flows.curate.folder.folder import write
+from flows.prefect_api import Orchestrator
+from flows.testing.events import feedback, interaction
+from flows.testing.world import World as FilledWorld
 from schemas.errors import FlywheelError
 from schemas.settings import GateSettings
 from streams.producer import EventProducer
 from streams.triage.sequential import Arm, Canary, observe, worse
+from tests.support import trainers
+from tests.support.examples import FACTS, pair
+
+TWO_STEPS = Path(trainers.__file__).with_name("two_steps.py")
 
 
 def test_every_request_has_a_call_with_all_of_its_arguments() -> None:
@@ -207,6 +217,74 @@ def test_what_is_sent_twice_counts_once(tmp_path: Path) -> None:
 
     assert len(wire.events) == 2
     assert wire.raw == [b"{"]
+
+
+@pytest.mark.parametrize(
+    ("at_rest", "dead", "unlike"),
+    [
+        ((1, 2), 1, ""),
+        ((1, 3), 1, "1 events that were sent are not at rest, 1 at rest were never sent"),
+        ((1,), 2, "1 events that were sent are not at rest, 2 dead letters of 1 values that are no events"),
+        ((1, 2), 0, "0 dead letters of 1 values that are no events"),
+    ],
+)
+def test_events_are_whole_by_their_ids(tmp_path: Path, at_rest: tuple[int, ...], dead: int, unlike: str) -> None:
+    """A strange one in a lost one's place, or an event that became a dead letter, leaves the numbers as they are."""
+    with Sent(tmp_path / "sent.txt") as sent:
+        out = sent.line(Wire(), "turn 1")
+        for n in (1, 2):
+            out.send(interaction(n))
+        out.send_raw("llm.interactions", b"{")
+
+        assert sent.unlike({interaction(n).id for n in at_rest}, dead) == unlike
+
+
+def test_what_is_at_rest_is_known_by_the_ids_that_were_sent(tmp_path: Path) -> None:
+    """Of interactions and of feedback; one that came twice is one."""
+    world, asked = FilledWorld(tmp_path / "home"), interaction(1)
+    told = feedback(1, asked, "thumb", value=1)
+    world.happened(asked, told)
+    world.happened(asked)
+    with Sent(tmp_path / "sent.txt") as sent:
+        sent.add([str(asked.id), str(told.id)])
+        wheel = Wheel(world.settings, world.lake, Orchestrator.of(world.settings), "test", sent)
+
+        assert wheel.at_rest() == {str(asked.id), str(told.id)}
+        assert sent.unlike(wheel.at_rest(), wheel.counts()[1]) == ""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Path]:
+    """A tiny model's folder after SFT on a dataset and a seed's rows, what was said meanwhile, and the seed's file."""
+    place = tmp_path_factory.mktemp("lm")
+    trainers.run(TWO_STEPS, str(place / "tiny"), cwd=place)
+    rows = [pair(n) for n in range(6)]
+    dataset = write(place, "all-training", {(config, "train"): rows for config in ("sft", "completion")}, FACTS).path
+    seed = place / "seed.jsonl"
+    seed.write_text('{"text": "hi", "call": "send(Marta, 5 GBP, friday)"}\n{"text": "%s", "call": "x"}\n' % ("y" * 90))
+    said = trainers.said(
+        TRAINER / "train.py", "sft", "--base", str(place / "tiny"), "--out", str(place / "bot-1"), "--dataset",
+        str(dataset), "--seed-rows", str(seed), "--epochs", "1", "--batch", "4", "--length", "80", cwd=place,
+    )  # fmt: skip
+    return place / "bot-1", said, seed
+
+
+@pytest.mark.integration
+def test_rows_that_are_cut_are_counted_and_said(trained: tuple[Path, str, Path]) -> None:
+    """By the tokenizer of the model, at the length that was asked for."""
+    folder, said, _ = trained
+    assert "1 of 8 rows are cut at 80 tokens" in said
+    settings = training.read(folder).settings
+    assert (settings["rows"], settings["rows_cut"], settings["length"]) == (8, 1, 80)
+
+
+@pytest.mark.integration
+def test_rows_of_no_dataset_are_known_by_their_file(trained: tuple[Path, str, Path]) -> None:
+    """How many, and the SHA-256 of where they lay."""
+    folder, _, seed = trained
+    settings = training.read(folder).settings
+    expected = 2, hashlib.sha256(seed.read_bytes()).hexdigest()
+    assert (settings["seed_rows"], settings["seed_rows_sha256"]) == expected
 
 
 def test_a_candidate_keeps_its_port_and_its_command(tmp_path: Path) -> None:

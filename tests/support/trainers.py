@@ -36,11 +36,8 @@ def python() -> Path:
     pytest.skip("no trl: `make .venv-lm/.installed` makes an environment with it, 4.9 GB; TRL_PYTHON names another")
 
 
-def run(program: Path, *arguments: str, cwd: Path, tool: str = "") -> list[Any]:
-    """What a program says in that interpreter, offline, in a folder of its own; `tool` is one of `venvs.BESIDE`.
-
-    Of all that it writes the lines that begin with `result: `, decoded: trainers write there too.
-    """
+def said(program: Path, *arguments: str, cwd: Path, tool: str = "") -> str:
+    """What a program says in that interpreter, offline, in a folder of its own; `tool` is one of `venvs.BESIDE`."""
     env = {name: os.environ[name] for name in KEPT if name in os.environ}
     env |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hf"), "DISABLE_VERSION_CHECK": "1"}  # LLaMA-Factory's
     command = [python(), program, *arguments]
@@ -50,5 +47,10 @@ def run(program: Path, *arguments: str, cwd: Path, tool: str = "") -> list[Any]:
         env["PYTHONPATH"] = str(folder)
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=env, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stderr[-4000:]
-    lines = done.stdout.splitlines()
+    return done.stdout
+
+
+def run(program: Path, *arguments: str, cwd: Path, tool: str = "") -> list[Any]:
+    """Of all that it says the lines that begin with `result: `, decoded: trainers write there too."""
+    lines = said(program, *arguments, cwd=cwd, tool=tool).splitlines()
     return [json.loads(line.removeprefix(SAID)) for line in lines if line.startswith(SAID)]

@@ -4,12 +4,14 @@
     python train.py dpo --base MODELS/bot-1 --out MODELS/bot-1-dpo --dataset DATASETS/RECIPE/VERSION
 
 The folder is read by `datasets.load_dataset`, as it was exported. A killed run goes on from its last checkpoint. Beside
-the weights lies `flywheel.json`, which says what was trained on what. Prints `step N/M` as it goes.
+the weights lies `flywheel.json`, which says what was trained on what. Prints how many rows are cut at `--length`, and
+`step N/M` as it goes.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -33,7 +35,7 @@ PARTS = {"sft": 1, "dpo": 2}
 """Passes that share out a step's rows: a pair is two answers, and the model before stands beside the new one."""
 RANK = 16
 LENGTH = 192
-"""Tokens of a row at most: the longest request here has some 80."""
+"""Tokens of a row at most, where nothing is said: the longest request of the demo has some 80."""
 CHECKPOINT_STEPS = 10
 """A kill costs at most so many steps."""
 WHOLE = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
@@ -57,8 +59,13 @@ def main() -> None:
     torch.manual_seed(args.seed)
     work = args.out.with_name(f".{args.out.name}.work")
     tokenizer = AutoTokenizer.from_pretrained(args.base)
-    model = AutoModelForCausalLM.from_pretrained(args.base, dtype=torch.float32)
+    kind = (
+        torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    )  # on a GPU half the memory; LoRA's stay floats
+    model = AutoModelForCausalLM.from_pretrained(args.base, dtype=kind)
     rows = _rows(args)
+    cut = sum(_tokens(row, tokenizer) > args.length for row in rows)
+    print(f"{cut} of {len(rows)} rows are cut at {args.length} tokens", flush=True)
     trainer = _trainer(args, model, tokenizer, rows, work)
     trainer.add_callback(Steps())
     trainer.train(resume_from_checkpoint=_checkpoint(work))
@@ -68,7 +75,7 @@ def main() -> None:
     merged.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
     if args.dataset:
-        _describe(draft, args, trainer.args, len(rows), losses)
+        _describe(draft, args, trainer.args, {"rows": len(rows), "rows_cut": cut, "losses": losses})
     shutil.rmtree(args.out, ignore_errors=True)
     draft.replace(args.out)
     shutil.rmtree(work, ignore_errors=True)
@@ -84,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed-rows", type=Path, help='JSON lines of {"text", "call"}, learned beside the dataset')
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--length", type=int, default=LENGTH, help="tokens of a row at most: what is longer is cut")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -112,6 +120,12 @@ def _row(seed: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _tokens(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> int:
+    """How long a row is, of a pair its longer answer."""
+    answers = [row[name] for name in ("completion", "chosen", "rejected") if name in row]
+    return max(len(tokenizer.apply_chat_template([*row["prompt"], *answer], return_dict=False)) for answer in answers)
+
+
 def _trainer(
     args: argparse.Namespace, model: Any, tokenizer: PreTrainedTokenizerBase, rows: Dataset, work: Path
 ) -> SFTTrainer | DPOTrainer:
@@ -119,7 +133,7 @@ def _trainer(
         "output_dir": str(work), "num_train_epochs": args.epochs,
         "per_device_train_batch_size": max(1, args.batch // PARTS[args.method]),
         "gradient_accumulation_steps": PARTS[args.method],
-        "learning_rate": RATE[args.method], "lr_scheduler_type": "cosine", "warmup_steps": 4, "max_length": LENGTH,
+        "learning_rate": RATE[args.method], "lr_scheduler_type": "cosine", "warmup_steps": 4, "max_length": args.length,
         "logging_steps": 5, "save_steps": CHECKPOINT_STEPS, "save_total_limit": 2, "report_to": "none",
         "use_cpu": not torch.cuda.is_available(), "bf16": torch.cuda.is_available(), "gradient_checkpointing": False,
         "dataloader_pin_memory": False, "seed": args.seed, "disable_tqdm": True,
@@ -141,13 +155,16 @@ def _checkpoint(work: Path) -> str | None:
     return str(max(found, key=lambda folder: int(folder.name.rpartition("-")[2]))) if found else None
 
 
-def _describe(folder: Path, args: argparse.Namespace, used: Any, rows: int, losses: list[float]) -> None:
-    """`flywheel.json`, which `flywheel candidate add --model-dir` reads."""
+def _describe(folder: Path, args: argparse.Namespace, used: Any, came: dict[str, Any]) -> None:
+    """`flywheel.json`, which `flywheel candidate add --model-dir` reads; rows of no dataset are known by their file."""
     manifest = json.loads((args.dataset / "manifest.json").read_text(encoding="utf-8"))
     settings = {
-        "method": args.method, "rows": rows, "epochs": args.epochs, "batch": args.batch, "lora_rank": RANK,
-        "learning_rate": used.learning_rate, "losses": losses,
+        "method": args.method, "epochs": args.epochs, "batch": args.batch, "lora_rank": RANK, "length": args.length,
+        "learning_rate": used.learning_rate, **came,
     }  # fmt: skip
+    if args.seed_rows:
+        raw = args.seed_rows.read_bytes()
+        settings |= {"seed_rows": len(raw.splitlines()), "seed_rows_sha256": hashlib.sha256(raw).hexdigest()}
     told = {
         "format": 1, "dataset": manifest["name"], "version": manifest["version"], "sha256": manifest["sha256"],
         "config": CONFIGS[args.method], "base_model": args.base.name, "seed": args.seed, "settings": settings,
