@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from flows.run import Run
-from schemas.errors import UsageError
+from schemas.errors import FilesMissing, UsageError
 from schemas.events import to_json
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -22,6 +22,8 @@ from streams.lake.append import publish, to_rows
 from streams.lake.query import query
 
 SQL = Path(__file__).with_name("versions.sql")
+LOST = "its files are lost"
+"""Why a version is withdrawn whose rows nobody took out: the same rows, built anew, are that version again."""
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -54,9 +56,34 @@ class Version(msgspec.Struct, frozen=True):
         """Where its files lie."""
         return settings.datasets_path / self.path
 
+    def files(self, settings: Settings, *configs: str) -> list[Path]:
+        """Its Parquet files in order, or those of some configs. Raises FilesMissing where one with rows is not there.
+
+        Whoever asks a version for its rows asks here: a folder that was lost, or lies in another home, has none either.
+        """
+        folder = self.folder(settings)
+        found = [path for path in sorted((folder / "data").glob("*.parquet")) if _of(path.name, configs)]
+        there = {path.name for path in found}
+        recorded = [Path(name).name for name in self.manifest.get("files", {})]
+        bare = {part.replace("/", "-") for part, rows in self.rows.items() if not rows}
+        gone = [
+            name for name in sorted(recorded)
+            if _of(name, configs) and name not in there and "-".join(name.split("-")[:2]) not in bare
+        ]  # fmt: skip
+        if not recorded:  # recorded by a version of this program that did not say which files there are
+            begins = [part.replace("/", "-") + "-" for part, rows in self.rows.items() if rows and _of(part, configs)]
+            gone = [f"{begin}*" for begin in begins if not any(name.startswith(begin) for name in there)]
+        if gone:
+            raise FilesMissing(
+                f"{self.dataset}@{self.version} ({self.kind}, of {self.application!r}) has {sum(self.rows.values())} "
+                f"rows, and {gone[0]} is not in {folder / 'data'}: put the folder back from a copy, or do this in the "
+                f"home that holds it. Where it is lost for good, `flywheel dataset lost {self.version}` withdraws it"
+            )
+        return found
+
 
 def versions(lake: Lake, application: str | None = None) -> list[Version]:
-    """Every visible version with its newest status, oldest first. `withdrawn` is final."""
+    """Every visible version with its newest status, oldest first. `withdrawn` is final, unless it says LOST."""
     folded: dict[tuple[str, str, str], Version] = {}
     for row in query(lake, SQL.read_text(), lake.versions(["dataset_versions"])).to_pylist():
         if application not in {None, row["application"]}:
@@ -66,7 +93,7 @@ def versions(lake: Lake, application: str | None = None) -> list[Version]:
             Version,
         )
         key = (version.kind, version.dataset, version.version)
-        if key not in folded or folded[key].status != "withdrawn":
+        if key not in folded or folded[key].status != "withdrawn" or _is_back(folded[key], version):
             folded[key] = version if key not in folded else _marked(folded[key], version)
     return sorted(folded.values(), key=lambda v: (v.created, v.dataset, v.kind, v.version))
 
@@ -92,6 +119,15 @@ def record(lake: Lake, run: Run, found: Iterable[Version]) -> None:
         for version in found
     ]
     publish(lake, "dataset_versions", to_rows("dataset_versions", rows), run.run_id)
+
+
+def _of(name: str, configs: tuple[str, ...]) -> bool:
+    """Whether a file, or a part, is of one of the configs; of any, where none is named."""
+    return not configs or name.replace("/", "-").partition("-")[0] in configs
+
+
+def _is_back(old: Version, new: Version) -> bool:
+    return old.status_reason == LOST and new.status == "current"
 
 
 def _marked(old: Version, new: Version) -> Version:

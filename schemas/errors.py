@@ -18,7 +18,8 @@
     │   ├── CommitConflict                another writer was first: reload and seek
     │   ├── SchemaMismatch
     │   ├── OffsetsLost                   retention has passed the next offset to archive
-    │   └── FileDamaged                   a data file does not match its recorded SHA-256
+    │   ├── FileDamaged                   a data file does not match its recorded SHA-256
+    │   └── FilesMissing                  a dataset version's files are not where this home looks for them
     ├── NotEnoughData                 6   an honest "there is nothing to work on yet"
     ├── EndpointError                 7   a model endpoint does not answer as it must
     ├── ExtensionError                    code of a person's own, named in the settings, breaks its protocol
@@ -133,6 +134,10 @@ class OffsetsLost(LakeError):
 
 class FileDamaged(LakeError):
     """A data file does not match its recorded SHA-256."""
+
+
+class FilesMissing(LakeError):
+    """Files of a dataset version are not where this home looks for them."""
 
 
 class NotEnoughData(FlywheelError):

@@ -81,7 +81,7 @@ def row(one: Version, settings: Settings, row_id: str) -> dict[str, Any] | None:
 
 
 def difference(one: Version, before: Version, settings: Settings) -> Difference:
-    """Rows that came and went, by id."""
+    """Rows that came and went, by id. Raises FilesMissing."""
     mine, theirs = _ids(one, settings), _ids(before, settings)
     added, removed = sorted(mine - theirs), sorted(theirs - mine)
     return Difference(
@@ -133,7 +133,7 @@ def _chat(value: Any) -> list[tuple[str, str]]:
 
 def _ids(one: Version, settings: Settings) -> set[str]:
     found: set[str] = set()
-    for path in files(one, settings):
+    for path in one.files(settings):
         if "row_id" in pq.read_schema(path).names:
             found.update(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist())
     return found

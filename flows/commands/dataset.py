@@ -18,6 +18,7 @@ from flows.curate.folder.metadata import open_lineage
 from flows.curate.folder.recipes import LENGTH, TOOLS, Wanted, recipe
 from flows.curate.quarantine import clear, waiting
 from flows.curate.stage import curate
+from flows.curate.versions.lost import lose
 from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
 from flows.terminal import Terminal, pairs, working
@@ -27,7 +28,9 @@ from schemas.errors import UsageError
 from schemas.secrets import revealed
 from schemas.settings import DEFAULT_RECIPE
 
-app = typer.Typer(help="Datasets: build, list, quarantine, trace, recipe, fit, export, push.", no_args_is_help=True)
+app = typer.Typer(
+    help="Datasets: build, list, quarantine, trace, recipe, fit, export, push, lost.", no_args_is_help=True
+)
 Name = Annotated[str, typer.Argument(help="A dataset's name (its newest version), a version, or its beginning.")]
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """Small enough to try a recipe on any machine."""
@@ -226,6 +229,14 @@ def push_dataset(
     version = find(lake_of(settings), settings.application, name)
     place = push(version, version.folder(settings), target, revealed(settings.storage_options))
     Terminal().say(f"pushed to {place}")
+
+
+@app.command("lost")
+def lost(context: typer.Context, name: Name) -> None:
+    """Withdraw a version whose files are lost for good: builds and erasures, which ask for them, then go on."""
+    settings = settings_of(context)
+    for version in lose(lake_of(settings), settings, datetime.now(UTC), name):
+        Terminal().say(f"withdrawn: {version.dataset}@{version.version} ({version.kind})")
 
 
 @app.command("lineage")

@@ -40,8 +40,8 @@ def binding(versions: Sequence[Version], split: dict[str, Any], as_of: datetime)
 
 
 def of_versions(found: Sequence[Version], settings: Settings) -> list[Guard]:
-    """A guard for each item of the versions."""
-    return [guard for version in found for guard in _items(version, version.folder(settings))]
+    """A guard for each item of the versions. Raises FilesMissing: a set that cannot be read would guard nothing."""
+    return [guard for version in found for guard in _items(version, settings)]
 
 
 def of_files(paths: Sequence[str]) -> list[Guard]:
@@ -68,8 +68,8 @@ def _binds(version: Version, split: dict[str, Any]) -> bool:
     return version.kind == "eval" and any(version.manifest.get("split", {}).get(k) != v for k, v in split.items())
 
 
-def _items(version: Version, folder: Path) -> Iterator[Guard]:
-    for path in sorted((folder / "data").glob("eval-*.parquet")):
+def _items(version: Version, settings: Settings) -> Iterator[Guard]:
+    for path in version.files(settings, "eval"):
         for batch in pq.ParquetFile(path).iter_batches(
             10_000, columns=["item_id", "interaction_id", "unit", "messages"]
         ):

@@ -7,6 +7,7 @@ teaches anything take the place of fresh ones. Pure.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -16,11 +17,13 @@ from msgspec import Struct
 from flows.opinions import spoken
 from flows.registry import Registry
 from flows.versions import Version
+from schemas.errors import FilesMissing
 from schemas.events import Candidate
 from schemas.messages import text_of
 from schemas.records import Item
 from schemas.settings import Settings
 
+_log = logging.getLogger(__name__)
 BATCH = 2_000
 """Training rows that are read at a time."""
 SAID = (("sft", "messages"), ("kto", "prompt"), ("guardrail", "messages"))
@@ -69,18 +72,28 @@ def unseen(
 ) -> frozenset[str] | None:
     """The items whose words no training row of these models has; None where no training rows are known.
 
-    Reads each model's rows once, a batch at a time, and keeps nothing but the items' own words.
+    So too where the files of one are not here, as the log says: no item could be said to be unseen, and a comparison is
+    as good without this slice. Reads each model's rows once, a batch at a time, and keeps nothing but the items' own
+    words.
     """
     taught = {version.path: version for model in models for version in known if _taught(model, version)}
     if not taught:
         return None
     words = {item.item_id: spoken(text_of(list(item.messages), "user")) for item in items}
     wanted, seen = set(words.values()), set[str]()
-    for version in taught.values():
-        for config, column in SAID:
-            for file in sorted(version.folder(settings).glob(f"data/{config}-train-*.parquet")):
-                for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=[column]):
-                    seen |= wanted & {spoken(text_of(row, "user")) for row in batch[column].to_pylist()}
+    try:
+        files = [
+            (file, column)
+            for version in taught.values()
+            for config, column in SAID
+            for file in version.files(settings, config)
+        ]
+    except FilesMissing as error:
+        _log.warning("which words the models were trained on is unknown: %s", error)
+        return None
+    for file, column in files:
+        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=[column]):
+            seen |= wanted & {spoken(text_of(row, "user")) for row in batch[column].to_pylist()}
     return frozenset(item for item, text in words.items() if text not in seen)
 
 

@@ -21,7 +21,7 @@ from flows.trained import Place, State, end_orphans, free_port, place_of
 from flows.trainer.command import remove, work
 from flows.trainer.output import Fault, Unusable, finished
 from flows.versions import Version, versions
-from schemas.errors import AlreadyRunning, UsageError
+from schemas.errors import AlreadyRunning, FilesMissing, UsageError
 from schemas.records import content_hash
 from schemas.settings import Settings
 from streams.lake import Lake
@@ -65,8 +65,10 @@ def due(lake: Lake, settings: Settings) -> bool:
         return False
     key = key_of(settings, found)
     known = _known(lake, settings, key)
-    if not known or known[-1].status != "trained" or not settings.train.endpoint:
-        return not known
+    if not known:
+        return _absent(settings, found) is None
+    if known[-1].status != "trained" or not settings.train.endpoint:
+        return False
     made = place_of(settings.home_path, key)
     if made.state is None or not made.model.is_dir():  # it was cleaned away, unregistered
         return False
@@ -85,6 +87,8 @@ def train(lake: Lake, settings: Settings, *, again: bool = False) -> Outcome:
     known = _known(lake, settings, key)
     if known and (known[-1].status == "trained" or not again):
         return known[-1]
+    if (absent := _absent(settings, found)) is not None:
+        return absent
     how = msgspec.structs.replace(settings.train, keep=1)
     run = begin(lake, "train", settings.application, found.made, (), how, key=key, attempt=str(len(known)))
     with named(run):
@@ -131,6 +135,15 @@ def _next(lake: Lake, settings: Settings) -> Version | Outcome:
         reason = f"{rows} rows of {how.config!r}, and train.min_rows asks for {how.min_rows}"
         return Outcome(status="few_rows", reason=reason, dataset=newest.version, rows=rows)
     return newest
+
+
+def _absent(settings: Settings, version: Version) -> Outcome | None:
+    """Why a version cannot be trained on here and now; it is not tried, so that it is where its files are."""
+    try:
+        version.files(settings)
+    except FilesMissing as error:
+        return Outcome(status="no_dataset", reason=str(error), dataset=version.version)
+    return None
 
 
 def _known(lake: Lake, settings: Settings, key: str) -> list[Outcome]:

@@ -6,10 +6,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from flows.versions import Version
+from schemas.errors import FilesMissing
 from schemas.settings import Settings
 from ui.rows_of import SHOWN, difference
 
@@ -42,3 +45,13 @@ def test_a_difference_of_large_versions_is_quick(tmp_path: Path) -> None:
     assert len(found.added_rows) == len(found.removed_rows) == SHOWN
     assert found.removed_rows[0]["row_id"] == f"{0:032x}"
     assert min(costs) <= MOST_S
+
+
+def test_a_version_whose_files_are_missing_differs_in_nothing_that_anybody_knows(tmp_path: Path) -> None:
+    """Not in all of its rows, as an empty one would."""
+    settings = Settings(home=str(tmp_path))
+    before = version(settings, "v1", 0)
+    lost = msgspec.structs.replace(before, path="all/v2", rows={"sft/train": ROWS})
+
+    with pytest.raises(FilesMissing):
+        difference(lost, before, settings)

@@ -74,6 +74,9 @@ def diff(request: Request, name: str, version: str, other: str) -> HTMLResponse:
     """Show what a version has that another has not, and the other way round."""
     state: State = request.app.state.flywheel
     one, before = _one(state, name, version), _one(state, name, other)
+    for each in (one, before):
+        if each.status == "withdrawn":
+            raise Refused(404, f"{each.dataset}@{each.version} was withdrawn: {each.status_reason}")
     found = rows_of.difference(one, before, state.settings)
     return page(
         request, "dataset.html", one=one, tab="diff", configs=_configs(one), others=_others(state, one),
@@ -88,6 +91,7 @@ def row(request: Request, name: str, version: str, row_id: str) -> HTMLResponse:
     one = _one(state, name, version)
     found = rows_of.row(one, state.settings, row_id)
     if found is None:
+        _ = one.files(state.settings) if one.status != "withdrawn" else []
         raise Refused(404, f"{one.dataset}@{one.version} has no row {row_id[:40]!r}")
     return page(
         request, "row.html", one=one, row=found, row_id=row_id, events=rows_of.events(state, found),

@@ -5,5 +5,6 @@ freeze       an eval set that no later build touches
 trace        a row → the Kafka offsets that it came from
 taught       a model → the dataset, rows and offsets behind its training
 withdraw     rows of an erased person leave every version
+lost         a version whose files are gone for good
 push         a version → the Hub, an object store
 """

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.bases import bases
-from flows.curate.folder.opened import shards
 from flows.ledger import fold
 from flows.registry import Registry
 from flows.versions import Version, versions
@@ -51,7 +50,8 @@ def taught(lake: Lake, settings: Settings, name: str, *, each_row: bool = False)
     "rows": {config: {origin: n}}, "events": [{topic, topic_id, partition, first_offset, last_offset, events}]}`;
     `each_row` adds `"row_ids": {config: [id]}`. `bases` are the known models that it was made from, the nearest first:
     what taught them is traced by their name. `training` is None where no `flywheel.json` was read, `dataset` where none
-    is named. Of a withdrawn version there are no rows any more. Raises UsageError for a name that is nobody's.
+    is named. Of a withdrawn version there are no rows any more. Raises UsageError for a name that is nobody's,
+    FilesMissing where the rows of another are not here.
     """
     registry, known = fold(lake, settings.application), versions(lake, settings.application)
     found = [one for one in registry.candidates.values() if name in {one.id, one.model}]
@@ -66,7 +66,7 @@ def _taught(
     version = _dataset(candidate, known)
     training = registry.training(candidate.id)
     config = training.get("config", "") if training else ""
-    tables = _rows(version.folder(settings), config) if version else {}
+    tables = _rows(version, settings, config) if version else {}
     ids = {
         event for table in tables.values() for column in EVENTS for event in table[column].to_pylist() if event
     }  # fmt: skip
@@ -106,10 +106,12 @@ def _worth(candidate: Candidate, version: Version | None) -> dict[str, Any] | No
     return {name: plain[name] for name in names}
 
 
-def _rows(folder: Path, config: str) -> dict[str, pa.Table]:
+def _rows(version: Version, settings: Settings, config: str) -> dict[str, pa.Table]:
     """By config: where the rows came from. Only one config's where a model learned that alone."""
     parts: dict[str, list[pa.Table]] = {}
-    for path in shards(folder, config or "*"):
+    if version.status == "withdrawn":
+        return {}
+    for path in version.files(settings, *([config] if config else [])):
         parts.setdefault(path.name.split("-")[0], []).append(pq.read_table(path, columns=list(COLUMNS)))
     return {name: pa.concat_tables(tables) for name, tables in parts.items()}
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.versions import Version, versions
-from schemas.errors import UsageError
+from schemas.errors import FilesMissing, UsageError
 from schemas.settings import Settings
 from schemas.topics import ARCHIVED
 from streams.lake import Lake
@@ -23,9 +23,18 @@ def trace(lake: Lake, settings: Settings, row_id: str) -> dict[str, Any]:
     """Where a row stands, and the events it came from with their topic, partition and offset.
 
     Returns `{"row_id", "found_in": [{dataset, version, config, file, …}], "events": [{event, id, topic, partition,
-    offset, time}]}`. Raises UsageError where no dataset has the row.
+    offset, time}]}`. Raises UsageError where no dataset has the row, FilesMissing where one has it perhaps: its files
+    are not here, and no other has it.
     """
-    places = [place for version in versions(lake, settings.application) for place in _places(version, settings, row_id)]
+    places: list[dict[str, Any]] = []
+    unread: list[FilesMissing] = []
+    for version in versions(lake, settings.application):
+        try:
+            places += _places(version, settings, row_id)
+        except FilesMissing as error:
+            unread += [error] if version.status != "withdrawn" else []
+    if not places and unread:
+        raise unread[0]
     if not places:
         raise UsageError(f"no dataset of {settings.application!r} has a row {row_id!r}; rows carry it as `row_id`")
     source = places[-1].pop("source")
@@ -44,7 +53,7 @@ def trace(lake: Lake, settings: Settings, row_id: str) -> dict[str, Any]:
 
 
 def _places(version: Version, settings: Settings, row_id: str) -> Iterator[dict[str, Any]]:
-    for path in sorted((version.folder(settings) / "data").glob("*.parquet")):
+    for path in version.files(settings):
         columns = ["row_id", "interaction_id", "other_id", "feedback_id", "origin"]
         table = pq.read_table(path, columns=columns, filters=pc.field("row_id") == row_id)
         for row in table.slice(0, 1).to_pylist():

@@ -44,13 +44,14 @@ class Holding(msgspec.Struct, frozen=True):
 def holding(known: Sequence[Version], settings: Settings, units: Units, events: Collection[str]) -> list[Holding]:
     """The versions with a row of one of the units or events; withdrawn ones have none left.
 
-    Events are interactions and feedback, by id: a row is of all that it was made of.
+    Events are interactions and feedback, by id: a row is of all that it was made of. Raises FilesMissing: whose rows a
+    version holds that cannot be read nobody knows, and an erasure that passes over it is none.
     """
     holdings = []
-    for version in known:
+    for version in known if units or events else ():
         if version.status == "withdrawn":
             continue
-        tables = [_theirs(path, units, events) for path in _files(version.folder(settings))]
+        tables = [_theirs(path, units, events) for path in version.files(settings)]
         rows = sum(map(len, tables))
         if rows:
             ids = {i for table in tables if "item_id" in table.column_names for i in table["item_id"].to_pylist()}
