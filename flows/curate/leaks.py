@@ -134,7 +134,10 @@ class Leaks:
     def __init__(self, guards: Sequence[Guard], near_duplicate: float) -> None:
         self._units = {guard.unit: guard.name for guard in guards if guard.unit}
         self._interactions = {guard.interaction_id: guard.name for guard in guards if guard.interaction_id}
-        self._pairs = [(guard.name, text) for guard in guards for text in guard.texts]
+        names: dict[str, str] = {}
+        for name, text in [(guard.name, text) for guard in guards for text in guard.texts]:
+            names.setdefault(text, name)  # frozen sets hold the same questions again: each is compared once
+        self._pairs = [(name, text) for text, name in names.items()]
         self._near_duplicate = near_duplicate
         texts = [text for _, text in self._pairs]
         self._letters, self._words = Near(gram_sets, texts), Near(word_sets, texts)
@@ -202,7 +205,8 @@ class Paraphrases:
 
     A pair counts where its cosine is at least `threshold` and stands out by `margin` from the guard's neighbourhood
     (the mean similarity of its nearest other guards): questions of one topic lie near one another without saying the
-    same. At SAME and above it counts whatever the neighbourhood.
+    same. At SAME and above it counts whatever the neighbourhood. What several guards say in the same words is one: else
+    a question of an eval set that is frozen too would be its own neighbourhood, from which no paraphrase stands out.
     """
 
     def __init__(self, embed: Callable[[Sequence[str]], Vectors], threshold: float, margin: float) -> None:
@@ -212,8 +216,9 @@ class Paraphrases:
         """For each text the name of the nearest guard that it paraphrases, or None."""
         if not guards or not texts:
             return [None] * len(texts)
-        distinct = list(dict.fromkeys(texts))
-        found = dict(zip(distinct, self._find(guards, distinct), strict=True))
+        distinct, said = list(dict.fromkeys(texts)), {normalise(guard.text): guard for guard in reversed(guards)}
+        once = [guard for guard in guards if said[normalise(guard.text)] is guard]
+        found = dict(zip(distinct, self._find(once, distinct), strict=True))
         return [found[text] for text in texts]
 
     def _find(self, guards: Sequence[Guard], texts: Sequence[str]) -> list[str | None]:

@@ -273,6 +273,25 @@ def test_a_neighbourhood_is_the_five_nearest_others() -> None:
     assert Paraphrases(embed, 0.75, 0.15).find(guards, ["6"]) == ["1"]
 
 
+def test_a_question_that_is_frozen_too_is_one_question() -> None:
+    """As often as sets hold it: a paraphrase stands out from other questions, not from copies of the one it repeats."""
+    embed = {"how do i pay": [1.0, 0.0], "where is it": [0.3, -0.9539392], "which way can i pay": [0.8, 0.6]}
+    embed["How do I pay?"] = embed["how do i pay"]
+    guards = [guard("how do i pay", "own"), guard("where is it", "other")]
+    guards += [guard("How do I pay?", f"frozen-{n}") for n in range(6)]
+    paraphrases = Paraphrases(lambda texts: np.array([embed[text] for text in texts], np.float32), 0.75, 0.15)
+
+    assert paraphrases.find(guards, ["which way can i pay"]) == ["own"]
+
+
+def test_guards_that_say_the_same_cost_one_comparison() -> None:
+    """Five hundred sets with one question are one text of the index, which says the first one's name."""
+    leaks = Leaks([guard(EVAL, f"set-{n}") for n in range(500)], 0.85)
+
+    assert len(leaks._pairs) == 1
+    assert leaks.find([example(1, EVAL)]) == [("eval_exact", "set-0")]
+
+
 def test_a_pair_at_the_threshold_counts() -> None:
     """Cosine .8 at a threshold of .8 is a paraphrase; at one a hair above it is none."""
     vectors = {"a": [1.0, 0.0], "b": [0.8, 0.6]}
