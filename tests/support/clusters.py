@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -192,10 +192,18 @@ def planted(world: World, seed: int | None = None, **sure: float) -> dict[str, s
         "clusters": [replace(refunds, cluster_id="cother")],
         "cluster_events": proposed,
     }
-    for table, some in planted_rows.items():
-        new = to_table(table, some, application="support-bot", run_id=stored[0]["run_id"])
-        append(world.lake, table, new, {})
+    _beside(world, stored[0]["run_id"], planted_rows)
     return of_topic
+
+
+def halved(world: World, cluster: str) -> None:
+    """Every second text of a cluster lives under a second id, `cother`, as if the run had placed it there."""
+    stored = read(world.lake, "cluster_members").to_pylist()
+    inside = sorted((row for row in stored if row["cluster_id"] == cluster), key=lambda row: row["text_hash"])
+    known = next(one for one in world.clusters() if one.cluster_id == cluster)
+    moved = [replace(from_row(Member, row), cluster_id="cother", moves=1) for row in inside[::2]]
+    second = replace(known, cluster_id="cother")
+    _beside(world, inside[0]["run_id"], {"cluster_members": moved, "clusters": [second]})
 
 
 def propose(world: World, event: Literal["split", "merged"], clusters: Sequence[str], certainty: float) -> None:
@@ -205,12 +213,13 @@ def propose(world: World, event: Literal["split", "merged"], clusters: Sequence[
     first, *others = clusters
     details = EventDetails(proposed=True, shares=(0.5, 0.5), parts=(("x",), ("y",)), certainty=certainty)
     told = ClusterEvent(cluster_id=first, event=event, other_ids=tuple(others), details=details)
-    append(
-        world.lake,
-        "cluster_events",
-        to_table("cluster_events", [told], application="support-bot", run_id=run.run_id),
-        {},
-    )
+    _beside(world, run.run_id, {"cluster_events": [told]})
+
+
+def _beside(world: World, run_id: str, planted_rows: Mapping[str, Sequence[msgspec.Struct]]) -> None:
+    """Table → rows, put beside a finished run's own."""
+    for table, some in planted_rows.items():
+        append(world.lake, table, to_table(table, some, application="support-bot", run_id=run_id), {})
 
 
 class Tools:
@@ -220,6 +229,7 @@ class Tools:
     said = staticmethod(said)
     phrase = staticmethod(phrase)
     planted = staticmethod(planted)
+    halved = staticmethod(halved)
     propose = staticmethod(propose)
     event_id = staticmethod(event_id)
     topics: Sequence[str] = tuple(TOPICS)
