@@ -47,7 +47,7 @@ SEED = 7
 FEWER_TOKENS = {"max_tokens": 24}
 """The longest call has some twenty; what a model that runs away may cost is a half less."""
 SHOTS, SHORT = "shots-1", "short"
-WATCH_REQUESTS, TOGETHER = 200, 8
+WATCH_REQUESTS, TOGETHER = 160, 8
 """Each of a user of its own, half of them beside the former champion: enough for a deployment that is quite broken. So
 many at a time: the watch compares users who come together, and of two servers one is done long before the other."""
 WATCH_TIMEOUT_S = 120.0
@@ -63,7 +63,7 @@ class Options(Struct, frozen=True, kw_only=True):
     environment: Path
     """Its folder, whose size is told."""
     home: Path
-    requests: tuple[int, ...] = (480, 300, 200)
+    requests: tuple[int, ...] = (600, 240, 160)
     """Of the turns."""
     seed_rows: int = 64
     """Requests that somebody wrote the right call to before the launch."""
@@ -305,17 +305,12 @@ class Demo:
         self.console.say(f"  {shown}: ", (f"{done.verdict}, {done.action}", "bold"), f". {done.reason}")
 
     def _measure(self, when: str, dataset: Dataset | None) -> None:
-        """The champion and the classifier on the untouched requests; the champion over HTTP."""
+        """The champion and the classifier on the untouched requests; the champion over HTTP, once."""
 
         def measure() -> Accuracy:
             champion = self.wheel.champion()
             rows = self._rows(dataset)
-            seen = [utterance_of(case) for case in self.world.untouched]
-            calls = {case.call: case.call for case in self.world.untouched}
-            what = f"{champion.model} answers {len(seen)} untouched requests"
-            with self._step(what):
-                self.models.deploy(self.models.served(champion))
-                right = asyncio.run(accuracy(champion, seen, calls))
+            right = self.book.once(f"right of {champion.id}", float, lambda: self._right(champion))
             classifier, rules = (
                 round(share_right(other.answer([case.text for case in self.world.untouched]), self.world.untouched), 4)
                 for other in (Classifier(rows), Rules(rows))
@@ -332,6 +327,12 @@ class Demo:
             f"{found.rows} rows so far in {found.classifier:.1%}, rules by hand in {found.rules:.1%}"
         )
         self.meter.keep()
+
+    def _right(self, champion: Candidate) -> float:
+        seen = [utterance_of(case) for case in self.world.untouched]
+        with self._step(f"{champion.model} answers {len(seen)} untouched requests"):
+            self.models.deploy(self.models.served(champion))
+            return asyncio.run(accuracy(champion, seen, {case.call: case.call for case in self.world.untouched}))
 
     def _rows(self, dataset: Dataset | None) -> list[tuple[str, str]]:
         """All rows so far, those of the seed and of the newest dataset: the champion has learned from no others."""

@@ -60,7 +60,7 @@ def test_what_is_untouched_is_worded_otherwise_and_of_other_people() -> None:
 
 def test_a_sample_is_of_enough_people_to_decide() -> None:
     """Any 120 requests of a turn: the gate does not wait for more units."""
-    turns = 480, 300, 200
+    turns = 600, 240, 160
     world, gate = World(7, 64, turns, 160), GateSettings()
     for turn, count in enumerate(turns, 1):
         asked = list(world.traffic.requests(count, turn, datetime(2026, 11, 1, tzinfo=UTC)))
@@ -128,7 +128,7 @@ def test_what_the_model_is_held_against_is_no_straw_man(model: Any, known: float
 )
 def test_the_classifier_learns_what_words_are_worth(text: str, call: str) -> None:
     """From rows alone: currencies by their words and signs, months, how an order is written, a name nobody had."""
-    assert Classifier([(case.text, case.call) for case in cases(400, "rows")]).answer([text]) == [call]
+    assert Classifier([(case.text, case.call) for case in cases(800, "rows")]).answer([text]) == [call]
 
 
 @pytest.mark.parametrize("text", ["", "?!", "€"])
