@@ -19,6 +19,7 @@ import msgspec
 from datasets import disable_progress_bars, load_dataset
 from msgspec import Struct
 
+from examples.support_bot.customers import Request
 from examples.support_bot.reviewer import Reviewer
 from examples.support_bot.traffic import Gateway, accuracy, serve
 from flows.prefect_api import TURN, served
@@ -47,9 +48,10 @@ SEED = 7
 FEWER_TOKENS = {"max_tokens": 24}
 """The longest call has some twenty; what a model that runs away may cost is a half less."""
 SHOTS, SHORT = "shots-1", "short"
-WATCH_REQUESTS, TOGETHER = 160, 8
-"""Each of a user of its own, half of them beside the former champion: enough for a deployment that is quite broken. So
-many at a time: the watch compares users who come together, and of two servers one is done long before the other."""
+WATCH_REQUESTS, TOGETHER, ROUNDS = 160, 8, 2
+"""Each of a user of its own, half of them beside the former champion; so many at a time: the watch compares users who
+come together, and of two servers one is done long before the other. Users come until the watch has acted, at most as
+many as make so many rounds of the requests."""
 WATCH_TIMEOUT_S = 120.0
 FEEDBACK_S = 15.0
 """How long the watch waits for what a user says: customers of a demo say it at once."""
@@ -350,8 +352,8 @@ class Demo:
         if former is None:
             raise UsageError("nobody served before: there is nobody to go back to")
         turn = len(self.options.requests) + 1
-        asked = list(self.world.traffic.requests(WATCH_REQUESTS, turn, self._day(turn)))
-        asked = [replace(request, user_id=f"watched-{number}") for number, request in enumerate(asked)]
+        asked = list(self.world.traffic.requests(WATCH_REQUESTS, turn, self._day(turn))) * ROUNDS
+        asked = [_by_another(request, number) for number, request in enumerate(asked)]
         broken = msgspec.structs.replace(self.models.served(champion), folder=str(self.models.folder / "base"))
         out, began = self.sent.line(self.producer, "watch"), time.monotonic()
         calls = {request.label: request.label for request in asked}
@@ -361,8 +363,10 @@ class Demo:
         self.models.deploy(broken, self.models.served(former))
         with self._bar(f"{len(asked)} customers' requests", len(asked)) as tell:
 
-            async def both() -> None:
+            async def both() -> int:
                 for first in range(0, len(asked), TOGETHER):
+                    if self.wheel.rolled_back(champion):
+                        return first
                     few = asked[first : first + TOGETHER]
                     await asyncio.gather(
                         *(
@@ -374,14 +378,16 @@ class Demo:
                         )
                     )  # fmt: skip
 
-            asyncio.run(both())
+                return len(asked)
+
+            came = asyncio.run(both())
         self.producer.flush()
         with self._step("the watch waits for what they say"):
             taken = self._wait_for_rollback(champion)
             if taken:
                 self.gateway.wait_for(former.id)
         return Watched(
-            deployed=champion.model, served=len(asked), seconds=round(time.monotonic() - began, 1),
+            deployed=champion.model, served=came, seconds=round(time.monotonic() - began, 1),
             reason=one_line(taken.reasons[0]) if taken else "THE WATCH DID NOT TAKE IT BACK",
             champion=self.wheel.champion().model,
         )  # fmt: skip
@@ -448,6 +454,13 @@ class Demo:
 
             yield tell
         self.meter.keep()
+
+
+def _by_another(request: Request, number: int) -> Request:
+    """The same request of another user, later."""
+    later = request.time + timedelta(seconds=number)
+    who = {"user_id": f"watched-{number}", "conversation_id": f"watched-{number}", "index": number, "time": later}
+    return replace(request, **who)
 
 
 def _never() -> Result:

@@ -15,7 +15,7 @@ import pytest
 from examples.real_lm.book import Book, Meter, Spent
 from examples.real_lm.classifier import Classifier, share_right
 from examples.real_lm.customers import World
-from examples.real_lm.demo import TOGETHER, WATCH_REQUESTS
+from examples.real_lm.demo import ROUNDS, TOGETHER, WATCH_REQUESTS
 from examples.real_lm.models import TRAINER, Models
 from examples.real_lm.rules import Rules
 from examples.real_lm.sent import Sent
@@ -69,17 +69,20 @@ def test_a_sample_is_of_enough_people_to_decide() -> None:
             assert len({request.user_id for request in asked[start : start + 120]}) > 80
 
 
-def test_the_watch_has_users_enough() -> None:
-    """With what users of a whole run said of a broken deployment (54 of 60, all bad) and of the former (29, 12 bad)."""
+@pytest.mark.parametrize(
+    ("heard", "bad"), [((54 / 60, 29 / 60), (1.0, 12 / 29)), ((69 / 80, 39 / 80), (67 / 69, 23 / 39))]
+)
+def test_the_watch_has_users_enough(heard: tuple[float, float], bad: tuple[float, float]) -> None:
+    """With what users of two whole runs said of a broken deployment and of the former: how many, how many of it bad."""
     taken, rng = 0, random.Random(1)
     for _ in range(100):
         state = Canary(margin=0.02, accounts=2)
-        for first in range(0, WATCH_REQUESTS, TOGETHER):
-            few: list[Arm] = ["canary", "control"] * (min(TOGETHER, WATCH_REQUESTS - first) // 2)
+        for _ in range(ROUNDS * WATCH_REQUESTS // TOGETHER):
+            few: list[Arm] = ["canary", "control"] * (TOGETHER // 2)
             rng.shuffle(few)
             for arm in few:
-                if rng.random() < (54 / 60 if arm == "canary" else 29 / 60):
-                    state = observe(state, arm, arm == "canary" or rng.random() < 12 / 29)
+                if rng.random() < heard[arm == "control"]:
+                    state = observe(state, arm, rng.random() < bad[arm == "control"])
         taken += worse(state, 0.01)
 
     assert taken >= 98
