@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 
 from flows.curate import golden
 from flows.curate.examples import Dropped, Found, examples_of
-from flows.curate.salt import salts
+from flows.curate.salt import salt_hash, salts
 from flows.curate.split import pseudonym
 from flows.extend import fingerprint
 from flows.redact.own import patterns_of, redactor_of
 from flows.redact.redact import Redactor, TooCostly
-from flows.run import Run, code_version, under_way
+from flows.run import Run, code_version, latest, under_way
 from schemas.errors import LakeError
 from schemas.prompts import Examples
 from schemas.records import Example, content_hash
@@ -44,6 +44,8 @@ MESSAGES = ("input_messages", "output_messages", "system_instructions", "tool_de
 """What of an interaction is looked at only where its group is made."""
 
 
+FORGOTTEN = "forgotten"
+"""In a build's summary: which wishes the memory has been looked through for, and how."""
 TOLD = ("interaction_id", "other_id", "feedback_id", "unit", "told_by", "time")
 """What says whose a remembered row is."""
 MOVES = ("score", "cluster_id")
@@ -115,15 +117,26 @@ def _of(units: Mapping[str, datetime], events: Iterable[str]) -> pc.Expression:
     return which
 
 
-def forget_wished(lake: Lake, settings: Settings) -> int:
-    """`forget` for everybody whose wish has arrived as an event; waits until no run is under way, if any."""
+def forget_wished(lake: Lake, settings: Settings) -> str:
+    """`forget` for everybody whose wish has arrived as an event; the name of what was done, for the build's summary.
+
+    The memory is looked through where the last build does not say that name: since wishes have come, or people are
+    looked for in another way. It waits then until no run is under way, and whoever begins later reads those wishes: no
+    later row is of somebody who was forgotten. What was written by hand is looked through each time.
+    """
     version = lake.version("erasures")
     units, wished = forgotten(lake, settings, version), golden.wishes(lake, settings, version)
+    done = content_hash([version, settings.archive.after_erasure, sorted(map(salt_hash, salts(settings)))])[:32]
     by_hand = golden.rows_of(wished, application=settings.application)
-    if not units or not (holding(lake, "examples", _of(units, ())) or holding(lake, "golden", by_hand)):
-        return 0
-    with under_way(lake, alone=True):
-        return forget(lake, units) + golden.forget(lake, by_hand)
+    if not units:
+        return done
+    last = latest(lake, "curate", settings.application)
+    seen = last is not None and last.told(dict[str, Any]).get(FORGOTTEN) == done
+    if not seen or holding(lake, "golden", by_hand):
+        with under_way(lake, alone=True):
+            golden.forget(lake, by_hand)
+            _ = seen or forget(lake, units)
+    return done
 
 
 def forgotten(lake: Lake, settings: Settings, version: int) -> dict[str, datetime]:

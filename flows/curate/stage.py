@@ -25,7 +25,7 @@ from flows.curate.folder.shapes import Kind
 from flows.curate.forget import withdraw
 from flows.curate.golden import items_of
 from flows.curate.guards import binding, digest_of, of_files, of_versions
-from flows.curate.kept import forget_wished, forgotten, kept
+from flows.curate.kept import FORGOTTEN, forget_wished, forgotten, kept
 from flows.curate.leaks import Guard, Paraphrases
 from flows.curate.quarantine import newcomers, strangers
 from flows.curate.quarantine import record as quarantine
@@ -67,12 +67,12 @@ def curate(lake: Lake, settings: Settings, as_of: datetime, name: str = DEFAULT_
     recipe; FileDamaged, before anything is read, where a file of the tables changed since it was written.
     """
     lake = lake.asked_by(settings.engine)
-    forget_wished(lake, settings)
+    done = forget_wished(lake, settings)
     with under_way(lake):
-        return _curate(lake, settings, as_of, name)
+        return _curate(lake, settings, as_of, name, done)
 
 
-def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[str, Any]:
+def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str, done: str) -> dict[str, Any]:
     recipe, kinds = _recipe(settings.curate, name), kinds_of(settings.curate.kinds)
     judged = latest(lake, "cluster", settings.application)
     if judged is None:
@@ -113,7 +113,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str) -> dict[
         left = {version.version for version in withdrawn}
         marked = [*withdrawn, *stale([v for v in known if v.version not in left], found.examples, settings, as_of)]
         facts = {**inputs, "redacted": dict(sorted(redacted.items())), "guards": len(guards), **_facts(made)}
-        summary = _publish(lake, settings, run, name, made, kinds, marked, facts)
+        summary = _publish(lake, settings, run, name, made, kinds, marked, facts, done)
         for part in ("training", "eval", SAMPLE):
             _log.info("dataset %s: %s: %s", name, part, counted(summary[part]))
         return summary
@@ -247,6 +247,7 @@ def _publish(
     kinds: Mapping[str, Kind],
     marked: Sequence[Version],
     facts: dict[str, Any],
+    done: str,
 ) -> dict[str, Any]:
     """1. The folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
     training = _write(settings, run, f"{name}-training", "training", made, kinds, facts)
@@ -264,6 +265,7 @@ def _publish(
         "dropped": made.reasons(),
         "stale": [f"{v.dataset}@{v.version}" for v in marked if v.status == "stale"],
         "withdrawn": [f"{v.dataset}@{v.version}" for v in marked if v.status == "withdrawn"],
+        FORGOTTEN: done,
     }
     finish(lake, run, summary)
     clear(versions(lake, run.application), settings)

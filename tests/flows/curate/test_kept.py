@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,42 @@ def test_an_erased_person_leaves_the_memory(make_world: Callable[..., World]) ->
         assert events[3].id not in {row["interaction_id"] for row in said}
         assert len(said) == 19
         assert str(events[3].input_messages) not in str(said)
+
+
+@contextmanager
+def unreadable(world: World) -> Iterator[None]:
+    """Meanwhile the memory's files are away."""
+    files = list(Path(world.lake.uri("examples")).rglob("*.parquet"))
+    for path in files:
+        path.rename(path.with_suffix(".away"))
+    try:
+        yield
+    finally:
+        for path in files:
+            path.with_suffix(".away").rename(path)
+
+
+def test_the_memory_is_looked_through_once_for_each_wish(world: World) -> None:
+    """[a wish: looked, none since: not, after_erasure changed: looked, another wish: looked], and who asked is gone."""
+    events = questions(world, 20)
+    world.judged({e.id: "ok" for e in events})
+    curate(world.lake, world.settings, AS_OF)
+    world.happened(erasure(1, "user-3", time=AS_OF))
+    with unreadable(world), pytest.raises(OSError, match="No such file"):
+        memory.forget_wished(world.lake, world.settings)
+
+    curate(world.lake, world.settings, AS_OF + timedelta(hours=1))
+
+    with unreadable(world):
+        memory.forget_wished(world.lake, world.settings)
+    refuse = msgspec.structs.replace(world.settings.archive, after_erasure="refuse")
+    stricter = msgspec.structs.replace(world.settings, archive=refuse)
+    with unreadable(world), pytest.raises(OSError, match="No such file"):
+        memory.forget_wished(world.lake, stricter)
+    world.happened(erasure(2, "user-5", time=AS_OF))
+    memory.forget_wished(world.lake, world.settings)
+    left = {row["interaction_id"] for row in read(world.lake, "examples").to_pylist() if row["example"]}
+    assert left == {e.id for n, e in enumerate(events) if n not in {3, 5}}
 
 
 def test_who_comes_back_after_a_wish_takes_no_row_of_others_along(world: World) -> None:
