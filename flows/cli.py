@@ -62,7 +62,7 @@ COMMANDS = {
     ),
     "cluster": Entry("flows.commands.cluster:app", "Ways of failing: list them, look into one, compare two runs."),
     "dataset": Entry(
-        "flows.commands.dataset:app", "Datasets: build, list, quarantine, trace, recipe, fit, export, push."
+        "flows.commands.dataset:app", "Datasets: build, list, quarantine, trace, recipe, fit, export, push, lost."
     ),
     "trace": Entry(
         "flows.commands.trace:trace_command",

@@ -22,10 +22,11 @@ def trace_command(
     rows: Annotated[bool, typer.Option("--rows", help="Name every row: `flywheel dataset trace` follows one.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a model back to the dataset, rows and Kafka offsets that taught it, and to the models it was made from.
+    """Follow a model back to the dataset, rows and Kafka offsets that taught it.
 
-    Without a model it lists those whose dataset is known, with what that is worth now: of a withdrawn one rows of an
-    erased person taught the model, of a stale one some rows rest on feedback that has changed.
+    And to the models that it was made from. Without a model it lists those whose dataset is known, with what that is
+    worth now: of a withdrawn one rows of an erased person taught the model, of a stale one some rows rest on feedback
+    that has changed.
     """
     settings = settings_of(context)
     lake = lake_of(settings)

@@ -42,13 +42,17 @@ class Bench:
 
     def freeze(self, count: int, version: str = "v1", **fields: Any) -> Path:
         """An eval set of `count` questions on disk and in the lake; `fields` are columns of its row."""
-        file = self.settings.datasets_path / "app" / version / "data" / "eval-test-00000-of-00001.parquet"
+        return self.put(pa.Table.from_pylist([self._row(n) for n in range(count)], EVAL_SET), "eval", version, **fields)
+
+    def put(self, rows: pa.Table, kind: str, version: str, **fields: Any) -> Path:
+        """A version of the dataset `all` that holds these rows, on disk and in the lake."""
+        file = self.settings.datasets_path / "app" / version / "data" / f"{kind}-test-00000-of-00001.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist([self._row(n) for n in range(count)], EVAL_SET), file)
+        pq.write_table(rows, file)
         run = begin(self.lake, "curate", self.application, self.as_of, (), None, version=version, row=str(fields))
         manifest = {"files": {f"data/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()}}
         row = {
-            "run_id": run.run_id, "application": self.application, "dataset": "all", "version": version, "kind": "eval",
+            "run_id": run.run_id, "application": self.application, "dataset": "all", "version": version, "kind": kind,
             "path": f"app/{version}", "sha256": "", "created": self.as_of, "manifest": json.dumps(manifest),
             "status": "current", **fields,
         }  # fmt: skip

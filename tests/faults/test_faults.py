@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 from flows.testing.events import interaction
 from schemas.codec import encode
 from schemas.errors import LakeError, OffsetsLost
-from schemas.topics import INTERACTIONS
+from schemas.topics import ARCHIVED, BY_NAME, INTERACTIONS
 from streams.archive.archiver import Archiver
 from streams.archive.landing import Landing
 from streams.broker.broker import Broker
@@ -109,20 +110,26 @@ def test_a_stop_is_heard_while_the_lake_does_not_answer(ingest: Ingest, monkeypa
 
 
 def test_a_member_knows_how_many_share_a_topic_after_each_change(ingest: Ingest) -> None:
-    """Kafka tells a member what it gained or lost, not what it has: it waits for two while there are two, then for one.
+    """Kafka tells a member what it gained or lost, not what it has: each counts right among one, two, three, and alone.
 
     So that eight that come one after the other commit as seldom as eight should.
     """
-    archiver = Archiver(ingest.settings, ingest.lake)
-    with ThreadPoolExecutor() as pool:
-        run = pool.submit(archiver.run)
-        try:
-            with running(ingest):
-                eventually(lambda: archiver.members(INTERACTIONS) == 2)
-            eventually(lambda: archiver.members(INTERACTIONS) == 1)
-        finally:
-            archiver.stop()
-            run.result(60)
+    there = sum(ingest.admin.partitions(topic.name for topic in ARCHIVED).values())
+
+    def known(*members: Archiver) -> bool:
+        """Whether all partitions are somebody's, and who has some of a topic counts all that have some of it."""
+        have = [Counter(name for name, _ in list(one._partitions)) for one in members]
+        sharing = Counter(name for mine in have for name in mine)
+        counted = [one.members(BY_NAME[name]) for one, mine in zip(members, have, strict=True) for name in mine]
+        return sum(have, Counter()).total() == there and all(have) and counted == [sharing[n] for m in have for n in m]
+
+    with running(ingest) as first:
+        eventually(lambda: known(first))
+        with running(ingest) as second:
+            eventually(lambda: known(first, second))
+            with running(ingest) as third:
+                eventually(lambda: known(first, second, third))
+        eventually(lambda: known(first))
 
 
 def test_members_that_come_and_go_share_the_partitions(ingest: Ingest) -> None:

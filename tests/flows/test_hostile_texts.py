@@ -209,6 +209,7 @@ SHOWING: dict[str, tuple[Words, bool]] = {
     "dataset export": (lambda house: [house.versions[0], "--out", "x.jsonl"], False),
     "dataset recipe": (lambda house: ["trl", house.versions[0], "--model", HOSTILE], False),
     "dataset fit": (lambda house: [house.versions[0], "--tokenizer", "."], False),
+    "dataset lost": (lambda _: [HOSTILE], True),
     "dataset lineage": (lambda house: [house.versions[0]], False),
     "eval-set list": (lambda _: [], False),
     "eval-set freeze": (lambda _: [HOSTILE], True),

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flows.testing.bench import Bench
 from flows.testing.events import happened, interaction
@@ -28,7 +27,6 @@ def sampled(bench: Bench) -> Bench:
         {"role": "assistant", "content": bench.answer({"model": "old", "messages": [{"content": f"question {n}"}]})}
     ]) for n in range(COUNT)]  # fmt: skip
     happened(bench.lake, *asked)
-    file = bench.freeze(0, version="s1", dataset="sample", kind="sample")
     rows = [
         {
             "item_id": f"item-{n}", "messages": [{"role": "user", "content": f"question {n}"}], "reference": None,
@@ -37,9 +35,7 @@ def sampled(bench: Bench) -> Bench:
         }
         for n, event in enumerate(asked)
     ]  # fmt: skip
-    sample = file.with_name("sample-test-00000-of-00001.parquet")
-    pq.write_table(pa.Table.from_pylist(rows, SAMPLE), sample)
-    file.unlink()
+    bench.put(pa.Table.from_pylist(rows, SAMPLE), "sample", "s1", dataset="sample")
     how = msgspec.structs.replace(bench.settings.evaluate, eval_set="sample")
     bench.settings = msgspec.structs.replace(bench.settings, evaluate=how)
     bench.enlist()

@@ -88,7 +88,7 @@ def test_references_of_the_champions_own_decide_nothing(traffic: Any) -> None:
     own = [
         {**row, "reference": f"answer {n}" if n % 2 else "no idea", "source": "accepted"} for n, row in enumerate(rows)
     ]
-    pq.write_table(pa.Table.from_pylist(own, SAMPLE), sample)
+    traffic.put(pa.Table.from_pylist(own, SAMPLE), "sample", "s2", dataset="sample")
 
     found = comparison_of(traffic, evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id)
 
@@ -223,7 +223,7 @@ def test_requests_that_a_model_may_have_been_trained_on_are_left_out_and_counted
     rows = pq.read_table(sample).to_pylist()
     older = [{**row, "time": traffic.as_of - timedelta(hours=1)} if n % 3 == 0 else row for n, row in enumerate(rows)]
     older[0]["kept_out"] = True
-    pq.write_table(pa.Table.from_pylist(older, SAMPLE), sample)
+    traffic.put(pa.Table.from_pylist(older, SAMPLE), "sample", "s2", dataset="sample")
 
     found = comparison_of(traffic, evaluate(traffic.lake, traffic.settings, traffic.as_of).evaluation_id)
 
