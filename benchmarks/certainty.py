@@ -29,6 +29,7 @@ from flows.cluster.lineage.proposals import lineage_events
 from flows.cluster.placement.graph import Ints
 from flows.cluster.placement.identity import place
 from flows.cluster.placement.placing import cap_for
+from flows.cluster.placement.sample import first_of_each
 from flows.cluster.standing import Key, key
 from flows.cluster.state import Proposed, State
 from flows.embed import Vectors
@@ -144,8 +145,7 @@ def is_right(one: Proposed, labels: Ints, homes: Ints, halves: frozenset[Key]) -
 def _housed(vectors: Vectors, homes: Ints, today: Ints) -> Ints:
     """Gives today's rows their homes, or none; the sample of rows that the stage then looks at."""
     ids = np.unique(homes[homes >= 0])
-    known = [np.flatnonzero(homes == id_)[: cap_for(len(ids))] for id_ in ids]
-    reference = np.sort(np.concatenate(known)) if known else today[:0]
+    reference = first_of_each(homes, cap_for(len(ids)))
     owners = np.searchsorted(ids, homes[reference])
     placed = place(vectors[today], np.ones(len(today), np.int64), vectors[reference], owners, MIN_SIZE)
     named = np.append(ids, -1)[placed.known]  # the last: no old home

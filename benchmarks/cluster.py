@@ -28,9 +28,8 @@ from flows.cluster.catalogue.naming import name_of
 from flows.cluster.catalogue.terms import STEM, Said, terms
 from flows.cluster.lineage.proposals import proposals
 from flows.cluster.placement.graph import Ints
-from flows.cluster.placement.identity import Placement, place, vote
-from flows.cluster.placement.placing import REFERENCE_CAP
-from flows.cluster.placement.sample import find
+from flows.cluster.placement.identity import REFERENCE_CAP, Placement, place, vote
+from flows.cluster.placement.sample import find, first_of_each
 from flows.cluster.placement.texts import normalise, wordless_apart
 from flows.embed import Vectors, load
 from flows.redact.own import redactor_of
@@ -181,8 +180,7 @@ def _two_days(vectors: Vectors, labels: Ints, seed: int, share_new: float) -> Ro
 
 def reference(labels: Ints) -> Ints:
     """Rows that stand for each cluster on the next day: the sample that the stage keeps."""
-    parts = [np.flatnonzero(labels == label)[:REFERENCE_CAP] for label in range(int(labels.max()) + 1)]
-    return np.sort(np.concatenate(parts))
+    return first_of_each(labels, REFERENCE_CAP)
 
 
 def _score(before: Ints, first: Ints, after: Ints, placed: Placement, new: Ints) -> Row:

@@ -42,8 +42,6 @@ AT_ONCE = 2_000
 """Groups that are made together: some megabytes of messages."""
 MESSAGES = ("input_messages", "output_messages", "system_instructions", "tool_definitions")
 """What of an interaction is looked at only where its group is made."""
-
-
 FORGOTTEN = "forgotten"
 """In a build's summary: which wishes the memory has been looked through for, and how."""
 TOLD = ("interaction_id", "other_id", "feedback_id", "unit", "told_by", "time")
@@ -135,7 +133,8 @@ def forget_wished(lake: Lake, settings: Settings) -> str:
     if not seen or holding(lake, "golden", by_hand):
         with under_way(lake, alone=True):
             golden.forget(lake, by_hand)
-            _ = seen or forget(lake, units)
+            if not seen:
+                forget(lake, units)
     return done
 
 

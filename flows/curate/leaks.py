@@ -135,8 +135,9 @@ class Leaks:
         self._units = {guard.unit: guard.name for guard in guards if guard.unit}
         self._interactions = {guard.interaction_id: guard.name for guard in guards if guard.interaction_id}
         names: dict[str, str] = {}
-        for name, text in [(guard.name, text) for guard in guards for text in guard.texts]:
-            names.setdefault(text, name)  # frozen sets hold the same questions again: each is compared once
+        for guard in guards:
+            for text in guard.texts:  # frozen sets hold the same questions again: each is compared once
+                names.setdefault(text, guard.name)
         self._pairs = [(name, text) for text, name in names.items()]
         self._near_duplicate = near_duplicate
         texts = [text for _, text in self._pairs]

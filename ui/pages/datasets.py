@@ -91,7 +91,8 @@ def row(request: Request, name: str, version: str, row_id: str) -> HTMLResponse:
     one = _one(state, name, version)
     found = rows_of.row(one, state.settings, row_id)
     if found is None:
-        _ = one.files(state.settings) if one.status != "withdrawn" else []
+        if one.status != "withdrawn":
+            one.files(state.settings)  # which says so where they are missing
         raise Refused(404, f"{one.dataset}@{one.version} has no row {row_id[:40]!r}")
     return page(
         request, "row.html", one=one, row=found, row_id=row_id, events=rows_of.events(state, found),

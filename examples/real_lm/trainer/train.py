@@ -59,9 +59,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     work = args.out.with_name(f".{args.out.name}.work")
     tokenizer = AutoTokenizer.from_pretrained(args.base)
-    kind = (
-        torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    )  # on a GPU half the memory; LoRA's stay floats
+    kind = torch.bfloat16 if torch.cuda.is_available() else torch.float32  # half the memory; LoRA's stay floats
     model = AutoModelForCausalLM.from_pretrained(args.base, dtype=kind)
     rows = _rows(args)
     cut = sum(_tokens(row, tokenizer) > args.length for row in rows)

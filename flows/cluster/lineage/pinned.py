@@ -97,7 +97,7 @@ def members_of(
         for batch in failed.to_batches(BATCH):
             found += _taken(now, old, batch, embedder)
     if new:
-        with now.stream(SQL, own_homes=True) as answer:
+        with now.stream(SQL, now.failures, own_homes=True) as answer:
             for batch in answer.batches(BATCH):
                 found += _taken(now, new, batch, embedder)
     ids = {one.interaction_id for one in found}

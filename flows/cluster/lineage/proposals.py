@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flows.cluster.lineage.certainty import of_merge, of_split
 from flows.cluster.placement.graph import Ints
-from flows.cluster.placement.sample import find
+from flows.cluster.placement.sample import find, first_of_each
 from flows.cluster.standing import key
 from flows.cluster.state import State
 from flows.embed import Vectors
@@ -165,8 +165,5 @@ def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _capped(numbers: Ints) -> Ints:
     """The first rows of each cluster, in their order."""
-    most = min(PER_CLUSTER, max(MIN_ROWS, ROWS // (int(numbers.max(initial=0)) + 1)))
-    order = np.argsort(numbers, kind="stable")
-    sorted_numbers = numbers[order]
-    starts = np.searchsorted(sorted_numbers, sorted_numbers, side="left")
-    return np.sort(order[np.arange(len(order)) - starts < most])
+    clusters = int(numbers.max(initial=0)) + 1
+    return first_of_each(numbers, min(PER_CLUSTER, max(MIN_ROWS, ROWS // clusters)))

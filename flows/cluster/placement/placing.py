@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from flows.cluster.outcomes.changes import array_of
 from flows.cluster.placement.graph import Ints
-from flows.cluster.placement.identity import Placement, place
+from flows.cluster.placement.identity import REFERENCE_CAP, Placement, place
 from flows.cluster.placement.texts import Distinct, distinct, normalise, vectors_of, wordless_apart
 from flows.cluster.state import Now, State
 from flows.embed import Embedder, Vectors
@@ -28,11 +28,8 @@ from streams.lake.parts import holding
 
 _HERE = Path(__file__).parent
 REFERENCE, PLACED_TEXTS = _HERE / "reference.sql", _HERE / "placed_texts.sql"
-REFERENCE_CAP = 400
-"""Distinct texts per cluster that new ones are compared with. A sample of 100 leaves holes in which old things look
-new: 1.7 % of the rows of a day without news were called novel with 100, 0.1 % with 400."""
 REFERENCE_ROWS = 60_000
-"""And of all clusters together: 60 MB of vectors."""
+"""Of all clusters together, beside REFERENCE_CAP of each: 60 MB of vectors."""
 
 
 class Embedding(Struct, frozen=True):

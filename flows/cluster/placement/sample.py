@@ -28,6 +28,14 @@ def spread(count: int, most: int) -> Ints:
     return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
+def first_of_each(labels: Ints, most: int) -> Ints:
+    """The first `most` rows of each label, ascending; a row with a label below 0 is of none."""
+    order = np.argsort(labels, kind="stable")
+    sorted_labels = labels[order]
+    starts = np.searchsorted(sorted_labels, sorted_labels, side="left")
+    return np.sort(order[(sorted_labels >= 0) & (np.arange(len(order)) - starts < most)])
+
+
 def find(vectors: Vectors) -> Ints:
     """A community for each row. Rows come sorted by content hash, so that every n-th is a random sample."""
     if len(vectors) <= WHOLE:

@@ -108,9 +108,9 @@ def _worth(candidate: Candidate, version: Version | None) -> dict[str, Any] | No
 
 def _rows(version: Version, settings: Settings, config: str) -> dict[str, pa.Table]:
     """By config: where the rows came from. Only one config's where a model learned that alone."""
-    parts: dict[str, list[pa.Table]] = {}
     if version.status == "withdrawn":
         return {}
+    parts: dict[str, list[pa.Table]] = {}
     for path in version.files(settings, *([config] if config else [])):
         parts.setdefault(path.name.split("-")[0], []).append(pq.read_table(path, columns=list(COLUMNS)))
     return {name: pa.concat_tables(tables) for name, tables in parts.items()}

@@ -32,7 +32,8 @@ def trace(lake: Lake, settings: Settings, row_id: str) -> dict[str, Any]:
         try:
             places += _places(version, settings, row_id)
         except FilesMissing as error:
-            unread += [error] if version.status != "withdrawn" else []
+            if version.status != "withdrawn":
+                unread.append(error)
     if not places and unread:
         raise unread[0]
     if not places:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.lineage.proposals import proposals
 from flows.cluster.placement.graph import FLOOR, VOTE_POWER, neighbours, neighbours_among
-from flows.cluster.placement.identity import STANDING, _join, place, vote
+from flows.cluster.placement.identity import REFERENCE_CAP, _join, place, vote
 from flows.cluster.placement.sample import find
 from flows.cluster.placement.texts import distinct, normalise
 from flows.embed import Vectors, load, on_grid
@@ -139,7 +139,7 @@ def test_a_new_cluster_takes_what_lies_in_it() -> None:
     assert confidence[[4, 5, 6]] == pytest.approx([0.668, 0.5, 1.0], abs=0.002)
 
 
-@pytest.mark.parametrize(("before", "joins"), [(STANDING - 4, True), (STANDING, False)])
+@pytest.mark.parametrize(("before", "joins"), [(REFERENCE_CAP - 4, True), (REFERENCE_CAP, False)])
 def test_a_new_cluster_votes_with_no_more_rows_than_a_known_one(before: int, joins: bool) -> None:
     """[396, 400] rows at 90°, then four at 40°, of one new cluster: a row at 30° joins by the four, or does not."""
 
