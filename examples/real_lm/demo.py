@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,13 +21,13 @@ from msgspec import Struct
 
 from examples.support_bot.customers import Request
 from examples.support_bot.reviewer import Reviewer
-from examples.support_bot.traffic import Gateway, accuracy, serve
+from examples.support_bot.traffic import Gateway, Line, accuracy, serve
 from flows.prefect_api import TURN, served
 from flows.stack import Stack
 from flows.terminal import Terminal, progress, styled
 from flows.visible import one_line
 from schemas.errors import NotEnoughData, UsageError
-from schemas.events import Candidate, Decision
+from schemas.events import Candidate, Decision, Event
 from schemas.settings import Settings
 from schemas.trainer import TrainSettings
 from streams.processes.supervise import sigterm_interrupts
@@ -48,9 +48,10 @@ SEED = 7
 FEWER_TOKENS = {"max_tokens": 24}
 """The longest call has some twenty; what a model that runs away may cost is a half less."""
 SHOTS, SHORT = "shots-1", "short"
-WATCH_REQUESTS, TOGETHER, ROUNDS = 160, 8, 2
-"""Each of a user of its own, half of them beside the former champion; so many at a time: the watch compares users who
-come together, and of two servers one is done long before the other. Users come until the watch has acted, at most as
+TOGETHER = 32
+"""Customers who wait for an answer at the same time, as many as a server answers at once."""
+WATCH_REQUESTS, ROUNDS = 160, 2
+"""Each of a user of its own, half of them beside the former champion. Users come until the watch has acted, at most as
 many as make so many rounds of the requests."""
 WATCH_TIMEOUT_S = 120.0
 FEEDBACK_S = 15.0
@@ -146,8 +147,8 @@ class Demo:
         self._try_weights(1, first, "bot-1", "sft", 3)
         self._measure("after turn 1", first)
         second = self._turn(2)
-        self._try_weights(2, second, "bot-1-dpo", "dpo", 1)
-        self._try_weights(2, second, "bot-2", "sft", 2)
+        self._try_weights(2, second, "bot-1-dpo", "dpo", 0.5)
+        self._try_weights(2, second, "bot-2", "sft", 1)
         self._measure("after turn 2", second)
         third = self._turn(3)
         self._try_short(3)
@@ -234,7 +235,7 @@ class Demo:
             done = asyncio.run(
                 serve(
                     champion, self.world.traffic, requests, calls, out,
-                    application=self.wheel.settings.application, tick=tell,
+                    application=self.wheel.settings.application, connections=TOGETHER, tick=tell,
                 )
             )  # fmt: skip
         self.producer.flush()
@@ -249,7 +250,7 @@ class Demo:
         )  # fmt: skip
         self._try(turn, new, "prompt version, 3 retrieved examples", f"{dataset.rows} rows to retrieve from")
 
-    def _try_weights(self, turn: int, dataset: Dataset, name: str, method: str, epochs: int) -> None:
+    def _try_weights(self, turn: int, dataset: Dataset, name: str, method: str, epochs: float) -> None:
         """The champion's weights, trained further on what the turn has built."""
         base = self.book.once(f"base of {name}", str, lambda: self._folder_of(self.wheel.champion()))
         rows = dataset.rows + self.options.seed_rows if method == "sft" else dataset.pairs
@@ -334,7 +335,8 @@ class Demo:
         seen = [utterance_of(case) for case in self.world.untouched]
         with self._step(f"{champion.model} answers {len(seen)} untouched requests"):
             self.models.deploy(self.models.served(champion))
-            return asyncio.run(accuracy(champion, seen, {case.call: case.call for case in self.world.untouched}))
+            calls = {case.call: case.call for case in self.world.untouched}
+            return asyncio.run(accuracy(champion, seen, calls, connections=TOGETHER))
 
     def _rows(self, dataset: Dataset | None) -> list[tuple[str, str]]:
         """All rows so far, those of the seed and of the newest dataset: the champion has learned from no others."""
@@ -367,17 +369,19 @@ class Demo:
                 for first in range(0, len(asked), TOGETHER):
                     if self.wheel.rolled_back(champion):
                         return first
-                    few = asked[first : first + TOGETHER]
+                    few, told = asked[first : first + TOGETHER], list[Event]()
+                    later = Line(told.append, out.send_raw)
                     await asyncio.gather(
                         *(
                             serve(
-                                model, self.world.traffic, of_model, calls, out,
+                                model, self.world.traffic, of_model, calls, later,
                                 application=self.wheel.settings.application, tick=tell,
                             )
                             for model, of_model in ((champion, few[::2]), (former, few[1::2]))
                         )
                     )  # fmt: skip
-
+                    for event in _as_they_came(told, few):
+                        out.send(event)
                 return len(asked)
 
             came = asyncio.run(both())
@@ -456,6 +460,16 @@ class Demo:
         self.meter.keep()
 
 
+def _as_they_came(events: Iterable[Event], requests: Sequence[Request]) -> list[Event]:
+    """Events in the order of their users' requests, as a gateway writes them that answers each by itself.
+
+    Of two servers that answer a dozen together one is done long before the other; the watch compares users who come
+    together, and would compare dozens.
+    """
+    place = {request.user_id: number for number, request in enumerate(requests)}
+    return sorted(events, key=lambda event: place.get(getattr(event, "user_id", None) or "", -1))
+
+
 def _by_another(request: Request, number: int) -> Request:
     """The same request of another user, later."""
     later = request.time + timedelta(seconds=number)
@@ -476,7 +490,9 @@ def _settings(settings: Settings, options: Options) -> Settings:
         application=APPLICATION,
         prefect_port=0,
         curate=change(settings.curate, eval_share=0.0, sample=options.sample, new_hours=0.0),
-        evaluate=change(settings.evaluate, timeout_s=600.0, start_timeout_s=600.0, scorer="exact"),
+        evaluate=change(
+            settings.evaluate, timeout_s=600.0, start_timeout_s=600.0, connections=2 * TOGETHER, scorer="exact"
+        ),
         gate=change(settings.gate, alpha=0.1, reviews=(50,), margin=0.05, max_latency_ratio=3.0),
         triage=change(settings.triage, web_port=0, canary_delay_s=FEEDBACK_S, canary_accounts=2),
         door=change(settings.door, port=0),

@@ -31,9 +31,15 @@ from streams.processes.supervise import Child, Supervisor
 from .book import Book
 
 TRAINER = Path(__file__).parent / "trainer"
-ENVIRONMENT = ("OMP_WAIT_POLICY=PASSIVE", "MALLOC_MMAP_THRESHOLD_=4294967296", "MALLOC_TRIM_THRESHOLD_=4294967296")
-"""Threads that wait leave the cores to the flywheel; freed tensors stay with the process, where the kernel would clear
-their pages anew at each step: 16 s of 48 in a training of 18 steps."""
+KEEPS_MEMORY = ("MALLOC_MMAP_THRESHOLD_=4294967296", "MALLOC_TRIM_THRESHOLD_=4294967296")
+"""Freed tensors stay with the process, where the kernel would clear their pages anew at each step: 16 s of 48 in a
+training of 18 steps."""
+SERVES = ("OMP_WAIT_POLICY=PASSIVE", "MALLOC_ARENA_MAX=1", *KEEPS_MEMORY)
+"""A server's threads that wait leave the cores to the flywheel and to another server, and keep what is freed in one
+place: 285 MB less with batches of 32. A training is alone, and its threads meet so often that it is a fifth faster
+where they do not sleep."""
+SHOTS_BATCH = 16
+"""Requests behind examples that are answered together: they are four times as long."""
 STARTS = 3
 """Of one training: it is killed at most twice by others, and goes on from its checkpoint."""
 LOAD_TIMEOUT_S = 600.0
@@ -99,9 +105,10 @@ class Models:
     def command(self, served: Served) -> str:
         """The command line that serves a candidate, as `flywheel candidate add --command` takes it."""
         port = served.candidate.endpoint.rpartition(":")[2].removesuffix("/v1")
-        words = ["env", *ENVIRONMENT, str(self.python), str(TRAINER / "server.py"), "--model", served.folder]
+        words = ["env", *SERVES, str(self.python), str(TRAINER / "server.py"), "--model", served.folder]
         words += ["--name", served.candidate.model, "--port", port]
-        return shlex.join([*words, *(("--shots", served.shots) if served.shots else ())])
+        more = ("--shots", served.shots, "--batch", str(SHOTS_BATCH)) if served.shots else ()
+        return shlex.join([*words, *more])
 
     def deploy(self, *several: Served) -> None:
         """Have these answer, and nobody else: what runs already goes on."""
@@ -132,7 +139,7 @@ class Models:
             for _ in range(STARTS):
                 last: deque[str] = deque(maxlen=LAST)
                 mark = str(self.home / "run" / f"{program}.pid")
-                dies_with_us = (sys.executable, "-I", "-S", launch.__file__, str(getpid()), mark, "env", *ENVIRONMENT)
+                dies_with_us = (sys.executable, "-I", "-S", launch.__file__, str(getpid()), mark, "env", *KEEPS_MEMORY)
                 with subprocess.Popen(  # noqa: S603 programs of this folder
                     [*dies_with_us, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
                 ) as process:

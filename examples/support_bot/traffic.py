@@ -126,11 +126,12 @@ async def serve(
     line: Line,
     *,
     application: str,
+    connections: int = CONNECTIONS,
     tick: Callable[[], None] = lambda: None,
 ) -> Served:
     """Play a turn's requests; `tick` is called after each. Raises EndpointError where the endpoint is down."""
     served = Served()
-    limit = asyncio.Semaphore(CONNECTIONS)
+    limit = asyncio.Semaphore(connections)
     async with _session() as session:
 
         async def one(request: Request) -> None:
@@ -145,9 +146,11 @@ async def serve(
     return served
 
 
-async def accuracy(champion: Candidate, utterances: Sequence[Utterance], replies: dict[str, str]) -> float:
+async def accuracy(
+    champion: Candidate, utterances: Sequence[Utterance], replies: dict[str, str], *, connections: int = CONNECTIONS
+) -> float:
     """Share of utterances that the endpoint answers rightly."""
-    limit = asyncio.Semaphore(CONNECTIONS)
+    limit = asyncio.Semaphore(connections)
     async with _session() as session:
 
         async def right(utterance: Utterance) -> bool:

@@ -2,8 +2,9 @@
 
     python server.py --model MODELS/bot-1 --name bot-1 --port 8001 [--shots DATASETS/RECIPE/VERSION]
 
-Who waits is taken together, up to `--batch` at a time. With `--shots` each request is preceded by the answers to the
-most similar requests of a dataset's `completion` rows: a prompt version that retrieves its examples.
+Who waits is taken together, up to `--batch` at a time: of 32 an answer takes .20 s on two cores, of 8 .34. With
+`--shots` each request is preceded by the answers to the most similar requests of a dataset's `completion` rows: a
+prompt version that retrieves its examples.
 Served: `POST /v1/chat/completions` (whole answers), `GET /v1/models`.
 """
 
@@ -32,6 +33,8 @@ MAX_CHARS = 20_000
 """Of a request's messages: far beyond what the model has seen."""
 MAX_WAITING = 512
 """Further requests are told to come again: they would wait for minutes."""
+GATHER_S = 0.03
+"""How long a batch waits for others: who was answered together asks again within it, not one before the rest."""
 SHOTS = 3
 Chat = list[dict[str, str]]
 
@@ -154,6 +157,8 @@ class Line:
         """Answer for ever."""
         while True:
             await self._come.wait()
+            if len(self._waiting) < self._batch:
+                await asyncio.sleep(GATHER_S)
             batch = self._take()
             try:
                 answers = await asyncio.to_thread(self._model.answer, [asked for asked, _ in batch])
@@ -220,7 +225,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="under which it is asked for")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shots", type=Path, help="a dataset version whose rows are shown as examples")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
