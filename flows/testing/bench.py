@@ -44,8 +44,8 @@ class Bench:
         """An eval set of `count` questions on disk and in the lake; `fields` are columns of its row."""
         return self.put(pa.Table.from_pylist([self._row(n) for n in range(count)], EVAL_SET), "eval", version, **fields)
 
-    def put(self, rows: pa.Table, kind: str, version: str, **fields: Any) -> Path:
-        """A version of the dataset `all` that holds these rows, on disk and in the lake."""
+    def put(self, rows: pa.Table, kind: str, version: str, /, **fields: Any) -> Path:
+        """A version of the dataset `all` that holds these rows, on disk and in the lake; `fields` as of `freeze`."""
         file = self.settings.datasets_path / "app" / version / "data" / f"{kind}-test-00000-of-00001.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(rows, file)
