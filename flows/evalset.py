@@ -43,14 +43,14 @@ def find(lake: Lake, settings: Settings, name: str, begun: str = "") -> Version:
     going_on = [v for v in named if v.kind == SAMPLE and v.version == begun and v.status != "withdrawn"]
     newest = going_on[0] if going_on else newest
     if newest.status == "withdrawn":
-        raise NotEnoughData(f"eval set {of(newest)} was withdrawn ({newest.status_reason}): {_again(newest)}")
+        raise NotEnoughData(f"eval set {of(newest)} was withdrawn ({newest.status_reason}): {again(newest)}")
     return newest
 
 
 def warning(version: Version) -> str:
     """What must be said of an eval set that still can be used; empty where there is nothing to say."""
     return (
-        f"eval set {of(version)} is stale: {version.status_reason}; {_again(version)}"
+        f"eval set {of(version)} is stale: {version.status_reason}; {again(version)}"
         if version.status == "stale"
         else ""
     )
@@ -71,6 +71,15 @@ def answers_folder(home: Path, version: str) -> Path:
     return home / "answers" / hashlib.sha256(version.encode()).hexdigest()[:16]
 
 
+def again(version: Version) -> str:
+    """How a dataset version, an eval set or another, is made again under its name."""
+    recipe = version.manifest.get("recipe", DEFAULT_RECIPE)
+    build = f"`flywheel dataset build {recipe}`"
+    if version.kind != "frozen":
+        return f"{build} makes a new one"
+    return f"{build}, then `flywheel eval-set freeze {version.dataset} --dataset {recipe}`, makes a new one"
+
+
 def _missing(settings: Settings, name: str, known: Sequence[Version]) -> NotEnoughData | UsageError:
     if name == SAMPLE:
         return NotEnoughData(f"{settings.application} has no sample of its requests yet: `flywheel dataset build`")
@@ -87,12 +96,3 @@ def _missing(settings: Settings, name: str, known: Sequence[Version]) -> NotEnou
 
 def _frozen(found: Sequence[Version]) -> list[Version]:
     return [version for version in found if version.kind == "frozen"]
-
-
-def _again(version: Version) -> str:
-    """How a set is made again under its name."""
-    recipe = version.manifest.get("recipe", DEFAULT_RECIPE)
-    build = f"`flywheel dataset build {recipe}`"
-    if version.kind != "frozen":
-        return f"{build} makes a new one"
-    return f"{build}, then `flywheel eval-set freeze {version.dataset} --dataset {recipe}`, makes a new one"

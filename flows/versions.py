@@ -83,18 +83,26 @@ class Version(msgspec.Struct, frozen=True):
 
 
 def versions(lake: Lake, application: str | None = None) -> list[Version]:
-    """Every visible version with its newest status, oldest first. `withdrawn` is final, unless it says LOST."""
+    """Every visible version with its newest status, oldest first.
+
+    `withdrawn` is final. LOST holds until a later run makes the version again, whenever that run is as of: a build that
+    failed for want of the files and is started once more is as of an instant before anybody said that they are lost.
+    """
+    rows = query(lake, SQL.read_text(), lake.versions(["dataset_versions"])).to_pylist()
+    mine = [row for row in rows if application in {None, row["application"]}]
+    made: dict[tuple[str, str, str], int] = {}
+    for row in mine:
+        if row["status"] == "current":
+            made[_key(row)] = max(row["sequence"], made.get(_key(row), 0))
     folded: dict[tuple[str, str, str], Version] = {}
-    for row in query(lake, SQL.read_text(), lake.versions(["dataset_versions"])).to_pylist():
-        if application not in {None, row["application"]}:
+    for row in mine:
+        key = _key(row)
+        if row["status_reason"] == LOST and row["sequence"] < made.get(key, 0):
             continue
-        version = msgspec.convert(
-            {**row, "rows": msgspec.json.decode(row["rows"] or "{}"), "manifest": msgspec.json.decode(row["manifest"])},
-            Version,
-        )
-        key = (version.kind, version.dataset, version.version)
-        if key not in folded or folded[key].status != "withdrawn" or _is_back(folded[key], version):
-            folded[key] = version if key not in folded else _marked(folded[key], version)
+        if key not in folded:
+            folded[key] = _version(row)
+        elif folded[key].status != "withdrawn":
+            folded[key] = _marked(folded[key], _version(row))
     return sorted(folded.values(), key=lambda v: (v.created, v.dataset, v.kind, v.version))
 
 
@@ -126,8 +134,13 @@ def _of(name: str, configs: tuple[str, ...]) -> bool:
     return not configs or name.replace("/", "-").partition("-")[0] in configs
 
 
-def _is_back(old: Version, new: Version) -> bool:
-    return old.status_reason == LOST and new.status == "current"
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["kind"], row["dataset"], row["version"]
+
+
+def _version(row: dict[str, Any]) -> Version:
+    told = {name: msgspec.json.decode(row[name] or "{}") for name in ("rows", "manifest")}
+    return msgspec.convert({**row, **told}, Version)
 
 
 def _marked(old: Version, new: Version) -> Version:

@@ -21,6 +21,7 @@ from flows.curate.stage import curate
 from flows.curate.versions.lost import lose
 from flows.curate.versions.push import push
 from flows.curate.versions.trace import trace
+from flows.evalset import again
 from flows.terminal import Terminal, pairs, working
 from flows.versions import Version, find, versions
 from flows.visible import one_line
@@ -236,7 +237,8 @@ def lost(context: typer.Context, name: Name) -> None:
     """Withdraw a version whose files are lost for good: builds and erasures, which ask for them, then go on."""
     settings = settings_of(context)
     for version in lose(lake_of(settings), settings, datetime.now(UTC), name):
-        Terminal().say(f"withdrawn: {version.dataset}@{version.version} ({version.kind})")
+        guards = ", which keeps nothing out of train any more" if version.kind == "frozen" else ""
+        Terminal().say(f"withdrawn: {version.dataset}@{version.version} ({version.kind}){guards}; {again(version)}")
 
 
 @app.command("lineage")

@@ -25,8 +25,8 @@ def trace_command(
     """Follow a model back to the dataset, rows and Kafka offsets that taught it.
 
     And to the models that it was made from. Without a model it lists those whose dataset is known, with what that is
-    worth now: of a withdrawn one rows of an erased person taught the model, of a stale one some rows rest on feedback
-    that has changed.
+    worth now: a withdrawn one is gone, since rows of an erased person were in it or its files are lost; of a stale one
+    some rows rest on feedback that has changed.
     """
     settings = settings_of(context)
     lake = lake_of(settings)

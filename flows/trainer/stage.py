@@ -172,9 +172,9 @@ def _worked(lake: Lake, settings: Settings, version: Version, place: Place) -> t
             if how.serve.strip():  # hours later would be late to say so
                 words(how.serve, place.folder, "train.serve")
             work(place, version.folder(settings), settings)
-            if _is_withdrawn(lake, version):
+            if (now := _now(lake, version)).status == "withdrawn":
                 remove(place.output)
-                return "withdrawn", "its dataset was withdrawn meanwhile, for a person who asked to be forgotten"
+                return "withdrawn", f"its dataset was withdrawn meanwhile: {now.status_reason}"
             finished(place, version, how.config, seed=how.seed, settings={"command": how.command})
     except Unusable as wrong:
         remove(place.output)
@@ -184,7 +184,8 @@ def _worked(lake: Lake, settings: Settings, version: Version, place: Place) -> t
     return "trained", ""
 
 
-def _is_withdrawn(lake: Lake, version: Version) -> bool:
+def _now(lake: Lake, version: Version) -> Version:
+    """The version as it is by now."""
     key = (version.kind, version.dataset, version.version)
-    now = {(v.kind, v.dataset, v.version): v.status for v in versions(lake, version.application)}
-    return now.get(key) == "withdrawn"
+    known = versions(lake, version.application)
+    return next((v for v in known if (v.kind, v.dataset, v.version) == key), version)

@@ -20,9 +20,10 @@ def lose(lake: Lake, settings: Settings, as_of: datetime, name: str) -> list[Ver
     """Withdraw the version that a name means, under every name that its folder has; these versions.
 
     What is left of the folder goes, in another home with the next build there. The same rows, built anew after that,
-    are the version again; a frozen set guards nothing from here on. Raises UsageError where all its files are there.
+    are the version again; a frozen set guards nothing from here on. Waits until no build is under way, which may be
+    making the folder. Raises UsageError where all its files are there.
     """
-    with under_way(lake):
+    with under_way(lake, alone=True):
         meant = find(lake, settings.application, name)
         if meant.status == "withdrawn":
             raise UsageError(f"{meant.dataset}@{meant.version} was withdrawn already: {meant.status_reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from flows.ledger import append
 from flows.testing.events import event_id, interaction
 from flows.testing.world import AS_OF, World
 from flows.trainer.stage import due, train
-from flows.versions import Version, find, versions
+from flows.versions import LOST, Version, find, versions
 from schemas.errors import FileDamaged, FilesMissing, UsageError
 from schemas.events import Erasure
 from schemas.records import make_candidate
@@ -128,7 +129,8 @@ def test_what_is_lost_for_good_is_withdrawn_by_a_person(built: World) -> None:
     said = CliRunner().invoke(app, ["dataset", "lost", folder.name], env=environment)
 
     assert said.exit_code == 0, said.output
-    assert {v.kind for v in versions(built.lake) if v.status_reason == "its files are lost"} == {"eval", "frozen"}
+    assert "(frozen), which keeps nothing out of train any more; `flywheel dataset build all`, then" in said.output
+    assert {v.kind for v in versions(built.lake) if v.status_reason == LOST} == {"eval", "frozen"}
     with pytest.raises(UsageError, match="already"):
         lose(built.lake, built.settings, LATER, folder.name)
     assert carry_out(built.lake, built.settings, "user-3", LATER)["interactions"] == 1
@@ -144,6 +146,36 @@ def test_the_same_rows_built_anew_are_the_lost_version_again(built: World) -> No
     assert summary["training"]["version"] == folder.name
     assert find(built.lake, "support-bot", folder.name).status == "current"
     assert folder.is_dir()
+
+
+def test_a_build_as_of_before_somebody_said_lost_makes_the_version_again_too(built: World) -> None:
+    """It failed for want of files, somebody said that they are lost, and it is started once more: its folder stays."""
+    folder = lost(built, "training")
+    lose(built.lake, built.settings, LATER + timedelta(days=1), folder.name)
+
+    summary = curate(built.lake, built.settings, LATER)
+
+    assert summary["training"]["version"] == folder.name
+    assert find(built.lake, "support-bot", folder.name).status == "current"
+    assert folder.is_dir()
+    shutil.rmtree(folder)
+    lose(built.lake, built.settings, LATER + timedelta(days=2), folder.name)
+    assert find(built.lake, "support-bot", folder.name).status_reason == LOST
+
+
+def test_a_training_whose_dataset_is_lost_meanwhile_says_so(built: World, tmp_path: Path) -> None:
+    """Not that somebody asked to be forgotten."""
+    training, program = version(built, "training"), Path(sys.executable).with_name("flywheel")
+    script = tmp_path / "train.sh"
+    script.write_text(
+        f'touch "$TRAIN_OUTPUT/weights"\nrm -r "$TRAIN_DATASET"\n'
+        f"{program} --home {built.settings.home} dataset lost {training.version}\n"
+    )
+    told = TrainSettings(command=f"sh {script}", min_rows=1, config="sft")
+
+    outcome = train(built.lake, msgspec.structs.replace(built.settings, train=told))
+
+    assert (outcome.status, outcome.reason) == ("withdrawn", f"its dataset was withdrawn meanwhile: {LOST}")
 
 
 def test_whether_a_lost_version_is_stale_is_unknown(built: World, caplog: pytest.LogCaptureFixture) -> None:
