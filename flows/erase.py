@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     held: tuple[Holding, ...]
     decisions: tuple[dict[str, Any], ...]
     """Ledger rows whose candidate was trained on, or judged by, a version that holds their rows."""
+    perhaps: tuple[str, ...]
+    """Models that learned of a version that is gone, for another person or lost: who was in it nobody can say."""
 
     @property
     def mark(self) -> str:
@@ -101,7 +103,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 for holding in self.held
             ],
             "decisions": list(self.decisions),
-            "models": sorted({row["model"] for row in self.decisions if row["trained_on"]}),
+            "models": sorted(_learned(self.decisions)),
+            "models_perhaps": list(self.perhaps),
         }
 
 
@@ -110,6 +113,7 @@ def plan(lake: Lake, settings: Settings, subject: str, application: str = "") ->
     rows = raw.rows_of(lake, subject, application)
     held = curate.held(lake, settings, subject, {row["id"] for row in rows}, application)
     decisions = resting_on(lake, {name for one in held for name in (one.version.version, one.version.sha256)})
+    perhaps = _learned(resting_on(lake, curate.gone(lake, application))) - _learned(decisions)
     return Plan(
         subject=subject,
         home=settings.home_path,
@@ -117,6 +121,7 @@ def plan(lake: Lake, settings: Settings, subject: str, application: str = "") ->
         rows=tuple(rows),
         held=tuple(held),
         decisions=tuple(decisions),
+        perhaps=tuple(sorted(perhaps)),
     )
 
 
@@ -162,6 +167,11 @@ def _carry_out(lake: Lake, settings: Settings, planned: Plan, as_of: datetime, *
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pretty(receipt))
     return {**receipt, "receipt": str(path)}
+
+
+def _learned(decisions: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The models among the candidates of ledger rows that were trained on the versions asked about."""
+    return {row["model"] for row in decisions if row["trained_on"]}
 
 
 def _books_closed(settings: Settings) -> None:

@@ -6,7 +6,7 @@ stage that makes them and by those who ask what is there. Go on to `evalset.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,11 @@ def find(lake: Lake, application: str, name: str) -> Version:
     if not matching:
         raise UsageError(f"no dataset {name!r} of {application!r}: `flywheel dataset list` shows what there is")
     return max(matching, key=lambda v: (v.status == "current", v.made, v.kind == "training"))
+
+
+def gone(known: Sequence[Version]) -> set[str]:
+    """The versions that are withdrawn under every name that they have: their rows are nowhere any more."""
+    return {v.version for v in known if v.status == "withdrawn"} - {v.version for v in known if v.status != "withdrawn"}
 
 
 def record(lake: Lake, run: Run, found: Iterable[Version]) -> None:

@@ -79,6 +79,9 @@ def _show(terminal: Terminal, result: dict[str, Any], dry_run: bool) -> None:
         terminal.say(
             (one_line(model), "bold"), f" was {made}trained on a dataset that holds them: `flywheel trace` names it"
         )
+    if result["models_perhaps"]:
+        named = ", ".join(map(one_line, result["models_perhaps"]))
+        terminal.say(f"whether they taught these nobody can say, since the datasets are gone: {named}")
     if dry_run:
         return
     for made in result["rebuilt"]:

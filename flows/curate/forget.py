@@ -19,6 +19,7 @@ from flows.curate.split import pseudonym
 from flows.curate.versions.withdraw import Holding, Units, clear, discard_unlisted, holding, withdrawals
 from flows.run import Run, begin, finish
 from flows.versions import Version, record, versions
+from flows.versions import gone as gone_of
 from schemas.settings import Settings
 from schemas.unit import unit_of
 from streams.keyring import mark_of
@@ -31,6 +32,13 @@ from streams.lake.maintain import holding as holding_rows
 def held(lake: Lake, settings: Settings, subject: str, events: Collection[str], application: str = "") -> list[Holding]:
     """The dataset versions with a row of the person; an empty `application` means all. Nothing is changed."""
     return holding(versions(lake, application or None), settings, _units(settings, subject), events)
+
+
+def gone(lake: Lake, application: str = "") -> set[str]:
+    """The versions whose rows are nowhere any more, by version and SHA-256; an empty `application` means all."""
+    known = versions(lake, application or None)
+    names = gone_of(known)
+    return {name for v in known if v.version in names for name in (v.version, v.sha256)}
 
 
 def forget(

@@ -19,7 +19,7 @@ from flows.maintain.superseded import remove_superseded
 from flows.run import begin, named, under_way
 from flows.trained import clean
 from flows.trained import forget as forget_trainings
-from flows.versions import Version
+from flows.versions import Version, gone
 from flows.versions import versions as versions_of
 from schemas.settings import Settings
 from schemas.tables import TABLES
@@ -60,7 +60,7 @@ def _maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool) 
     for name in names:
         if TABLES[name].raw:
             space_checkpoints(lake, name)
-    forget_trainings(settings.home_path, _withdrawn(lake))
+    forget_trainings(settings.home_path, gone(versions_of(lake)))
     summary["trainings"] = clean(settings.home_path, _models(lake), settings.train.keep)
     found = msgspec.to_builtins(audit(lake, as_of.date(), hashes=hashes))
     return {**summary, **found, "incidents": list(found["incidents"])}
@@ -105,12 +105,6 @@ def _models(lake: Lake) -> set[str]:
         names |= {one.model for one in (*registry.former, *registry.waiting)}
         names |= {registry.champion.model} if registry.champion else set()
     return names
-
-
-def _withdrawn(lake: Lake) -> set[str]:
-    """Dataset versions that are gone under every name."""
-    known = versions_of(lake)
-    return {v.version for v in known if v.status == "withdrawn"} - {v.version for v in known if v.status != "withdrawn"}
 
 
 def _order(row: dict[str, Any]) -> tuple[datetime, int]:

@@ -242,6 +242,23 @@ def test_an_erasure_names_the_models_that_learned_of_the_person(shell: Shell) ->
     assert "which is withdrawn" in again.output
 
 
+@pytest.mark.usefixtures("world")
+def test_an_erasure_says_which_models_learned_of_what_is_gone(shell: Shell) -> None:
+    """What a model learned of was withdrawn for another person: whether somebody else was in it too nobody can say."""
+    described(shell)
+    parsed(shell, "candidate", "add", *ENDPOINT, "--model", "bot-1", "--model-dir", "model")
+    rows = parsed(shell, "trace", "bot-1", "--rows")[0]["row_ids"]["sft"][:2]
+    events = [parsed(shell, "dataset", "trace", row)["events"] for row in rows]
+    asked = [next(event["id"] for event in each if event["event"] == "interactions") for each in events]
+    first, second = (next(f"person-{n:03d}" for n in range(20) if interaction(n).id == id_) for id_ in asked)
+
+    receipts = [parsed(shell, "erase", person) for person in (first, second, first)]
+
+    said = [(receipt["interactions"], receipt["models"], receipt["models_perhaps"]) for receipt in receipts]
+    assert said == [(1, ["bot-1"], []), (1, [], ["bot-1"]), (0, [], ["bot-1"])]
+    assert "nobody can say, since the datasets are gone: bot-1" in shell("erase", second, "--dry-run").output
+
+
 @pytest.fixture
 def line(world: World, shell: Shell, trained: Version) -> list[str]:
     """The versions of three models, each made from the one before; people of the first's are in no other's."""
