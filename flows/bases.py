@@ -6,34 +6,42 @@ who asked to be forgotten, and `flows/curate/versions/taught.py`, which shows th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from flows.registry import Registry
 from schemas.events import Candidate
 
 
-def bases(registry: Registry, candidate_id: str) -> list[Candidate]:
-    """The candidates with a dataset of their own that a candidate was made from, the nearest first; each once.
+class Bases:
+    """Who was made from whom, read once: then anybody's line costs as many steps as it has models."""
 
-    A base is known by its name, or its folder's: of several trainings under one name each may have been it, so all
-    count.
-    """
-    found: dict[str, Candidate] = {}
-    reached, seen = [candidate_id], {candidate_id}
-    for at in reached:  # grows; `seen` ends it where two name each other
-        for base in _named(registry, at):
-            if base.id not in seen:
-                seen.add(base.id)
-                reached.append(base.id)
-                found[base.id] = base
-    return list(found.values())
+    def __init__(self, registry: Registry) -> None:
+        made = registry.trainings().items()
+        self._made_from = {id_: _spelled(str(training.get("base_model") or "")) for id_, training in made}
+        self._called: dict[str, list[Candidate]] = {}
+        for one in registry.candidates.values():
+            for name in {one.model, one.id} if one.dataset else ():
+                self._called.setdefault(name, []).append(one)
+
+    def of(self, candidate_id: str) -> list[Candidate]:
+        """The candidates with a dataset of their own that a candidate was made from, the nearest first; each once.
+
+        A base is known by its name, or its folder's: of several trainings under one name each may have been it, so all
+        count.
+        """
+        found: dict[str, Candidate] = {}
+        reached, asked = [candidate_id], set[str]()
+        for at in reached:  # grows, by each name's candidates once: that ends it where two name each other
+            for name in self._made_from.get(at, ()):
+                if name in asked:
+                    continue
+                asked.add(name)
+                new = [one for one in self._called.get(name, ()) if one.id not in found and one.id != candidate_id]
+                found |= {one.id: one for one in new}
+                reached += [one.id for one in new]
+        return list(found.values())
 
 
-def _named(registry: Registry, candidate_id: str) -> Iterator[Candidate]:
-    """Whom the training of a candidate names as its base."""
-    name = (registry.training(candidate_id) or {}).get("base_model", "")
-    names = {name, PurePosixPath(name).name} - {""}
-    for one in registry.candidates.values():
-        if one.dataset and names & {one.model, one.id}:
-            yield one
+def _spelled(base: str) -> tuple[str, ...]:
+    """The names that a training may mean by its base."""
+    return tuple(dict.fromkeys((base, PurePosixPath(base).name)))

@@ -67,14 +67,18 @@ class Registry(Struct, frozen=True, kw_only=True):
 
     def eval_set(self, candidate_id: str) -> str:
         """The eval set that a candidate was registered to be measured on; empty where its registration names none."""
-        return self._registered(candidate_id).get(EVAL_SET, "")
+        return self._registrations().get(candidate_id, {}).get(EVAL_SET, "")
 
     def training(self, candidate_id: str) -> dict[str, Any] | None:
         """What made a candidate, as its last registration says; None where that says nothing."""
-        said = self._registered(candidate_id).get(TRAINING)
+        said = self._registrations().get(candidate_id, {}).get(TRAINING)
         return msgspec.json.decode(said, type=dict[str, Any]) if said else None
 
-    def _registered(self, candidate_id: str) -> dict[str, str]:
-        """The evidence of a candidate's last registration."""
-        registered = [d for d in self.decisions if d.action == "registered" and d.candidate.id == candidate_id]
-        return registered[-1].evidence if registered else {}
+    def trainings(self) -> dict[str, dict[str, Any]]:
+        """The same of every candidate that it is known of, by id."""
+        said = {id_: evidence.get(TRAINING) for id_, evidence in self._registrations().items()}
+        return {id_: msgspec.json.decode(text, type=dict[str, Any]) for id_, text in said.items() if text}
+
+    def _registrations(self) -> dict[str, dict[str, str]]:
+        """The evidence of each candidate's last registration."""
+        return {d.candidate.id: d.evidence for d in self.decisions if d.action == "registered"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from flows.bases import bases
+from flows.bases import Bases
 from flows.ledger import fold
 from flows.registry import Registry
 from schemas.events import Candidate
@@ -48,9 +48,9 @@ def resting_on(lake: Lake, versions: Collection[str]) -> list[dict[str, Any]]:
 
 def _taught(registry: Registry, versions: Collection[str]) -> dict[str, Candidate]:
     """Candidate → who learned of the versions: itself, or the nearest model that it was made from."""
-    found = {}
+    found, bases = {}, Bases(registry)
     for candidate in registry.candidates.values():
-        line = (candidate, *bases(registry, candidate.id))
+        line = (candidate, *bases.of(candidate.id))
         if learner := next((one for one in line if one.dataset in versions), None):
             found[candidate.id] = learner
     return found

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.bases import bases
+from flows.bases import Bases
 from flows.ledger import fold
 from flows.registry import Registry
 from flows.versions import Version, versions
@@ -33,14 +33,13 @@ COLUMNS = ("row_id", "origin", *EVENTS)
 def models(lake: Lake, settings: Settings) -> list[dict[str, Any]]:
     """Every registered model that names its dataset, oldest first, with what that and its `bases`' are worth now.
 
-    A `withdrawn` one held rows of somebody who is forgotten since; of a `stale` one some rows would not be made today.
+    A `withdrawn` one held rows of somebody who is forgotten since, or its files are lost; of a `stale` one some rows
+    would not be made today.
     """
     registry, known = fold(lake, settings.application), versions(lake, settings.application)
-    return [
-        {**_model(registry, candidate, known), "bases": _bases(registry, candidate, known)}
-        for candidate in registry.candidates.values()
-        if candidate.dataset
-    ]
+    bases = Bases(registry)
+    each = {one.id: _model(registry, one, known) for one in registry.candidates.values() if one.dataset}
+    return [{**model, "bases": [each[base.id] for base in bases.of(id_)]} for id_, model in each.items()]
 
 
 def taught(lake: Lake, settings: Settings, name: str, *, each_row: bool = False) -> list[dict[str, Any]]:
@@ -73,7 +72,7 @@ def _taught(
     told = {
         **_model(registry, candidate, known),
         "training": training,
-        "bases": _bases(registry, candidate, known),
+        "bases": [_model(registry, base, known) for base in Bases(registry).of(candidate.id)],
         "rows": {name: dict(sorted(Counter(table["origin"].to_pylist()).items())) for name, table in tables.items()},
         "events": _events(lake, sorted(ids)),
     }
@@ -85,10 +84,6 @@ def _taught(
 def _model(registry: Registry, candidate: Candidate, known: Sequence[Version]) -> dict[str, Any]:
     status, dataset = registry.status(candidate.id), _worth(candidate, _dataset(candidate, known))
     return {"candidate": candidate.id, "model": candidate.model, "status": status, "dataset": dataset}
-
-
-def _bases(registry: Registry, candidate: Candidate, known: Sequence[Version]) -> list[dict[str, Any]]:
-    return [_model(registry, base, known) for base in bases(registry, candidate.id)]
 
 
 def _dataset(candidate: Candidate, known: Sequence[Version]) -> Version | None:
