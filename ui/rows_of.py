@@ -52,13 +52,13 @@ class Event(Struct, frozen=True):
     interaction: str
 
 
-def files(one: Version, settings: Settings, config: str = "*") -> list[Path]:
-    """The Parquet files of a version, or of one part of it."""
-    return sorted((one.folder(settings) / "data").glob(f"{config}-*.parquet"))
+def files(one: Version, settings: Settings, *configs: str) -> list[Path]:
+    """The Parquet files of a version, or of some parts of it; none of a withdrawn one. Raises FilesMissing."""
+    return one.files(settings, *configs) if one.status != "withdrawn" else []
 
 
 def page(one: Version, settings: Settings, config: str, after: int, count: int) -> tuple[list[dict[str, Any]], int]:
-    """Some rows of a part, in the order in which they lie, and how many it has."""
+    """Some rows of a part, in the order in which they lie, and how many it has. Raises FilesMissing."""
     found = files(one, settings, config)
     if not found:
         return [], 0
@@ -70,7 +70,7 @@ def page(one: Version, settings: Settings, config: str, after: int, count: int) 
 
 
 def row(one: Version, settings: Settings, row_id: str) -> dict[str, Any] | None:
-    """A row by its id."""
+    """A row by its id. Raises FilesMissing."""
     for path in files(one, settings):
         if "row_id" not in pq.read_schema(path).names:
             continue
@@ -133,7 +133,7 @@ def _chat(value: Any) -> list[tuple[str, str]]:
 
 def _ids(one: Version, settings: Settings) -> set[str]:
     found: set[str] = set()
-    for path in one.files(settings):
+    for path in files(one, settings):
         if "row_id" in pq.read_schema(path).names:
             found.update(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist())
     return found

@@ -27,7 +27,7 @@ from flows.versions import Version, find, versions
 from flows.visible import one_line
 from schemas.errors import UsageError
 from schemas.secrets import revealed
-from schemas.settings import DEFAULT_RECIPE
+from schemas.settings import DEFAULT_RECIPE, Settings
 
 app = typer.Typer(
     help="Datasets: build, list, quarantine, trace, recipe, fit, export, push, lost.", no_args_is_help=True
@@ -92,7 +92,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Show a version's manifest, after checking every file against its SHA-256."""
     settings = settings_of(context)
-    version = find(lake_of(settings), settings.application, name)
+    version = _usable(settings, name)
     manifest = check(version.folder(settings))
     if as_json:
         print_json({**_plain(version), "manifest": manifest, "path": str(version.folder(settings))})
@@ -164,7 +164,7 @@ def export(
     settings = settings_of(context)
     if form != "openai-jsonl":
         raise UsageError(f"--format {form!r}: there is openai-jsonl")
-    version = _usable(find(lake_of(settings), settings.application, name))
+    version = _usable(settings, name)
     check(version.folder(settings))
     scratch = out.with_name(out.name + ".part")
     try:
@@ -190,7 +190,7 @@ def print_recipe(
 ) -> None:
     """Print what a trainer needs to train on a version's folder as it is."""
     settings = settings_of(context)
-    version = _usable(find(lake_of(settings), settings.application, name))
+    version = _usable(settings, name)
     wanted = Wanted(version.folder(settings), config, model, max_length, tuple(seed_set or ()))
     print(recipe(tool, wanted), end="")  # noqa: T201 it goes to a file as it is
 
@@ -206,7 +206,7 @@ def measure(
 ) -> None:
     """Count rows that are too long for a model, and say what its chat template drops."""
     settings = settings_of(context)
-    version = _usable(find(lake_of(settings), settings.application, name))
+    version = _usable(settings, name)
     found = fit(version.folder(settings), config, tokenizer, max_length)
     if as_json:
         print_json(msgspec.to_builtins(found))
@@ -227,7 +227,7 @@ def push_dataset(
 ) -> None:
     """Copy a version to a Hub repository or an object store, byte for byte."""
     settings = settings_of(context)
-    version = find(lake_of(settings), settings.application, name)
+    version = _usable(settings, name)
     place = push(version, version.folder(settings), target, revealed(settings.storage_options))
     Terminal().say(f"pushed to {place}")
 
@@ -248,9 +248,12 @@ def lineage(context: typer.Context, name: Name) -> None:
     print_json(open_lineage(find(lake_of(settings), settings.application, name).manifest))
 
 
-def _usable(version: Version) -> Version:
+def _usable(settings: Settings, name: str) -> Version:
+    """The version that a name means, all of whose files are here. Raises UsageError, FilesMissing."""
+    version = find(lake_of(settings), settings.application, name)
     if version.status == "withdrawn":
         raise UsageError(f"{version.dataset}@{version.version} was withdrawn: {version.status_reason}")
+    version.files(settings)
     return version
 
 

@@ -67,11 +67,11 @@ def read_items(folder: Path, sha256: Mapping[str, str] | None = None) -> list[It
     file differs or is missing, and InputFileError where the folder holds no eval set or a row lacks what an item needs.
     """
     files = sorted([*folder.glob("data/eval-*.parquet"), *folder.glob(f"data/{SAMPLE}-*.parquet")])
-    if not files:
-        raise InputFileError(f"{folder} holds no eval set: expected data/eval-*.parquet")
     there = {file.relative_to(folder).as_posix() for file in files}
     if gone := sorted(name for name in sha256 or () if name.startswith(_ASKED) and name not in there):
         raise FileDamaged(f"{folder / gone[0]} is not there: put the folder back from a copy, or build the set again")
+    if not files:
+        raise InputFileError(f"{folder} holds no eval set: expected data/eval-*.parquet")
     for file in files:
         _check(file, (sha256 or {}).get(file.relative_to(folder).as_posix()))
     rows = [row for file in files for row in _rows(file)]

@@ -203,6 +203,23 @@ def test_a_row_of_a_dataset_leads_to_its_offset_in_three_clicks(client: TestClie
     assert re.search(r"llm\.interactions, partition 0, offset \d+", text)
 
 
+def test_rows_whose_files_are_missing_are_not_no_rows(client: TestClient, world: World) -> None:
+    """Their page says what is missing and what to do; a row of another version is shown all the same."""
+    app: Any = client.app
+    lost, other = (one for one in app.flywheel.datasets if one.dataset == "all")
+    at = f"/datasets/all/{other.version}/rows"
+    row = next(href for href in links(client, at).hrefs if href.startswith(f"{at}/"))
+    folder = lost.folder(world.settings)
+    aside = folder.rename(folder.with_name("aside"))
+    try:
+        missing, there = client.get(f"/datasets/all/{lost.version}/rows"), client.get(row)
+    finally:
+        aside.rename(folder)
+
+    assert (missing.status_code, there.status_code) == (422, 200)
+    assert f"flywheel dataset lost {lost.version}" in missing.text
+
+
 def test_left_out_rows_have_a_reason_in_words(client: TestClient, world: World) -> None:
     """Every reason of a manifest stands on its card with its meaning."""
     app: Any = client.app

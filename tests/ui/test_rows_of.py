@@ -14,7 +14,7 @@ import pytest
 from flows.versions import Version
 from schemas.errors import FilesMissing
 from schemas.settings import Settings
-from ui.rows_of import SHOWN, difference
+from ui.rows_of import SHOWN, difference, page
 
 ROWS = 100_000
 MOST_S = 2.0
@@ -55,3 +55,6 @@ def test_a_version_whose_files_are_missing_differs_in_nothing_that_anybody_knows
 
     with pytest.raises(FilesMissing):
         difference(lost, before, settings)
+    with pytest.raises(FilesMissing):
+        page(lost, settings, "sft", 0, SHOWN)
+    assert page(msgspec.structs.replace(lost, status="withdrawn"), settings, "sft", 0, SHOWN) == ([], 0)

@@ -5,13 +5,12 @@ Go on to `../rows_of.py`, which reads the files.
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from flows.curate.folder.card import REASONS
 from flows.versions import Version
+from schemas.errors import FilesMissing
 from ui import rows_of
 from ui.forms import number_of
 from ui.guard import Needs, Refused
@@ -91,8 +90,6 @@ def row(request: Request, name: str, version: str, row_id: str) -> HTMLResponse:
     one = _one(state, name, version)
     found = rows_of.row(one, state.settings, row_id)
     if found is None:
-        if one.status != "withdrawn":
-            one.files(state.settings)  # which says so where they are missing
         raise Refused(404, f"{one.dataset}@{one.version} has no row {row_id[:40]!r}")
     return page(
         request, "row.html", one=one, row=found, row_id=row_id, events=rows_of.events(state, found),
@@ -120,5 +117,13 @@ def _others(state: State, one: Version) -> list[Version]:
 
 def _elsewhere(state: State, one: Version, row_id: str) -> list[Version]:
     """Other current versions that hold the same row."""
-    known: Any = [each for each in state.datasets if each.version != one.version and each.status != "withdrawn"]
-    return [each for each in known[-8:] if rows_of.row(each, state.settings, row_id) is not None]
+    known = [each for each in state.datasets if each.version != one.version and each.status != "withdrawn"]
+    return [each for each in known[-8:] if _has(state, each, row_id)]
+
+
+def _has(state: State, one: Version, row_id: str) -> bool:
+    """Whether a version has a row, where its files are here."""
+    try:
+        return rows_of.row(one, state.settings, row_id) is not None
+    except FilesMissing:
+        return False

@@ -94,6 +94,9 @@ def test_a_set_of_which_a_file_is_missing_is_not_whole(built: World) -> None:
         half.files(built.settings, "eval")
     with pytest.raises(FileDamaged, match="00001-of-00002"):
         read_items(half.folder(built.settings), of_version(half, built.settings).sha256)
+    lost(built, "frozen")
+    with pytest.raises(FileDamaged, match="put the folder back"):
+        read_items(kept.folder(built.settings), of_version(kept, built.settings).sha256)
 
 
 def test_a_version_that_does_not_say_its_files_has_one_for_each_part(built: World) -> None:
@@ -188,6 +191,22 @@ def test_whether_a_lost_version_is_stale_is_unknown(built: World, caplog: pytest
         assert curate(built.lake, built.settings, LATER)["stale"] == []
 
     assert f"whether all@{training.version} is stale is unknown" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "words", ["show VERSION", "recipe trl VERSION", "fit VERSION --tokenizer .", "export VERSION --out x",
+              "push VERSION file:///x"],
+)  # fmt: skip
+def test_a_command_that_reads_a_version_says_what_is_missing(built: World, words: str) -> None:
+    """Also where the rows that it would read are there: no tool is given a part of a version for the whole."""
+    training = version(built, "training")
+    next(path for path in training.files(built.settings) if not path.name.startswith("sft")).unlink()
+
+    environment = {"FLYWHEEL_HOME": built.settings.home, "FLYWHEEL_LAKE": built.lake.root}
+    said = CliRunner().invoke(app, ["dataset", *words.replace("VERSION", training.version).split()], env=environment)
+
+    assert isinstance(said.exception, FilesMissing), said.output
+    assert f"`flywheel dataset lost {training.version}`" in str(said.exception)
 
 
 def test_nothing_is_said_of_rows_that_nobody_can_read(built: World) -> None:
