@@ -129,14 +129,15 @@ class Now:
     def with_failures(self) -> Iterator[Now]:
         """The same, for a stage that asks a dozen questions about failures: what was judged is read once for them.
 
-        With what failed go the rows of a later revision, some of which say that something failed no longer. Where
-        Spark is asked, it reads the tables that its workers see.
+        With what failed go the rows of a later revision, some of which say that something failed no longer; of other
+        applications, about which nothing is asked, none. Where Spark is asked, it reads the tables that its workers
+        see.
         """
         if self.lake.engine:
             yield self
             return
-        revision = pc.field("revision")
-        which = (pc.field("outcome") == "failed") | (revision > 0) | revision.is_null()
+        own, revision = pc.field("application") == self.run.application, pc.field("revision")
+        which = own & ((pc.field("outcome") == "failed") | (revision > 0) | revision.is_null())
         with kept_apart(within(self.lake, "outcomes", self.lake.version("outcomes"), which)) as part:
             yield replace(self, failures={"outcomes": part})
 

@@ -9,6 +9,7 @@ from flows.cluster.catalogue.population import FOR_EVER, Population, population
 from flows.cluster.state import Now
 from flows.run import begin
 from flows.testing.events import START
+from streams.lake.query import query
 
 
 class Unpruned(Population):
@@ -52,3 +53,6 @@ def test_what_is_asked_of_failures_alone_is_what_is_asked_of_all(world: Any, mak
         assert (found.groups, found.modes) == (whole.groups, whole.modes)
         assert found.words == whole.words
         assert sum(group.failures for group in found.groups.values()) == 31
+    other = Now(world.lake, begin(world.lake, "cluster", "another", START + timedelta(days=3), (), None))
+    with other.with_failures() as apart:
+        assert query(world.lake, "SELECT * FROM stored_outcomes", {"outcomes": 0}, parts=apart.failures).num_rows == 0
