@@ -1,6 +1,6 @@
 """What a turn costs as history grows and as more is new: CPU seconds, memory, rows written, and the exponents of both.
 
-    python benchmarks/scale.py [--history 100000] [--new 5000] [--whole] [--steps]
+    python benchmarks/scale.py [--history 100000] [--new 5000] [--thumbs 0.25] [--whole] [--steps]
     python benchmarks/scale.py --history 300000 --equal 20
 
 A lake of so many interactions is made through the product's own append (28 in 100 judged, 4 in 100 failed, twelve a
@@ -8,6 +8,7 @@ user); what is new is a day's traffic, and so was each day of the history. All o
 takes what is new; each turn is a process of its own. The same with a quarter of the history and with a quarter of what
 is new gives the exponents: 0 is no growth at all, 1 is growth in step. Then 24 turns with nothing new. `--whole` plays
 datasets too, not only the cluster run. `--steps` tells of each turn what its steps cost, and how high memory stood.
+`--thumbs` is the share of interactions that a user says something of: of .65 one in ten is a failure.
 
 `--equal` lets the history come in so many turns, to two lakes in other commits, and says whether the outcomes are those
 of one look at everything, and the clusters and the dataset of one lake those of the other.
@@ -54,15 +55,17 @@ BATCH = 50_000
 """Rows of a commit, as an archiver lands them."""
 FILLERS = ("please", "hi", "thanks", "now", "really", "today", "again", "help", "asap", "yesterday", "card", "app")
 EMPTY_TURNS = 24
+THUMBS = 0.25
+"""Share of interactions that a user says something of."""
 
 
 class Traffic:
     """Interactions and the feedback on them, numbered from 0, the same for the same number of rows before."""
 
-    def __init__(self, lake: Lake, history: int, other: Lake | None = None) -> None:
+    def __init__(self, lake: Lake, history: int, other: Lake | None = None, thumbs: float = THUMBS) -> None:
         """`other`: a lake to which the same comes in thirds of each commit."""
         self.lakes = [(lake, 1)] + ([(other, 3)] if other else [])
-        self.history, self.made, self.said = history, 0, 0
+        self.history, self.thumbs, self.made, self.said = history, thumbs, 0, 0
         lines = [json.loads(line) for line in UTTERANCES.read_text("utf-8").splitlines()]
         self.texts = [line["text"] for line in lines]
         names = sorted({line["label"] for line in lines})
@@ -94,7 +97,7 @@ class Traffic:
             "duration_ms": rng.gamma(4, 200, count).tolist(),
         }  # fmt: skip
         bad = rng.random(count) < np.where(self.topic[which] % 7 == 0, 0.6, 0.05)
-        thumbs = np.flatnonzero(rng.random(count) < 0.25)
+        thumbs = np.flatnonzero(rng.random(count) < self.thumbs)
         judges = np.flatnonzero(rng.random(count) < 0.05)
         about = np.concatenate([thumbs, judges])
         wrong = np.concatenate([rng.random(len(thumbs)) < 0.05, rng.random(len(judges)) < 0.15])
@@ -142,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--history", type=int, default=100_000)
     parser.add_argument("--new", type=int, default=5_000)
+    parser.add_argument("--thumbs", type=float, default=THUMBS, help="share of interactions that a user speaks of")
     parser.add_argument("--whole", action="store_true", help="datasets too")
     parser.add_argument("--steps", action="store_true", help="what each step of a turn costs")
     parser.add_argument("--equal", type=int, metavar="TURNS", help="whether so many turns conclude what one look does")
@@ -155,11 +159,13 @@ def main() -> None:
         print(json.dumps(equal(arguments.history, arguments.equal)))
         return
     how = [flag for flag in ("whole", "steps") if getattr(arguments, flag)]
-    few = world(arguments.history // 4, arguments.new, [arguments.new], how)[0]
-    less, more, empty = world(arguments.history, arguments.new, [arguments.new // 4, arguments.new], how, EMPTY_TURNS)
+    new, thumbs = arguments.new, arguments.thumbs
+    few = world(arguments.history // 4, new, [new], how, thumbs)[0]
+    less, more, empty = world(arguments.history, new, [new // 4, new], how, thumbs, EMPTY_TURNS)
     figures = {
         "history": arguments.history,
-        "new": arguments.new,
+        "new": new,
+        "new_failures": more["failed"] - less["failed"],
         "turn_cpu_s": more["cpu_s"],
         "turn_rss_mib": more["rss_mib"],
         "turn_rss_mib_quarter_history": few["rss_mib"],
@@ -171,11 +177,13 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def world(history: int, a_day: int, turns: list[int], how: list[str], empty_turns: int = 0) -> list[dict[str, Any]]:
+def world(
+    history: int, a_day: int, turns: list[int], how: list[str], thumbs: float, empty_turns: int = 0
+) -> list[dict[str, Any]]:
     """What the turns with so much new cost on such a history, and last what turns with nothing new write."""
     with tempfile.TemporaryDirectory() as home:
         lake = lake_of(Settings(home=home))
-        traffic, now = Traffic(lake, history), START + timedelta(days=history / a_day)
+        traffic, now = Traffic(lake, history, thumbs=thumbs), START + timedelta(days=history / a_day)
         traffic.happen(history, START, now)
         first = play(home, now, how)
         print(f"{history:>9} at once: {first['cpu_s']:7.1f} CPU s, {first['rss_mib']:6.0f} MiB", flush=True)
@@ -256,7 +264,7 @@ def played(home: str, as_of: datetime, *, whole: bool, quiet: bool = False) -> N
     used = resource.getrusage(resource.RUSAGE_SELF)
     if not quiet:
         figures = {"cpu_s": round(used.ru_utime + used.ru_stime, 2), "rss_mib": round(used.ru_maxrss / 1024, 1)}
-        print(json.dumps({**figures, "interactions": summary["interactions"], "clusters": summary["clusters"]}))
+        print(json.dumps(figures | {name: summary[name] for name in ("interactions", "failed", "clusters")}))
 
 
 class Steps:
