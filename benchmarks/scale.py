@@ -216,7 +216,7 @@ def equal(history: int, turns: int) -> dict[str, Any]:
             for home in (one, other):
                 figures = play(home, now, ["whole"])
             print(f"turn {number + 1:>3}: {figures}", flush=True)
-        whole = judged_of(lake, settings_of(one)).rows.select(SAME).sort_by("interaction_id")
+        whole = judged_of(lake, settings_of(one)).rows.table().select(SAME).sort_by("interaction_id")
         found = [_outcomes(each) for each in (lake, second)]
         return {
             "interactions": traffic.made,

@@ -41,7 +41,7 @@ from schemas.errors import PortTaken
 from schemas.settings import Settings
 from streams.admin import Admin
 from streams.broker.broker import LOOPBACK, Broker, free_port, is_free
-from streams.lake import engine
+from streams.lake import spilled
 from streams.processes import supervise
 from streams.processes.orphans import Claim
 from streams.processes.supervise import TICK_S, Child, Status, Supervisor
@@ -153,7 +153,7 @@ class Stack:
         claim = Claim(home)
         home.chmod(0o700)  # what lies below was said by people who trusted the application, not this machine's accounts
         (home / "run" / "tmp").mkdir(parents=True, exist_ok=True)
-        engine.sweep(home / "run" / "tmp")
+        spilled.sweep(home / "run" / "tmp")
         self._open.callback(claim.release)
         self._open.enter_context(_told(self._say))
         self._take_ports()

@@ -49,6 +49,8 @@ from streams.lake.rows import from_row, to_table
 
 _log = logging.getLogger(__name__)
 READS = ("interactions", "feedback", "erasures", "ledger", "cluster_decisions")
+LOT = 200_000
+"""Outcomes that are written together, into one file: some hundred megabytes in memory."""
 
 
 def cluster(lake: Lake, settings: Settings, as_of: datetime) -> Summary:
@@ -76,10 +78,10 @@ def _cluster(lake: Lake, settings: Settings, run: Run, stands: Summary | None) -
             f"there are no interactions of application {run.application!r} in the lake at {lake.root}: "
             "send some (`flywheel replay FILE`), and see that the archiver runs"
         )
-    if stands is not None and not len(judged.rows) and not judged.moved:
+    if stands is not None and not judged.rows.count and not judged.moved:
         _log.info("clustering: nothing has come since the last run: what it found stands")
         return stands
-    _log.info("clustering: %s outcomes have changed, of %s interactions", len(judged.rows), judged.tally.total)
+    _log.info("clustering: %s outcomes have changed, of %s interactions", judged.rows.count, judged.tally.total)
     publish_judged(lake, run, judged)
     with state.Now(lake, run).with_failures() as now:
         return _clustered(now, settings, judged, before)
@@ -223,14 +225,18 @@ def _offline(lake: Lake, application: str, decision: Decision) -> dict[str, Offl
 
 def publish_judged(lake: Lake, run: Run, judged: Judged) -> None:
     """The outcomes that have changed; nothing where none has."""
-    count = len(judged.rows)
-    shared = {name: pa.array([getattr(run, name)] * count, pa.string()) for name in ("run_id", "application")}
-    columns = {**shared, **{name: judged.rows[name] for name in judged.rows.column_names}}
-    if count:
-        rows = pa.table([columns[name] for name in OUTCOMES.schema.names], schema=OUTCOMES.schema)
-        publish(lake, "outcomes", rows, run.run_id)
+    if judged.rows.count:
+        publish(lake, "outcomes", (_of_run(run, lot) for lot in judged.rows.tables(LOT)), run.run_id)
     if judged.moved:
         publish(lake, "voices", judged.voices(run_id=run.run_id, application=run.application), run.run_id)
+
+
+def _of_run(run: Run, rows: pa.Table) -> pa.Table:
+    """Rows of `outcomes`, by interaction."""
+    shared = {name: pa.array([getattr(run, name)] * len(rows), pa.string()) for name in ("run_id", "application")}
+    columns = {**shared, **{name: rows[name] for name in rows.column_names}}
+    table = pa.table([columns[name] for name in OUTCOMES.schema.names], schema=OUTCOMES.schema)
+    return table.sort_by("interaction_id")
 
 
 def _publish_placed(lake: Lake, run: Run, placed: Placed) -> None:

@@ -12,6 +12,7 @@ changes     what came to a table since a version, and the days that were rewritt
 parts       some files of a table: those that came since, those that may hold what is wanted
 engine      who answers: DuckDB in this process, or
 spark       Spark, for what no longer fits one machine
+spilled     rows that lie on disk while a process needs them
 query       questions as of a version; views that say each notion once
 maintain    compaction, vacuum, removal of files
 retire      rows that are removed for good, their places kept

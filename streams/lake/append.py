@@ -7,7 +7,7 @@ Go on to `maintain.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -148,10 +148,11 @@ class Writer:
         self._committed = {**self._committed, **moved} if self.handle.version() == before + 1 else {}
 
 
-def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
+def publish(lake: Lake, name: str, rows: pa.Table | Iterable[pa.Table], run_id: str) -> bool:
     """Commit a run's rows once: True where they were written, False where this run had written them before.
 
-    Safe to repeat after a kill at any moment, and beside other runs that publish to the same table.
+    Of several tables each goes into files of its own, and they come into memory one after the other. Safe to repeat
+    after a kill at any moment, and beside other runs that publish to the same table.
     """
     txn = {f"run:{run_id}": 1}
     actions: list[AddAction] | None = None
@@ -160,7 +161,8 @@ def publish(lake: Lake, name: str, rows: pa.Table, run_id: str) -> bool:
         if handle.transaction_version(f"run:{run_id}") is not None:
             return False
         if actions is None:
-            actions = write(lake, name, rows.select(TABLES[name].schema.names), {"run": run_id})
+            tables, names = [rows] if isinstance(rows, pa.Table) else rows, TABLES[name].schema.names
+            actions = [one for table in tables for one in write(lake, name, table.select(names), {"run": run_id})]
         try:
             _commit(handle, name, actions, txn)
         except CommitConflict:

@@ -14,15 +14,11 @@ Where a query does not say where NULLs come, they come first, and last under DES
 
 from __future__ import annotations
 
-import atexit
 import functools
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
@@ -33,11 +29,10 @@ from schemas.tables import TABLES
 from streams.lake import spark
 from streams.lake.layout import Lake
 from streams.lake.rows import Rows
+from streams.lake.spilled import folder_of
 
 MEMORY = "1GB"
 """DuckDB spills to disk beyond this; the flows of one machine then run beside Kafka and Prefect."""
-SPILLS = "llm-flywheel-"
-"""How the folders that hold it begin, below TMPDIR."""
 MACROS = {
     "explode(list)": "unnest(list)",
     "btrim(text, blanks)": "trim(text, blanks)",
@@ -79,39 +74,20 @@ def duck() -> Iterator[Duck]:
 
 
 @functools.cache
-def _database(process: int) -> duckdb.DuckDBPyConnection:  # by process: a fork shares none of its parent's threads
+def _database(process: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001 a fork shares none of its parent's threads
     """An empty database in memory, of which each question has a connection with temporary names of its own.
 
     Opening one costs 25 ms of CPU, a connection some microseconds. No name in a query means a variable of the program.
     """
-    spills = {"temp_directory": _spills(process)}
-    database = duckdb.connect(config={"memory_limit": MEMORY, "python_enable_replacements": False, **spills})
+    spills = folder_of(duck)  # DuckDB itself would take `.tmp` of whatever folder the command was called in
+    database = duckdb.connect(
+        config={"memory_limit": MEMORY, "python_enable_replacements": False, "temp_directory": spills}
+    )
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.execute("SET GLOBAL default_null_order = 'nulls_first_on_asc_last_on_desc'")
     for name, meaning in MACROS.items():
         database.execute(f"CREATE MACRO {name} AS {meaning}")
     return database
-
-
-def _spills(process: int) -> str:
-    """Where what does not fit into memory lies meanwhile: a folder for its owner alone, gone with the process.
-
-    DuckDB itself would take `.tmp` of whatever folder the command was called in, for everybody to read.
-    """
-    folder = tempfile.mkdtemp(prefix=SPILLS)
-
-    def remove() -> None:
-        if os.getpid() == process:  # a fork leaves its parent's
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-    return folder
-
-
-def sweep(folder: Path) -> None:
-    """Remove what questions of killed processes spilled there; whoever calls it knows that none uses the folder now."""
-    for left in folder.glob(f"{SPILLS}*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 class Duck:

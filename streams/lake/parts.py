@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from schemas.tables import TABLES
 from streams.lake.changes import changes
-from streams.lake.engine import SPILLS
 from streams.lake.layout import Lake, dataset_of
+from streams.lake.spilled import SPILLS
 
 BATCH = 32_768
 """Rows of a batch that are copied together."""

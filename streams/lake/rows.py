@@ -57,6 +57,17 @@ class Rows:
         """What a work makes of the rows, in the same order; it is done where the rows are."""
         return Rows(lambda size: pa.RecordBatchReader.from_batches(work.schema, work(self.batches(size))))
 
+    def tables(self, size: int) -> Iterator[pa.Table]:
+        """The rows in tables of at least so many, but for the last."""
+        some: list[pa.RecordBatch] = []
+        for batch in self.batches():
+            some.append(batch)
+            if sum(map(len, some)) >= size:
+                yield pa.Table.from_batches(some)
+                some = []
+        if some:
+            yield pa.Table.from_batches(some)
+
     def table(self) -> pa.Table:
         """All of them: for answers that are small by construction."""
         with self._reader(1_000_000) as reader:

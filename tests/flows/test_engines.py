@@ -29,6 +29,7 @@ PARAMETERS: dict[str, Any] = {
     "cluster": "k1", "consent": True, "control": "a", "count": 2, "each": 3, "embedder": "e", "established": 1,
     "end": START + timedelta(days=8),
     "feedback": "f1", "first": START, "hashes": ["h1", "h2", "nowhere"], "how": "now", "id": "i4",
+    "last": START + timedelta(days=2),
     "ids": ["i1", "i2", "i3", *(f"f{n}" for n in range(60))], "interaction": "i1", "most": 20, "other": "i2",
     "outcome_run": "r1",
     "people": 1, "placed": ["i5", "i6"], "reason": "", "share": 0.5, "since": LATER, "slow_ms": 0.3, "started": START,

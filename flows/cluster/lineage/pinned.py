@@ -28,6 +28,7 @@ from schemas.acts import ClusterDecision
 from schemas.normalise import words
 from schemas.records import Cluster, PinnedMember
 from streams.lake.query import rows as stored
+from streams.lake.rows import Rows
 
 SQL = Path(__file__).with_name("failures.sql")
 MOST_PINNED = 30
@@ -87,15 +88,14 @@ def defined(
 
 
 def members_of(
-    now: Now, definitions: Sequence[Definition], fresh: Collection[str], judged: pa.Table, embedder: Embedder
+    now: Now, definitions: Sequence[Definition], fresh: Collection[str], judged: Rows, embedder: Embedder
 ) -> list[PinnedMember]:
     """Who is new in which: of the failures judged in this run; in a `fresh` definition, of all there are."""
     old, new = ([one for one in definitions if (one.cluster_id in fresh) == yes] for yes in (False, True))
     found: list[PinnedMember] = []
     if old:
-        failed = judged.filter(pc.equal(judged["outcome"], "failed")).select(["interaction_id", "text"])
-        for batch in failed.to_batches(BATCH):
-            found += _taken(now, old, batch, embedder)
+        for batch in judged.batches():
+            found += _taken(now, old, batch.filter(pc.equal(batch["outcome"], "failed")), embedder)
     if new:
         with now.stream(SQL, now.failures, own_homes=True) as answer:
             for batch in answer.batches(BATCH):

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ OTHERS = pa.schema([("interaction_id", pa.string()), ("unit", pa.string()), ("as
 """Who spoke of which interaction, and its day: `elsewhere` of `signals.sql`."""
 DAYS = 100
 """Days that are looked for one by one."""
+TOGETHER = 200_000
+"""Interactions that are looked at together where all are, at least: what is known of one is some kilobyte meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +128,43 @@ class Changes:
         return self.ids.filter(pc.invert(pc.is_in(self.ids, self.fresh)))
 
 
-def everything(source: Source, *, judged_before: bool) -> Changes:
-    """All interactions: the first run, and the first of another version of the code or of other settings."""
-    ids = _sorted(source.ask("asked_ids")["id"])
-    none = {"elsewhere": OTHERS.empty_table()}
-    signals = source.ask("signals", tables=none, cap=source.cap)
-    before = _before(source, ids) if judged_before else _before(source, ids[:0])
-    return Changes(ids=ids, fresh=ids, signals=signals, before=before, whole=True)
+def everything(source: Source, *, judged_before: bool) -> Iterator[Changes]:
+    """All interactions: the first run, and the first of another version of the code or of other settings.
+
+    Of many some whole days at a time: what one unit said is capped within a day, and looks no further.
+    """
+    days, none = source.ask("days"), OTHERS.empty_table()
+    whole = sum(days["interactions"].to_pylist()) <= TOGETHER
+    for ids in [_sorted(source.ask("asked_ids")["id"])] if whole else _by_days(source, days):
+        yield Changes(
+            ids=ids,
+            fresh=ids,
+            signals=source.ask("signals", tables={"elsewhere": none}, cap=source.cap)
+            if whole
+            else _signals(source, ids, none),
+            before=_before(source, ids if judged_before else ids[:0]),
+            whole=whole,
+        )
+
+
+def _by_days(source: Source, days: pa.Table) -> Iterator[pa.Array]:
+    """The interactions of whole days, sorted, at least TOGETHER of them but for the last."""
+    first, count = None, 0
+    for number, day in enumerate(days.to_pylist(), 1):
+        first, count = first or day["day"], count + day["interactions"]
+        if count >= TOGETHER or number == len(days):
+            yield _between(source, first, day["day"] + timedelta(days=1))
+            first, count = None, 0
+
+
+def _between(source: Source, since: date, until: date) -> pa.Array:
+    """The interactions of the days from one to before another, sorted; each is of the day that its first copy is of."""
+    first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (since, until))
+    times = (pc.field("time") >= pa.scalar(first, TIME)) & (pc.field("time") < pa.scalar(last, TIME))
+    part = within(source.lake, "interactions", source.versions["interactions"], times)
+    some = array_of(source.ask("asked_between", {"interactions": part}, first=first, last=last)["id"])
+    part = source.those("interactions", "id", some)
+    return _sorted(source.ask("asked_between", {"interactions": part}, first=first, last=last)["id"])
 
 
 def at(source: Source, ids: pa.Array) -> Changes:
@@ -159,11 +191,12 @@ def changes(source: Source, seen: Mapping[str, int], *, lost: bool) -> Changes:
     )
 
 
-def _signals(source: Source, ids: pa.Array) -> pa.Table:
-    """`signals.sql` on some interactions."""
+def _signals(source: Source, ids: pa.Array, elsewhere: pa.Table | None = None) -> pa.Table:
+    """`signals.sql` on some interactions; `elsewhere`: what is in `outcomes`, where nothing is said."""
     parts = {"feedback": _feedback_on(source, ids), "interactions": source.those("interactions", "id", ids)}
-    elsewhere = _judged_on(source, source.ask("speaking", parts))
-    elsewhere = elsewhere.filter(pc.invert(pc.is_in(elsewhere["interaction_id"], ids)))
+    if elsewhere is None:
+        judged = _judged_on(source, source.ask("speaking", parts))
+        elsewhere = judged.filter(pc.invert(pc.is_in(judged["interaction_id"], ids)))
     return source.ask("signals", parts, {"elsewhere": elsewhere}, cap=source.cap)
 
 

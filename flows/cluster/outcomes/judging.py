@@ -32,7 +32,8 @@ from schemas.prompts import Examples
 from schemas.records import Outcome, content_hash
 from schemas.settings import ClusterSettings, Settings
 from schemas.tables import OUTCOMES, VOICES
-from streams.lake.rows import BATCH, from_row
+from streams.lake.rows import Rows, from_row
+from streams.lake.spilled import Spilled
 
 OF_HEARD = ("voices", "signals", "left_out", "speakers")
 """And from what was said of it."""
@@ -71,8 +72,9 @@ class Tally:
 class Judged:
     """What a run has concluded."""
 
-    rows: pa.Table
-    """Outcomes that are new or differ from the newest, by interaction: rows of `outcomes` without a run."""
+    rows: Spilled
+    """Outcomes that are new or differ from the newest: rows of `outcomes` without a run, in an order that follows from
+    the events."""
     tally: Tally
     fitted: Fitted
     moved: bool
@@ -90,8 +92,8 @@ class Judged:
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The rows as records."""
-        return tuple(from_row(Outcome, row) for row in self.rows.to_pylist())
+        """The rows as records, by interaction."""
+        return tuple(from_row(Outcome, row) for row in self.rows.table().sort_by("interaction_id").to_pylist())
 
     def counts(self) -> Counter[str]:
         """Outcome → interactions."""
@@ -130,22 +132,26 @@ def judge(source: Source, settings: ClusterSettings, seen: Mapping[str, int] | N
     `again`: what was judged before was judged in another way, so that everything is judged once more.
     """
     last = Tally({}, {}), dict[str, Verdict]()
+    new: pa.Array | None = None
     if seen is None or again:
-        known = last[0]
-        looked_at = everything(source, judged_before=again)
+        tally = last[0]
+        parts = everything(source, judged_before=again)
     else:
         last = _newest(source)
         lost = _judged_once(source) != last[0].total
-        known = _counted(source) if lost else last[0]
-        looked_at = changes(source, seen, lost=lost)
-    rows = _heard(source, looked_at, settings)
-    tally = _moved(known, rows, looked_at.before.slice(0, 0) if again else looked_at.before)
+        tally = _counted(source) if lost else last[0]
+        found = changes(source, seen, lost=lost)
+        parts, new = iter([found]), found.ids
+    rows = Spilled(_NOW)
+    for looked_at in parts:
+        some = _heard(source, looked_at, settings)
+        tally = _moved(tally, some, looked_at.before.slice(0, 0) if again else looked_at.before)
+        rows.add(some)
     fitted = fit(tally.interactions, settings)
     crossed = [key for key, (outcome, _) in last[1].items() if fitted.verdicts.get(key, (outcome,))[0] != outcome]
     if crossed:
         ids = source.ask("heard_so", tables={"combinations": pa.table({"voices": crossed})}, also=("outcomes",))["id"]
-        more = at(source, array_of(ids.filter(pc.invert(pc.is_in(ids, looked_at.ids)))))
-        rows = pa.concat_tables([rows, _heard(source, more, settings)])
+        rows.add(_heard(source, at(source, array_of(ids.filter(pc.invert(pc.is_in(ids, new))))), settings))
     return Judged(
         rows=_changed(rows, fitted),
         tally=tally,
@@ -200,7 +206,7 @@ def _heard(source: Source, looked_at: Changes, settings: ClusterSettings) -> pa.
                     for row in asked
                 ]
                 tables.append(pa.Table.from_pylist(told, schema=_NOW))
-    return pa.concat_tables([_NOW.empty_table(), *tables])
+    return pa.concat_tables([_NOW.empty_table(), *tables]).sort_by("interaction_id")
 
 
 def _edits(source: Source, signals: pa.Table) -> dict[str, str]:
@@ -252,13 +258,13 @@ def _now(
     }
 
 
-def _changed(rows: pa.Table, fitted: Fitted) -> pa.Table:
+def _changed(rows: Rows, fitted: Fitted) -> Spilled:
     """The rows that differ from what was published last, with their outcomes; as objects a batch of them at a time."""
-    kept = [_ROWS.empty_table()]
-    for batch in rows.to_batches(BATCH):
+    kept = Spilled(_ROWS)
+    for batch in rows.batches():
         judged = (_judged(row, fitted) for row in batch.to_pylist())
-        kept.append(pa.Table.from_pylist([row for row in judged if row is not None], schema=_ROWS))
-    return pa.concat_tables(kept).sort_by("interaction_id")
+        kept.add(pa.Table.from_pylist([row for row in judged if row is not None], schema=_ROWS))
+    return kept
 
 
 def _judged(row: dict[str, Any], fitted: Fitted) -> dict[str, Any] | None:

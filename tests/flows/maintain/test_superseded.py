@@ -56,11 +56,11 @@ def test_superseded_outcomes_go_and_nobody_sees_it(world: World) -> None:
     assert revisions(world) == [0] * 10
     assert seen(world) == seen(world, version) == before
     assert remove_superseded(world.lake, LATE) == NOTHING
-    assert len(world.judge(4).rows) == 0
+    assert world.judge(4).rows.count == 0
     world.happened(*[said(row, value=1.0) for row in ROWS[5:7]])
-    assert len(world.judge(5).rows) == 2
-    whole = judged_of(world.lake, world.settings).rows
-    assert [row["outcome"] for row in seen(world)] == whole["outcome"].to_pylist()
+    assert world.judge(5).rows.count == 2
+    whole = judged_of(world.lake, world.settings).outcomes
+    assert [row["outcome"] for row in seen(world)] == [row.outcome for row in whole]
 
 
 def test_a_version_that_somebody_rests_on_is_still_read_after_a_night(world: World) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streams.lake.engine import sweep
+from streams.lake.spilled import sweep
 
 SPILLS = """
 import json, os, stat, sys

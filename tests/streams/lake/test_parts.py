@@ -14,10 +14,10 @@ from flows.testing.events import START, happened, interaction
 from schemas.tables import TIME
 from streams.lake import Lake
 from streams.lake.changes import changes
-from streams.lake.engine import SPILLS
 from streams.lake.maintain import compact, delete_rows, tidy_log
 from streams.lake.parts import Part, holding, kept_apart, since, within
 from streams.lake.query import ask, query
+from streams.lake.spilled import SPILLS
 
 IDS = "SELECT id FROM interactions ORDER BY id"
 

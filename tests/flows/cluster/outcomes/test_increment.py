@@ -7,10 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from flows.cluster.outcomes import changes
 from flows.cluster.stage import judged_of
 from flows.maintain.stage import maintain
 from schemas.events import Erasure
@@ -121,7 +123,13 @@ class Increment(RuleBasedStateMachine):
         lake = self.world.lake
         whole = judged_of(lake, self.world.settings)
         found = query(lake, SEEN, lake.versions(["outcomes"])).to_pylist()
-        assert found == whole.rows.select(list(found[0]) if found else []).to_pylist()
+        rows = whole.rows.table().sort_by("interaction_id")
+        assert found == rows.select(list(found[0]) if found else []).to_pylist()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(changes, "TOGETHER", 3)
+            by_days = judged_of(lake, self.world.settings)
+        assert (by_days.outcomes, by_days.tally) == (whole.outcomes, whole.tally)
+        assert by_days.fitted.verdicts == whole.fitted.verdicts
         assert reliabilities == whole.reliability.sources
         before = read(lake, "outcomes").num_rows, read(lake, "voices").num_rows
         self.judge()

@@ -35,4 +35,4 @@ def test_a_short_request_is_not_about_the_prompts_examples(world: Any, make: Any
 
     assert (before["text"], before["mode"]) == ("how do I reset my password?\nhi there", "gave_up:look_up")
     assert (after["text"], after["mode"]) == ("hi there", "answer:short")
-    assert len(world.judge(3).rows) == 0
+    assert world.judge(3).rows.count == 0
