@@ -252,7 +252,7 @@ def _publish_pinned(
     acts = decisions_of(now.lake, now.run.application, now.run.versions["cluster_decisions"])
     definitions = defined(now, before.pinned, acts, embedder)
     fresh = frozenset(before.pinned) - frozenset(followed)
-    _publish(now.lake, now.run, {"pinned_members": members_of(now, definitions, fresh, judged.rows, embedder)})
+    _publish(now.lake, now.run, {"pinned_members": members_of(now, definitions, fresh, judged.failures, embedder)})
 
 
 def _publish(lake: Lake, run: Run, concluded: Mapping[str, Sequence[msgspec.Struct]]) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flows.cluster.placement.placing import asked
@@ -88,14 +87,14 @@ def defined(
 
 
 def members_of(
-    now: Now, definitions: Sequence[Definition], fresh: Collection[str], judged: Rows, embedder: Embedder
+    now: Now, definitions: Sequence[Definition], fresh: Collection[str], failed: Rows, embedder: Embedder
 ) -> list[PinnedMember]:
-    """Who is new in which: of the failures judged in this run; in a `fresh` definition, of all there are."""
+    """Who is new in which: of those that `failed` in this run; in a `fresh` definition, of all there are."""
     old, new = ([one for one in definitions if (one.cluster_id in fresh) == yes] for yes in (False, True))
     found: list[PinnedMember] = []
     if old:
-        for batch in judged.batches():
-            found += _taken(now, old, batch.filter(pc.equal(batch["outcome"], "failed")), embedder)
+        for some in failed.tables(BATCH):
+            found += _taken(now, old, some, embedder)
     if new:
         with now.stream(SQL, now.failures, own_homes=True) as answer:
             for batch in answer.batches(BATCH):

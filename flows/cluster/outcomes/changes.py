@@ -160,8 +160,7 @@ def _by_days(source: Source, days: pa.Table) -> Iterator[pa.Array]:
 def _between(source: Source, since: date, until: date) -> pa.Array:
     """The interactions of the days from one to before another, sorted; each is of the day that its first copy is of."""
     first, last = (datetime.combine(day, datetime.min.time(), UTC) for day in (since, until))
-    times = (pc.field("time") >= pa.scalar(first, TIME)) & (pc.field("time") < pa.scalar(last, TIME))
-    part = within(source.lake, "interactions", source.versions["interactions"], times)
+    part = within(source.lake, "interactions", source.versions["interactions"], _during(first, last))
     some = array_of(source.ask("asked_between", {"interactions": part}, first=first, last=last)["id"])
     part = source.those("interactions", "id", some)
     return _sorted(source.ask("asked_between", {"interactions": part}, first=first, last=last)["id"])
@@ -228,11 +227,12 @@ def _on_days(days: pa.Array) -> pc.Expression:
     """Whether an outcome's time is on one of some days; of many days, between the first and the last."""
     starts = sorted(days.to_pylist())
     spans = [(day, day) for day in starts] if len(starts) <= DAYS else [(starts[0], starts[-1])]
-    tests = [
-        (pc.field("time") >= pa.scalar(first, TIME)) & (pc.field("time") < pa.scalar(last + timedelta(days=1), TIME))
-        for first, last in spans
-    ]
-    return functools.reduce(operator.or_, tests)
+    return functools.reduce(operator.or_, [_during(first, last + timedelta(days=1)) for first, last in spans])
+
+
+def _during(first: datetime, last: datetime) -> pc.Expression:
+    """Whether a row's time is from the first to before the last."""
+    return (pc.field("time") >= pa.scalar(first, TIME)) & (pc.field("time") < pa.scalar(last, TIME))
 
 
 def _before(source: Source, ids: pa.Array) -> pa.Table:

@@ -95,6 +95,19 @@ class Judged:
         """The rows as records, by interaction."""
         return tuple(from_row(Outcome, row) for row in self.rows.table().sort_by("interaction_id").to_pylist())
 
+    @property
+    def failures(self) -> Rows:
+        """Of the rows those that failed: interaction_id and text."""
+        names = ["interaction_id", "text"]
+        schema = pa.schema([_ROWS.field(name) for name in names])
+
+        def read(size: int) -> pa.RecordBatchReader:
+            batches = self.rows.batches(size)
+            failed = (batch.filter(pc.equal(batch["outcome"], "failed")).select(names) for batch in batches)
+            return pa.RecordBatchReader.from_batches(schema, failed)
+
+        return Rows(read)
+
     def counts(self) -> Counter[str]:
         """Outcome → interactions."""
         found = Counter[str]()

@@ -18,7 +18,7 @@ from streams.lake.spilled import SPILLS, Spilled
 
 SCHEMA = pa.schema([("n", pa.int64()), ("texts", pa.list_(pa.string()))])
 KILLED = """
-import os, signal, pyarrow as pa
+import os, pyarrow as pa
 from streams.lake.spilled import Spilled
 kept = Spilled(pa.schema([("n", pa.int64())]))
 if os.fork() == 0:
