@@ -35,7 +35,7 @@ from schemas.unit import BLANKS
 from streams.lake.engine import Session, session
 from streams.lake.layout import DAY, Lake, dataset_of
 from streams.lake.parts import Part
-from streams.lake.rows import Rows
+from streams.lake.rows import Rows, Work
 
 
 def _spelled(column: str) -> str:
@@ -55,6 +55,8 @@ VIEWS = {
     "standing_feedback": ("feedback", "interactions", "erasures"),
 }
 """View → the tables that it needs; each is the SQL file of its name, and may use those before it."""
+FEW = 1_000
+"""Rows that are worked on in this process, whoever is asked: any job of Spark's takes some seconds."""
 WORD = re.compile(r"\w+")
 NEEDS = {"outcomes": ("runs", "voices"), "voices": ("runs",)}
 """Derived tables of which readers see the newest (`newest_<name>.sql`), and the tables that their view looks into."""
@@ -142,6 +144,17 @@ def ask(
         for name in (view for view in views if view in meant):
             engine.view(name, views[name])
         yield engine.ask(sql, parameters or {})
+
+
+@contextmanager
+def worked(lake: Lake, given: pa.Table, work: Work) -> Iterator[Rows]:
+    """What a work makes of rows of the caller's, in their order: in Spark's workers where Spark is asked, else here."""
+    if lake.engine and len(given) >= FEW:
+        with session(lake) as engine:
+            engine.put("given", given)
+            yield engine.ask("SELECT * FROM given", {}).map(work)
+    else:
+        yield Rows(lambda size: pa.RecordBatchReader.from_batches(given.schema, given.to_batches(size))).map(work)
 
 
 def _ordered(versions: Mapping[str, int]) -> list[str]:

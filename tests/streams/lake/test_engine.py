@@ -1,12 +1,22 @@
-"""What DuckDB cannot hold in memory lies in a private folder, which goes with the process."""
+"""What DuckDB cannot hold in memory lies in a private folder, which goes with the process; where work is done."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from streams.lake import Lake
+from streams.lake.query import FEW, worked
+from streams.lake.rows import BATCH
 from streams.lake.spilled import sweep
 
 SPILLS = """
@@ -52,3 +62,25 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     sweep(tmp_path / "nowhere")
 
     assert [path.name for path in tmp_path.iterdir()] == ["prefect"]
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """A work: each number twice as large."""
+
+    schema: ClassVar[pa.Schema] = pa.schema([("n", pa.int64())])
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Row by row."""
+        for batch in batches:
+            yield pa.RecordBatch.from_arrays([pc.multiply(batch["n"], 2)], schema=self.schema)
+
+
+@pytest.mark.parametrize(("engine", "count"), [("", 25_000), ("sc://nowhere", FEW - 1), ("sc://nowhere", 0)])
+def test_work_is_done_here_where_it_is_little_or_nobody_else_is_asked(tmp_path: Path, engine: str, count: int) -> None:
+    """In batches, in order; no Spark is asked for a few rows."""
+    with worked(Lake(tmp_path, engine=engine), pa.table({"n": pa.array(range(count), pa.int64())}), Doubled()) as rows:
+        batches = list(rows.batches())
+
+    assert [n for batch in batches for n in batch["n"].to_pylist()] == [2 * n for n in range(count)]
+    assert max(map(len, batches), default=0) <= BATCH
