@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import pyarrow as pa
 
+from flows.extend import fingerprint
 from schemas.errors import LakeError, UsageError
 from schemas.events import to_json
 from schemas.records import content_hash
@@ -181,13 +182,18 @@ def title(stage: str, parameters: Mapping[str, Any], scheduled: datetime | None)
     return " ".join([stage, *about, *when])
 
 
-def same_code(expected: str) -> None:
-    """Raise LakeError unless this program's code is the one that is expected: that of whoever sent work here."""
-    if code_version() != expected:
+def same_code(expected: str, *references: str) -> None:
+    """Raise LakeError unless the code here is the one that is expected: `code_with` of whoever sent work here."""
+    if (here := code_with(*references)) != expected:
         raise LakeError(
-            f"this machine has the program with code {code_version()}, and its work was sent by one with code "
-            f"{expected}: install the same version of llm-flywheel where Spark's workers are"
+            f"this machine has the program with code {here}, and its work was sent by one with code {expected}: "
+            "install the same version of llm-flywheel, and of extensions, where Spark's workers are"
         )
+
+
+def code_with(*references: str) -> str:
+    """`code_version`, and which code the extensions have that are named so: what a work computes with."""
+    return " ".join(filter(None, [code_version(), fingerprint(*references)]))
 
 
 @functools.cache

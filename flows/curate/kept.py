@@ -24,8 +24,8 @@ from flows.curate.examples import Dropped, Found, examples_of
 from flows.curate.salt import salt_hash, salts
 from flows.curate.split import pseudonym
 from flows.extend import fingerprint
-from flows.redact.own import patterns_of, redactor_of
-from flows.redact.redact import Redactor, TooCostly
+from flows.redact.own import patterns_of
+from flows.redact.work import GIVEN, Redact
 from flows.run import Run, code_version, latest, under_way
 from schemas.errors import LakeError
 from schemas.prompts import Examples
@@ -35,11 +35,13 @@ from schemas.tables import TIME
 from streams.lake import Lake, parts
 from streams.lake.append import publish, to_rows
 from streams.lake.maintain import delete_rows, holding, read_files
-from streams.lake.query import ask
+from streams.lake.query import ask, worked
 
 FOLDER = Path(__file__).parent
 AT_ONCE = 2_000
 """Groups that are made together: some megabytes of messages."""
+SENT = 40_000
+"""The same where their redaction is sent to Spark, to which a job of seconds is a small one: some hundred megabytes."""
 MESSAGES = ("input_messages", "output_messages", "system_instructions", "tool_definitions")
 """What of an interaction is looked at only where its group is made."""
 FORGOTTEN = "forgotten"
@@ -86,8 +88,9 @@ def kept(lake: Lake, run: Run, settings: Settings, outcome_run: str, shots: Exam
         if group.key not in known:
             wanted.append(group)
     there = current & known.keys()
-    for start in range(0, len(wanted), AT_ONCE):
-        there |= _make(lake, run, settings, how, wanted[start : start + AT_ONCE], shots)
+    at_once = SENT if lake.engine else AT_ONCE
+    for start in range(0, len(wanted), at_once):
+        there |= _make(lake, run, settings, how, wanted[start : start + at_once], shots)
     _drop_others(lake, run.application, known, current)
     return _recalled(lake, run.application, how, there, places, len(wanted))
 
@@ -198,8 +201,9 @@ def _make(lake: Lake, run: Run, settings: Settings, how: str, groups: Sequence[G
     those = {"interactions": parts.holding(lake, "interactions", version, "id", ids)}
     with ask(lake, (FOLDER / "messages.sql").read_text(), {"interactions": version}, parts=those) as answer:
         messages = {row["id"]: row for row in answer.dicts()}
-    redactor = redactor_of(settings.curate)
-    rows = [row for group in groups for row in _made(group, messages, settings.curate, redactor, shots)]
+    found = [(group.key, _found(group, messages, settings.curate, shots)) for group in groups]
+    texts = _texts(lake, settings.curate, [example for _, each in found for example in each.examples])
+    rows = [row for key, each in found for row in _stored(key, each, texts)]
     shared = {"application": run.application, "how": how}
     stored = to_rows("examples", [shared | row for row in rows])
     about = ["examples", how, lake.version("examples"), [group.key for group in groups]]  # they may have gone since
@@ -207,24 +211,35 @@ def _make(lake: Lake, run: Run, settings: Settings, how: str, groups: Sequence[G
     return {row["key"] for row in rows}
 
 
-def _made(
-    group: Group, messages: Mapping[str, dict[str, Any]], how: CurateSettings, redactor: Redactor, shots: Examples
-) -> Iterator[dict[str, Any]]:
-    """The rows of `examples` that a group gives."""
+def _found(group: Group, messages: Mapping[str, dict[str, Any]], how: CurateSettings, shots: Examples) -> Found:
+    """What a group gives, in the words that were said."""
     rows = [_whole(row, messages) for row in group.rows]
     salt, mask = how.salt.reveal(), how.failed_turns == "mask"
     given = ([], rows) if group.verdict else (rows, [])
-    found = examples_of(*given, salt, how.consent, mask=mask, shots=shots)
+    return examples_of(*given, salt, how.consent, mask=mask, shots=shots)
+
+
+def _texts(lake: Lake, how: CurateSettings, examples: Sequence[Example]) -> Iterator[dict[str, str | None]]:
+    """Each example as JSON, without personal data, and how often which kind was replaced; null: it takes too long."""
+    texts = [msgspec.json.encode(example).decode() for example in examples]
+    if not how.redact:
+        for text in texts:
+            yield {"example": text, "redacted": "{}"}
+        return
+    with worked(lake, pa.table({"example": texts}, GIVEN), Redact.of(how)) as answer:
+        yield from answer.dicts()
+
+
+def _stored(key: str, found: Found, texts: Iterator[dict[str, str | None]]) -> Iterator[dict[str, Any]]:
+    """The rows of `examples` that a group gives; its examples' texts are next among all."""
     left_out = list(found.dropped)
     for place, example in enumerate(found.examples):
-        redactor.counts.clear()
-        try:
-            clean = redactor.example(example) if how.redact else example
-        except TooCostly:
+        text = next(texts)
+        if text["example"] is None:
             left_out.append(Dropped(example.interaction_id, "too_costly"))
             continue
         yield {
-            "key": group.key,
+            "key": key,
             "place": place,
             "interaction_id": example.interaction_id,
             "other_id": example.other_id,
@@ -232,12 +247,11 @@ def _made(
             "unit": example.unit,
             "told_by": example.told_by,
             "time": example.time,
-            "example": msgspec.json.encode(clean).decode(),
-            "redacted": msgspec.json.encode(redactor.counts).decode(),
+            **text,
         }
     for place, dropped in enumerate(left_out, len(found.examples)):
         yield {
-            "key": group.key,
+            "key": key,
             "place": place,
             "interaction_id": dropped.interaction_id,
             "reason": dropped.reason,

@@ -6,21 +6,37 @@ Go on to `redact.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from flows.extend import calling, checked, maker
 from flows.redact.protocol import KIND, Recogniser, Span
 from flows.redact.redact import Redactor
 from schemas.errors import ExtensionError
 from schemas.events import to_json
-from schemas.settings import CurateSettings
 
 
-def redactor_of(settings: CurateSettings) -> Redactor:
+class Described(Protocol):
+    """What describes a redactor: of the settings these alone."""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Whose phone numbers are known without a country code."""
+
+    @property
+    def recognisers(self) -> dict[str, str]:
+        """Kind → pattern of a person's own."""
+
+    @property
+    def recognise_with(self) -> tuple[str, ...]:
+        """Recognisers of a person's own, `module:name` each."""
+
+
+def redactor_of(settings: Described) -> Redactor:
     """The redactor that the settings describe. Raises SettingsError, ExtensionError."""
     return Redactor(settings.regions, settings.recognisers, own_recognisers(settings.recognise_with))
 
 
-def patterns_of(settings: CurateSettings) -> str:
+def patterns_of(settings: Described) -> str:
     """What the settings add to the recognisers, but for code: an input of every run that redacts."""
     return to_json([settings.regions, settings.recognisers])
 
