@@ -18,7 +18,8 @@ What they share:
     training        which dataset, settings and libraries made a model; `bases` which models it was made from; `trained`
                     the folders of trainings, `enlist` registers one's model, `command_line` programs that are not ours
     redact          personal data and secrets → placeholders
-    embed           text to vectors, by `encoders` too; `statistics` the gate's formulas; `extend` code of one's own
+    embed           text to vectors, by `encoders` too, `embedded` in Spark's workers where Spark is asked
+    statistics      the gate's formulas; `extend` code of one's own
     outbound        calls to endpoints, to allowed `addresses`
     names           the name of a cluster wherever its id stands; `pins` what pinned ones are defined by, `topic` what
                     was asked

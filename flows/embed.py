@@ -1,7 +1,7 @@
 """Text to vectors: the one door to every embedder, shared by the stages that compare texts.
 
 `load` gives the embedder that the settings name. Vectors of different embedders are never mixed: each carries its `id`.
-Go on to `flows/cluster/` and `flows/curate/`, the users.
+Where it is sent to other processes it goes by its name, and not with its weights. Go on to `embedded.py`, the work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from flows.encoders import OnnxEncoder, UniversalEncoder, content_of, folder_content, quality
 from flows.extend import calling, checked, fingerprint, is_reference, maker
 from flows.outbound import Bounds, ask
-from schemas.errors import EndpointError, ExtensionError, SettingsError
+from schemas.errors import EndpointError, ExtensionError, LakeError, SettingsError
 from schemas.secrets import Secret
 
 NO_KEY = Secret()
@@ -45,9 +45,10 @@ REQUEST_TEXTS = 128
 class Embedder(Protocol):
     """Texts into vectors.
 
-    Made once a run, in the process that uses it. `embed` is called any number of times, with any number of texts, none
-    of them too, any of them empty, never two calls at a time. A text's row depends on that text alone, never on its
-    neighbours or on what came before: kept vectors are compared with new ones for as long as `id` is the same.
+    Made once a run, in the process that uses it; with Spark as the engine in its workers too. `embed` is called any
+    number of times, with any number of texts, none of them too, any of them empty, never two calls at a time. A text's
+    row depends on that text alone, never on its neighbours or on what came before: kept vectors are compared with new
+    ones for as long as `id` is the same.
     """
 
     @property
@@ -68,7 +69,7 @@ def load(name: str, url: str = "", key: Secret = NO_KEY, declared: Collection[st
     if url:
         return EndpointEmbedder(name, url, key, declared)
     if name.startswith(ONNX):
-        return EncoderEmbedder(OnnxEncoder(Path(name.removeprefix(ONNX))))
+        return EncoderEmbedder(name, OnnxEncoder(Path(name.removeprefix(ONNX))))
     if "+" in name:
         return JoinedEmbedder([load(part) for part in name.split("+")])
     if name in BUILT_IN:
@@ -82,6 +83,18 @@ def load(name: str, url: str = "", key: Secret = NO_KEY, declared: Collection[st
         "'sentence-transformers/MODEL', 'module:name' for one of your own, several joined by '+', or set "
         "cluster.embedder_url to an OpenAI-compatible endpoint that serves it"
     )
+
+
+@functools.cache
+def again(name: str, id_: str, code: str) -> Embedder:
+    """In a process that it was sent to, the embedder of this name. Raises LakeError where it is not the sender's."""
+    embedder = load(name)
+    if (embedder.id, code_of(name)) != (id_, code):
+        raise LakeError(
+            f"the embedder {name!r} is {embedder.id} here, and {id_} where its work was sent from: install the same "
+            "models and extensions where Spark's workers are"
+        )
+    return embedder
 
 
 @functools.cache
@@ -119,9 +132,20 @@ def _own_log() -> Iterator[None]:
         logging.getLogger().removeHandler(held)
 
 
-class WordLlamaEmbedder:
+class _ByName:
+    """An embedder whose weights are wherever the program is: what is sent of it is what it is called."""
+
+    name: str
+    id: str
+
+    def __reduce__(self) -> tuple[Callable[[str, str, str], Embedder], tuple[str, str, str]]:
+        return again, (self.name, self.id, code_of(self.name))
+
+
+class WordLlamaEmbedder(_ByName):
     """The default: mean of 256-d token vectors that come inside the `wordllama` wheel; offline, about 15k texts/s."""
 
+    name = "wordllama"
     TOKEN_WEIGHT = 0.7
     """A token weighs its vector's length to this power. 1 is the library's own mean; down to 0.5 clusters were better
     on every set tried (banking requests, halves of them, the demo's utterances: AMI +.005 to +.02) and paraphrases
@@ -159,11 +183,11 @@ class WordLlamaEmbedder:
         return on_grid(counts @ self._table)
 
 
-class EncoderEmbedder:
+class EncoderEmbedder(_ByName):
     """A sentence encoder that lies in files (`encoders.py`): `quality`, `multilingual`, `onnx:FOLDER`."""
 
-    def __init__(self, encoder: OnnxEncoder | UniversalEncoder) -> None:
-        self._encoder, self.id = encoder, encoder.id
+    def __init__(self, name: str, encoder: OnnxEncoder | UniversalEncoder) -> None:
+        self.name, self._encoder, self.id = name, encoder, encoder.id
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """The encoder's rows, one text a call."""
@@ -181,7 +205,7 @@ class JoinedEmbedder:
         return on_grid(np.concatenate([part.embed(texts) for part in self._parts], axis=1))
 
 
-class SentenceTransformersEmbedder:
+class SentenceTransformersEmbedder(_ByName):
     """Any sentence-transformers model that is installed or cached on the machine; brings torch, so never a default."""
 
     def __init__(self, name: str) -> None:
@@ -189,7 +213,7 @@ class SentenceTransformersEmbedder:
             sentence_transformers = importlib.import_module("sentence_transformers")  # lazy: only where installed
         except ImportError as error:
             raise SettingsError(f"embedder {name!r} needs `pip install sentence-transformers`") from error
-        self._model: Any = sentence_transformers.SentenceTransformer(name)
+        self.name, self._model = name, sentence_transformers.SentenceTransformer(name)
         self.id = f"{name}@{self._content()[:16]}-sentence-transformers-{sentence_transformers.__version__}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -207,23 +231,23 @@ class SentenceTransformersEmbedder:
         return digest.hexdigest()
 
 
-class OwnEmbedder:
+class OwnEmbedder(_ByName):
     """An embedder of a person's own, held to the protocol; its vectors are put on the grid like all others."""
 
     def __init__(self, reference: str) -> None:
         make = maker("cluster.embedder", reference, "embedder")
         with calling(reference):
             self._embedder: Embedder = checked(reference, make(), "id", "embed")
-        self._reference, self.id = reference, f"{reference}/{self._embedder.id}"
+        self.name, self.id = reference, f"{reference}/{self._embedder.id}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Its vectors. Raises ExtensionError where it fails, or gives anything but one row of numbers a text."""
         if not texts:
             return np.zeros((0, 0), np.float32)
-        with calling(self._reference):
+        with calling(self.name):
             rows = np.asarray(self._embedder.embed([text[:MAX_CHARS] for text in texts]), dtype=np.float64)
         if rows.ndim != 2 or len(rows) != len(texts) or not rows.shape[1]:
-            raise ExtensionError(f"{self._reference} gives an array of shape {rows.shape} for {len(texts)} texts")
+            raise ExtensionError(f"{self.name} gives an array of shape {rows.shape} for {len(texts)} texts")
         return on_grid(rows)
 
 
@@ -286,6 +310,6 @@ def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 BUILT_IN: dict[str, Callable[[], Embedder]] = {
     "wordllama": WordLlamaEmbedder,
-    "quality": lambda: EncoderEmbedder(quality()),
-    "multilingual": lambda: EncoderEmbedder(UniversalEncoder()),
+    "quality": lambda: EncoderEmbedder("quality", quality()),
+    "multilingual": lambda: EncoderEmbedder("multilingual", UniversalEncoder()),
 }

@@ -35,6 +35,7 @@ from flows.curate.split import KEYS
 from flows.curate.versions.staleness import stale
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
+from flows.embedded import embedded
 from flows.extend import fingerprint
 from flows.ledger import fold
 from flows.redact.own import redactor_of
@@ -104,7 +105,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str, done: st
         guards = [*of_versions(bound, settings), *of_files(settings.curate.benchmarks)]
         found, newest, redacted = _read(lake, run, settings, judged.run_id, shots)
         _log.info("dataset %s: %s examples to split and de-duplicate", name, len(found.examples))
-        made = _think(found, newest, settings, recipe, as_of, guards, redacted)
+        made = _think(found, newest, settings, recipe, as_of, guards, redacted, _paraphrases(lake, settings))
         units = forgotten(lake, settings, run.versions["erasures"])
         discard_unlisted(known, settings, settings.application, units)
         withdrawn = withdrawals(known, settings, units, (), as_of)
@@ -209,6 +210,7 @@ def _think(
     as_of: datetime,
     guards: Sequence[Guard],
     redacted: Counter[str],
+    paraphrases: Paraphrases | None,
 ) -> Build:
     """The build; counts in `redacted` what was replaced in the sample."""
     options = settings.curate
@@ -218,13 +220,17 @@ def _think(
         golden, costly = _redacted(found.golden, redactor)
         found = msgspec.structs.replace(found, golden=golden, dropped=(*found.dropped, *costly))
         redacted.update(redactor.counts)
-    paraphrases = None
-    if options.paraphrase < 1:
-        cluster = settings.cluster
-        declared = settings.evaluate.private_endpoints
-        embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key, declared)
-        paraphrases = Paraphrases(embedder.embed, options.paraphrase, options.paraphrase_margin)
     return build(found, options, recipe, as_of, guards, paraphrases, newest)
+
+
+def _paraphrases(lake: Lake, settings: Settings) -> Paraphrases | None:
+    """What finds them, unless the settings want none found."""
+    options, cluster = settings.curate, settings.cluster
+    if options.paraphrase >= 1:
+        return None
+    declared = settings.evaluate.private_endpoints
+    embedder = load(cluster.embedder, cluster.embedder_url, cluster.embedder_key, declared)
+    return Paraphrases(partial(embedded, lake, embedder), options.paraphrase, options.paraphrase_margin)
 
 
 def _redacted(examples: Iterable[Example], redactor: Redactor) -> tuple[tuple[Example, ...], list[Dropped]]:

@@ -23,6 +23,7 @@ from flows.cluster.placement.identity import REFERENCE_CAP, Placement, place
 from flows.cluster.placement.texts import Distinct, distinct, normalise, vectors_of, wordless_apart
 from flows.cluster.state import Now, State
 from flows.embed import Embedder, Vectors
+from flows.embedded import embedded
 from schemas.records import Member
 from streams.lake.parts import holding
 
@@ -230,7 +231,7 @@ def _reference(
     if table["vector"].null_count:  # another embedder than before: what `reembed.py` has not made yet
         unknown = sorted({text_hash for text_hash, vector in zip(hashes, stored, strict=True) if vector is None})
         found = now.ask(PLACED_TEXTS, own_homes=False, hashes=unknown).to_pylist()
-        made = wordless_apart(embedder.embed([normalise(row["text"]) for row in found]))
+        made = wordless_apart(embedded(now.lake, embedder, [normalise(row["text"]) for row in found]))
         anew = {row["text_hash"]: vector for row, vector in zip(found, made, strict=True)}
     kept = [i for i, text_hash in enumerate(hashes) if stored[i] is not None or text_hash in anew]
     rows = [anew[hashes[i]] if stored[i] is None else stored[i] for i in kept]

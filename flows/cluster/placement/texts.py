@@ -14,6 +14,7 @@ import numpy as np
 
 from flows.cluster.placement.graph import Ints
 from flows.embed import Embedder, Vectors
+from flows.embedded import embedded
 from flows.redact.signature import unsigned
 from streams.lake import Lake
 from streams.lake.query import query
@@ -65,7 +66,7 @@ def vectors_of(lake: Lake, embedder: Embedder, rows: Distinct) -> tuple[Vectors,
     known = query(lake, _KNOWN, lake.versions(["embeddings"]), parameters)
     stored = dict(zip(known["text_hash"].to_pylist(), known["vector"].to_numpy(), strict=True))
     missing = [i for i, h in enumerate(rows.hashes) if h not in stored]
-    fresh = embedder.embed([rows.texts[i] for i in missing])
+    fresh = embedded(lake, embedder, [rows.texts[i] for i in missing])
     if not stored:
         return wordless_apart(fresh), list(rows.hashes)
     width = len(next(iter(stored.values())))
