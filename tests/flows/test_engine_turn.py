@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from examples.support_bot.demo import Options, World
+from examples.support_bot.model import save, train
+from examples.support_bot.service import Service
+from examples.support_bot.traffic import Line, serve
 from flows.cluster.stage import cluster
 from flows.curate.stage import curate
 from flows.testing.events import START, feedback, happened, interaction
 from schemas.events import Event
-from schemas.records import content_hash
+from schemas.records import content_hash, make_candidate
 from schemas.secrets import Secret
 from schemas.settings import CurateSettings, Settings
 from streams.lake import Lake
@@ -24,7 +29,7 @@ from streams.lake.query import read
 from tests.support import spark
 from tests.support.clusters import Tools
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(5400)
 DAYS = (1, 2)
 TABLES = ("runs", "outcomes", "voices", "cluster_members", "clusters", "cluster_events", "embeddings", "examples")
 KILLED = """
@@ -75,15 +80,33 @@ def events(day: int) -> list[Event]:
 def turned(home: Path, engine: str) -> dict[str, Any]:
     """Two days, each with a turn; what came of them. What was begun before goes on."""
     settings = settings_of(home, engine)
-    lake, summary = Lake(settings.lake_root), dict[str, Any]()
+    lake, found = Lake(settings.lake_root), dict[str, Any]()
     for day in DAYS:
         if lake.version("interactions") < day:
             happened(lake, *events(day))
-        as_of = START + timedelta(days=day + 1)
-        cluster(lake, settings, as_of)
-        summary = curate(lake, settings, as_of)
+        found = one_turn(lake, settings, START + timedelta(days=day + 1))
+    return found
+
+
+def one_turn(lake: Lake, settings: Settings, as_of: datetime) -> dict[str, Any]:
+    """A turn of the first two stages, and a hash of whatever came of it."""
+    cluster(lake, settings, as_of)
+    summary = curate(lake, settings, as_of)
     hashes = {part: summary[part]["sha256"] for part in ("training", "eval", "sample")}
     return {**hashes, **{name: content_of(lake, name) for name in TABLES}}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Event], datetime]:
+    """What the demo's customers ask its first bot in its first turn, and how they react; and when the turn is."""
+    folder, options = tmp_path_factory.mktemp("demo"), Options(now=START + timedelta(days=10))
+    world, found = World(options), list[Event]()
+    requests = list(world.traffic.requests(options.interactions, 1, world.day(1)))
+    with Service(folder / "models", folder / "run") as service:
+        save(train(world.seed_rows), service.models / "bot-0")
+        bot, line = make_candidate("bot-0", service.endpoint), Line(found.append, lambda *_: None)
+        asyncio.run(serve(bot, world.traffic, requests, world.replies, line, application="support-bot"))
+    return found, world.day(1) + timedelta(hours=15)
 
 
 def content_of(lake: Lake, name: str) -> str:
@@ -111,6 +134,20 @@ def test_the_world_has_something_to_say(tmp_path: Path) -> None:
 def test_a_turn_on_spark_is_the_same_turn(tmp_path: Path, expected: dict[str, Any]) -> None:
     """Run ids, outcomes, members and the SHA-256 of datasets; the second turn goes on from the first."""
     assert turned(tmp_path, spark.needed()) == expected
+
+
+@pytest.mark.integration
+def test_a_turn_of_the_demo_is_the_same_on_spark(tmp_path: Path, demo: tuple[list[Event], datetime]) -> None:
+    """Thousands of events of the demo's customers: more than a few, so that redaction is done in Spark's workers."""
+    said, as_of = demo
+    found = []
+    for home, engine in ((tmp_path / "duckdb", ""), (tmp_path / "spark", spark.needed())):
+        settings = Settings(home=str(home), curate=CurateSettings(salt=Secret("a test's")), engine=engine)
+        happened(Lake(settings.lake_root), *said)
+        found.append(one_turn(Lake(settings.lake_root), settings, as_of))
+        print(engine or "duckdb", msgspec.json.format(msgspec.json.encode(found[-1])).decode())  # noqa: T201 for docs/scale.md
+
+    assert found[0] == found[1]
 
 
 def test_a_driver_that_is_killed_before_its_commit_leaves_one_run(tmp_path: Path, expected: dict[str, Any]) -> None:
