@@ -271,7 +271,7 @@ def measure(name: str, servers: str, events: int, *, processes_: int = 1, quix: 
                       str(events), folder],
         }  # fmt: skip
         command = commands.get(name, [sys.executable, __file__, "--part", name, *arguments])
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(processes_) as pool:  # its own number is of cores: a group of eight would wait for ever
             outputs = list(pool.map(lambda _: _run(command), range(processes_)))
         found = [json.loads(output.strip().splitlines()[-1]) for output in outputs]
         done = sum(part["events"] for part in found)
