@@ -300,7 +300,7 @@ class Steps:
         while frame is not None:
             if Path(frame.f_code.co_filename).name == "stage.py" and below:
                 step = f"{Path(frame.f_code.co_filename).parent.name}.{below}"
-                if frame.f_code.co_name in {"_cluster", "curate"}:
+                if frame.f_code.co_name in {"_cluster", "_clustered", "_curate"}:
                     break
             below, frame = frame.f_code.co_name, frame.f_back
         return step
