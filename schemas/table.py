@@ -26,6 +26,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     partition_by: tuple[str, ...] = ()
     low_cardinality: tuple[str, ...] = ()
     """Columns worth a Parquet dictionary; on others it costs time and saves nothing."""
+    apart: tuple[str, ...] = ()
+    """Columns of which each set of values has row groups of its own: who wants one of them need not read the others."""
     raw: bool = False
 
     @property

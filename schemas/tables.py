@@ -183,6 +183,7 @@ OUTCOMES = Table(
         "run_id", "application", "request_model", "prompt_version", "variant", "outcome", "reasons.list.element",
         "voices", "found.list.element", "own", "edit", "mode",
     ),
+    apart=("outcome", "revision"),
 )  # fmt: skip
 """What has changed: interactions that are new or that more, or less, is said of. Readers see each one's newest."""
 VOICES = Table(

@@ -31,7 +31,7 @@ from streams.lake.layout import Lake
 from streams.lake.rows import Rows
 from streams.lake.spilled import folder_of
 
-MEMORY = "1GB"
+MEMORY = "512MB"
 """DuckDB spills to disk beyond this; the flows of one machine then run beside Kafka and Prefect."""
 MACROS = {
     "explode(list)": "unnest(list)",

@@ -9,11 +9,16 @@ WITH homes AS (
         WHERE application = $application AND outcome = 'failed' AND time >= $since
     ) AS s
     JOIN homes AS h ON h.interaction_id = s.interaction_id
-), seen AS (
-    SELECT unit FROM outcomes WHERE application = $application AND time >= $first AND time < $since
+), seen AS (  -- of these alone: all units of some weeks would be as many as there are users
+    SELECT unit FROM outcomes
+    WHERE application = $application AND time >= $first AND time < $since AND unit IN (SELECT unit FROM heard)
     UNION
-    SELECT explode(speakers) AS unit FROM outcomes
-    WHERE application = $application AND time >= $first AND time < $since
+    SELECT e.unit
+    FROM (
+        SELECT explode(speakers) AS unit FROM outcomes
+        WHERE application = $application AND time >= $first AND time < $since
+    ) AS e
+    WHERE e.unit IN (SELECT unit FROM heard)
 )
 SELECT h.cluster_id, s.unit IS NULL AS fresh
 FROM heard AS h LEFT JOIN seen AS s ON s.unit = h.unit
