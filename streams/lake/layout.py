@@ -153,7 +153,7 @@ def dataset_of(
     return Files(fragments, full.schema, full.format, full.filesystem)
 
 
-class Files(ds.FileSystemDataset):
+class Files(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow tells no types
     """Files of a table, of which little is in memory at a time: DuckDB, too, reads by a dataset's own scanner."""
 
     def scanner(self, *columns: Any, **options: Any) -> ds.Scanner:
