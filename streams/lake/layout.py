@@ -153,6 +153,12 @@ def dataset_of(
     return Files(fragments, full.schema, full.format, full.filesystem)
 
 
+def one_file(path: Path) -> ds.Dataset:
+    """A Parquet file on this machine, read as a table's are."""
+    whole = ds.dataset(path, format="parquet")
+    return Files(list(whole.get_fragments()), whole.schema, whole.format, whole.filesystem)
+
+
 class Files(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow tells no types
     """Files of a table, of which little is in memory at a time: DuckDB, too, reads by a dataset's own scanner."""
 

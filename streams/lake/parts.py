@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from schemas.tables import TABLES
 from streams.lake.changes import changes
-from streams.lake.layout import Lake, dataset_of
+from streams.lake.layout import Lake, dataset_of, one_file
 from streams.lake.spilled import SPILLS
 
 BATCH = 32_768
@@ -92,7 +92,7 @@ def kept_apart(part: Part) -> Iterator[Part]:
             for batch in rows.to_batches():
                 if len(batch):
                     writer.write_batch(batch)
-        yield Part(ds.dataset(file, format="parquet"), part.column, part.values)
+        yield Part(one_file(file), part.column, part.values)
 
 
 def _bound(actions: pa.Table, which: str, column: str) -> list[str | None]:
