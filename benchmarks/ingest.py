@@ -8,6 +8,7 @@ tuned as ours is; neither validates, keeps dead letters, syncs, hashes, nor is e
 first event to the last, without start-up. The last line is JSON. `--quix` names a Python in which
 `pip install quixstreams pyarrow` was run. With `--memory` the archiver alone is run; its memory's growth is the peak of
 the last fifth of the events against that of the second. `--poison` shows what bad events cost the decoding of a batch.
+`--peers` runs sinks that write tables beside the archiver, whole process trees: see `benchmarks/peers/beside.py`.
 """
 
 from __future__ import annotations
@@ -270,6 +271,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=0, help="so many archivers on one table beside one, and only that")
     parser.add_argument("--memory", action="store_true", help="only the archiver's memory: --events 5000000 --memory")
     parser.add_argument("--poison", action="store_true", help="only what bad events cost, without Kafka")
+    parser.add_argument("--peers", action="store_true", help="only sinks that write tables: --events 300000 --peers")
     parser.add_argument("--part", nargs=5, metavar="X", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
@@ -278,6 +280,11 @@ def main() -> None:
         return
     if arguments.poison:
         print(json.dumps(poison()))
+        return
+    if arguments.peers:
+        from benchmarks.peers import beside  # noqa: PLC0415 - its peers' processes are nothing to other measurements
+
+        beside.main(arguments.events, arguments.rounds)
         return
     with ExitStack() as stack:
         servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")

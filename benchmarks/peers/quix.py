@@ -1,7 +1,8 @@
 """A peer of `benchmarks/ingest.py`: Kafka to Parquet by quixstreams' own file sink. Prints its figures as JSON.
 
 Nested values are kept as JSON text and the interpreter is tuned, as in ours (`streams/archive/run.py`).
-Runs in an environment of its own (quixstreams pins confluent-kafka). Arguments: servers, topic, events, folder.
+Runs in an environment of its own (quixstreams pins confluent-kafka). Arguments: servers, topic, events, folder and,
+where it is to go on from where it was, a consumer group.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     """Sink so many events, then say what it cost from the first event on."""
     servers, topic, events, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     application = Application(
-        broker_address=servers, consumer_group=f"quix-{time.time_ns()}", auto_offset_reset="earliest",
+        broker_address=servers, consumer_group=[*sys.argv, f"quix-{time.time_ns()}"][5], auto_offset_reset="earliest",
         commit_every=20_000, commit_interval=3600, loglevel="WARNING",
     )  # fmt: skip
     first: list[tuple[float, float]] = []
