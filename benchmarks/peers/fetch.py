@@ -1,6 +1,6 @@
 """Gets the programs that the archiver is measured beside: `python benchmarks/peers/fetch.py NAME…`.
 
-    python benchmarks/peers/fetch.py iceberg spark quixstreams    jars by Maven, a package by pip: 600 MB
+    python benchmarks/peers/fetch.py iceberg spark quixstreams    jars by Maven, a package by pip: 700 MB
 
 All of it lies in `~/.cache/llm-flywheel/peers` (below XDG_CACHE_HOME, if set) and is used by
 `python benchmarks/ingest.py --peers`.

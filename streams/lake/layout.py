@@ -26,8 +26,8 @@ PLACE = re.compile(rf"{DAY}=(\d{{4}}-\d\d-\d\d)/")
 """How the path of a file of such a table begins."""
 
 AT_ONCE = {"batch_size": 16_384, "batch_readahead": 4, "fragment_readahead": 2}
-"""What is read ahead of whoever reads. Arrow's own 16 batches of 131,072 rows, of 4 files, are what a turn's memory was
-mostly made of; with these a scan takes no longer."""
+"""What is read ahead of whoever reads. Arrow's own 16 batches of 131,072 rows, of 4 files, held 10 to 140 MiB more in
+the steps of a turn beside four million interactions; with these a scan takes no longer."""
 Commit = tuple[int, int] | None
 """A file of a table's log, by inode and time: the same file is the same table, at the same version."""
 

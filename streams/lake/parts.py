@@ -24,9 +24,6 @@ from streams.lake.changes import changes
 from streams.lake.layout import Lake, dataset_of, one_file
 from streams.lake.spilled import SPILLS
 
-BATCH = 32_768
-"""Rows of a batch that are copied together."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -87,7 +84,7 @@ def kept_apart(part: Part) -> Iterator[Part]:
         return
     with TemporaryDirectory(prefix=SPILLS) as folder:
         file = Path(folder) / "part.parquet"
-        rows = part.dataset.scanner(batch_size=BATCH, batch_readahead=1, fragment_readahead=1)
+        rows = part.dataset.scanner()
         with pq.ParquetWriter(file, rows.projected_schema, compression="none") as writer:
             for batch in rows.to_batches():
                 if len(batch):
