@@ -108,11 +108,11 @@ def _days(now: Now, first: datetime, end: datetime, a_week: int) -> dict[date, _
     part = {"outcomes": within(lake, "outcomes", lake.version("outcomes"), pc.field("time") >= pa.scalar(first, TIME))}
     given = {"first": first, "end": end}
     found: dict[date, _Day] = {}
-    for row in now.ask(_HERE / "audit_counts.sql", part, own_homes=True, **given).to_pylist():
+    for row in now.ask(_HERE / "audit_counts.sql", part, **given).to_pylist():
         counts = found.setdefault(row["day"], _Day()).counts
         said = others_say(row["voices"])
         counts[said] = counts.get(said, 0) + row["interactions"]
-    for row in now.ask(_HERE / "audit.sql", part, own_homes=True, most=max(per), **given).to_pylist():
+    for row in now.ask(_HERE / "audit.sql", part, most=max(per), **given).to_pylist():
         if row["nth"] <= per[row["day"].toordinal() % WEEK]:
             found[row["day"]].asked.append(row)
     return found

@@ -25,10 +25,10 @@ def covered(now: Now, since: datetime) -> Coverage:
     """Report on the interactions from a time on."""
     lake = now.lake
     part = {"outcomes": within(lake, "outcomes", lake.version("outcomes"), pc.field("time") >= pa.scalar(since, TIME))}
-    counts = now.ask(_HERE / "covered_counts.sql", part, own_homes=True, since=since)
+    counts = now.ask(_HERE / "covered_counts.sql", part, since=since)
     total = sum(counts["interactions"].to_pylist())
     below = f"{min(2**32 - 1, int(2**32 * FIT_ROWS / max(total, 1))):08x}"
-    rows = now.ask(_HERE / "covered.sql", part, own_homes=True, since=since, below=below)
+    rows = now.ask(_HERE / "covered.sql", part, since=since, below=below)
     names = np.array(rows["outcome"].to_pylist(), dtype=str)
     found = coverage(rows, [text or "" for text in rows["text"].to_pylist()], names != "unknown", names == "failed")
     return replace(found, **counted(counts))

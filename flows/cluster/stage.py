@@ -39,7 +39,7 @@ from flows.redact.own import patterns_of, redactor_of
 from flows.run import Finished, Run, begin, counted, finish, has_news, latest, named, runs, under_way
 from schemas.errors import NotEnoughData
 from schemas.events import Decision
-from schemas.records import Evaluation
+from schemas.records import ClusterEvent, Evaluation
 from schemas.settings import Settings
 from schemas.tables import OUTCOMES
 from streams.lake import Lake
@@ -93,30 +93,25 @@ def _clustered(now: state.Now, settings: Settings, judged: Judged, before: state
     _log.info("clustering: placing the failures among %s clusters", len(before.clusters))
     how, declared = settings.cluster, settings.evaluate.private_endpoints
     embedder = embed.load(how.embedder, how.embedder_url, how.embedder_key, declared)
-    placed = place_failures(now, before, embedder, settings.cluster.min_size)
-    decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
-    acts = waiting(lake, run.application, before.done, run.versions["cluster_decisions"])
     followed = frozenset(before.pinned)
-    before, placed, changed = carry_out(now, decisions, before, placed, embedder)
-    before, placed, done = carry_out_acts(now, acts, before, placed, embedder)
-    people = [*changed, *done]
-    before, placed, own = accept_certain(now, before, placed, embedder, how.accept_from, people)
+    with now.with_homes(placed=False) as until_now:
+        before, placed, told = _placed(until_now, settings, before, embedder)
     _publish_placed(lake, run, placed)
-    if before.pinned:
-        _publish_pinned(now, before, followed, judged, embedder)
-
-    found = catalogue(
-        population(now),
-        before,
-        placed,
-        _promotions(lake, run),
-        run.as_of,
-        settings.cluster,
-        redactor_of(settings.curate),
-        _namer(settings),
-        population(replace(now, homes=state.PINNED)) if before.pinned else None,
-    )
-    found = replace(found, events=[*people, *own, *found.events])
+    with now.with_homes(placed=True) as by_now:
+        if before.pinned:
+            _publish_pinned(by_now, before, followed, judged, embedder)
+        found = catalogue(
+            population(by_now),
+            before,
+            placed,
+            _promotions(lake, run),
+            run.as_of,
+            settings.cluster,
+            redactor_of(settings.curate),
+            _namer(settings),
+            population(replace(by_now, homes=state.PINNED)) if before.pinned else None,
+        )
+    found = replace(found, events=[*told, *found.events])
     _publish(lake, run, {"cluster_events": found.events, "clusters": found.clusters})
     source = _source(lake, run.application, run.versions, settings)
     asked = audit(now, source, settings.cluster.audit)
@@ -125,6 +120,21 @@ def _clustered(now: state.Now, settings: Settings, judged: Judged, before: state
     finish(lake, run, summary, before.previous)
     _log.info("clustering: %s", counted(summary))
     return summary
+
+
+def _placed(
+    now: state.Now, settings: Settings, before: state.State, embedder: embed.Embedder
+) -> tuple[state.State, Placed, list[ClusterEvent]]:
+    """Where everything is at home after this run, and what people and the run itself have changed."""
+    lake, run, how = now.lake, now.run, settings.cluster
+    placed = place_failures(now, before, embedder, how.min_size)
+    decisions = pending(lake, run.application, before.proposals, run.versions["cluster_decisions"])
+    acts = waiting(lake, run.application, before.done, run.versions["cluster_decisions"])
+    before, placed, changed = carry_out(now, decisions, before, placed, embedder)
+    before, placed, done = carry_out_acts(now, acts, before, placed, embedder)
+    people = [*changed, *done]
+    before, placed, own = accept_certain(now, before, placed, embedder, how.accept_from, people)
+    return before, placed, [*people, *own]
 
 
 def _same_again(lake: Lake, run: Run, last: Finished, as_last: Run) -> bool:

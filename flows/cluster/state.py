@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from flows.cluster.standing import LINEAGE, Change, Key, changes_of, key, refused, touched_by_people
 from flows.run import Run, as_finished, runs
 from schemas.errors import UsageError
 from schemas.records import Cluster, ClusterEvent
 from streams.lake import Lake
-from streams.lake.parts import Part, kept_apart, within
+from streams.lake.parts import Part, in_file, kept_apart, within
 from streams.lake.query import ask
 from streams.lake.query import rows as rows_of
 from streams.lake.rows import Rows, from_row
@@ -124,6 +125,10 @@ class Now:
     """What `{homes}` in a query stands for: where failures are at home, or which pinned clusters they are in."""
     failures: Mapping[str, Part] = field(default_factory=dict)
     """Where questions about failures alone look: `with_failures`; empty: into all that was judged."""
+    placed: bool = True
+    """Whether the run's own placements count, or only those of the runs before it."""
+    at_home: ds.Dataset | None = None
+    """The answer to MEMBERS, where it was found once for many questions: `with_homes`."""
 
     @contextmanager
     def with_failures(self) -> Iterator[Now]:
@@ -141,29 +146,41 @@ class Now:
         with kept_apart(within(self.lake, "outcomes", self.lake.version("outcomes"), which)) as part:
             yield replace(self, failures={"outcomes": part})
 
-    def ask(
-        self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any
-    ) -> pa.Table:
-        """The answer to a query of this stage. `own_homes`: whether the run's placements count."""
-        with self.stream(file, parts, own_homes=own_homes, **parameters) as answer:
+    @contextmanager
+    def with_homes(self, *, placed: bool) -> Iterator[Now]:
+        """The same, for a dozen questions between which nothing is placed: every failure's home is found once for them.
+
+        `placed`: whether the run's own placements count, which then are all written.
+        """
+        now = replace(self, placed=placed)
+        if self.lake.engine:
+            yield now
+            return
+        with ExitStack() as kept:
+            with now.stream(MEMBERS) as homes:
+                at_home = kept.enter_context(in_file(homes.reader()))
+            yield replace(now, at_home=at_home)
+
+    def ask(self, file: Path, parts: Mapping[str, Part] | None = None, **parameters: Any) -> pa.Table:
+        """The answer to a query of this stage."""
+        with self.stream(file, parts, **parameters) as answer:
             return answer.table()
 
     @contextmanager
-    def stream(
-        self, file: Path, parts: Mapping[str, Part] | None = None, *, own_homes: bool, **parameters: Any
-    ) -> Iterator[Rows]:
+    def stream(self, file: Path, parts: Mapping[str, Part] | None = None, **parameters: Any) -> Iterator[Rows]:
         """The same, where the answer need not fit into memory."""
-        text = sql(file, self.homes)
+        found = {"at_home": self.at_home} if self.at_home is not None and self.homes == MEMBERS else {}
+        text = file.read_text().replace("{homes}", "SELECT * FROM at_home") if found else sql(file, self.homes)
         names = [name for name in ("outcomes", "pinned_members", *TABLES) if re.search(rf"\b{name}\b", text)]
         given = {"application": self.run.application, "run_id": self.run.run_id, **parameters}
-        if "$unseen" in text:
-            given["unseen"] = "" if own_homes else self.run.run_id
+        given["unseen"] = "" if self.placed else self.run.run_id
         given = {name: value for name, value in given.items() if re.search(rf"\${name}\b", text)}
         with ask(
             self.lake,
             text,
             self.lake.versions(names),
             given,
+            tables=found,
             parts=parts,
             finished=as_finished(self.run, NEWEST),
         ) as answer:

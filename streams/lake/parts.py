@@ -75,21 +75,27 @@ def within(lake: Lake, name: str, version: int, which: pc.Expression) -> Part:
 
 @contextmanager
 def kept_apart(part: Part) -> Iterator[Part]:
-    """The same rows in a file of their own while the context is open: for many questions about few rows of many.
-
-    It lies where an engine's spilled rows do, for its owner alone, and passes through memory a batch at a time.
-    """
+    """The same rows in a file of their own while the context is open: for many questions about few rows of many."""
     if isinstance(part.dataset, pa.Table):
         yield part
         return
+    with in_file(part.dataset.scanner().to_reader()) as rows:
+        yield Part(rows, part.column, part.values)
+
+
+@contextmanager
+def in_file(rows: pa.RecordBatchReader) -> Iterator[ds.Dataset]:
+    """Rows that many questions are asked of, in a file while the context is open.
+
+    It lies where an engine's spilled rows do, for its owner alone, and they pass through memory a batch at a time.
+    """
     with TemporaryDirectory(prefix=SPILLS) as folder:
         file = Path(folder) / "part.parquet"
-        rows = part.dataset.scanner()
-        with pq.ParquetWriter(file, rows.projected_schema, compression="none") as writer:
-            for batch in rows.to_batches():
+        with rows, pq.ParquetWriter(file, rows.schema, compression="none") as writer:
+            for batch in rows:
                 if len(batch):
                     writer.write_batch(batch)
-        yield Part(one_file(file), part.column, part.values)
+        yield one_file(file)
 
 
 def _bound(actions: pa.Table, which: str, column: str) -> list[str | None]:

@@ -43,9 +43,13 @@ class Rows:
     def __init__(self, reader: Callable[[int], pa.RecordBatchReader]) -> None:
         self._reader = reader
 
+    def reader(self, size: int = BATCH) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow's, which tells the columns of no rows too."""
+        return self._reader(size)
+
     def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
         """The rows in batches of about this size."""
-        with self._reader(size) as reader:
+        with self.reader(size) as reader:
             yield from reader
 
     def dicts(self, size: int = BATCH) -> Iterator[dict[str, Any]]:
@@ -70,7 +74,7 @@ class Rows:
 
     def table(self) -> pa.Table:
         """All of them: for answers that are small by construction."""
-        with self._reader(1_000_000) as reader:
+        with self.reader(1_000_000) as reader:
             return reader.read_all()
 
 

@@ -88,9 +88,7 @@ class Population:
     @functools.cached_property
     def words(self) -> dict[str, Words]:
         """Of the same clusters, what was asked."""
-        with self.now.stream(
-            _HERE / "said.sql", self.now.failures, own_homes=True, least=FIRST, most=MAX_TEXTS
-        ) as answer:
+        with self.now.stream(_HERE / "said.sql", self.now.failures, least=FIRST, most=MAX_TEXTS) as answer:
             by_cluster = groupby(answer.dicts(), key=lambda row: row["cluster_id"])
             return {id_: _words(list(rows), self.groups[id_].failures) for id_, rows in by_cluster}
 
@@ -132,7 +130,7 @@ class Population:
         values: dict[str, list[str]] = {name: [] for name in SEGMENTS}
         since = min(start for start, _ in stretches)
         part = self._part(stretches)
-        with self.now.stream(_HERE / sql, part, own_homes=True, since=since) as answer:
+        with self.now.stream(_HERE / sql, part, since=since) as answer:
             for every in answer.batches(100_000):
                 batch = every.filter(pa.array(_during(_seconds(every["time"]), stretches)))  # Spark brings others too
                 time.append(_seconds(batch["time"]))
@@ -152,7 +150,7 @@ class Population:
     def complainers(self, clusters: Sequence[str], first: datetime, since: datetime) -> tuple[Ints, NDArray[np.bool_]]:
         """(cluster, is the unit fresh) of each pair of cluster and unit that was heard of its failures since then."""
         part = self._part([(first, FOR_EVER)])
-        rows = self.now.ask(_HERE / "complainers.sql", part, own_homes=True, first=first, since=since)
+        rows = self.now.ask(_HERE / "complainers.sql", part, first=first, since=since)
         homes = pc.index_in(rows["cluster_id"], value_set=pa.array(clusters, pa.string()))
         known = pc.is_valid(homes)
         return homes.filter(known).to_numpy().astype(np.int64), rows["fresh"].filter(known).to_numpy()
@@ -183,7 +181,7 @@ def population(now: Now) -> Population:
 
 
 def _rows(now: Now, sql: str, **given: Any) -> Iterator[dict[str, Any]]:
-    with now.stream(_HERE / sql, now.failures, own_homes=True, **given) as answer:
+    with now.stream(_HERE / sql, now.failures, **given) as answer:
         yield from answer.dicts()
 
 

@@ -53,7 +53,7 @@ def _found(now: Now, cluster: str, interactions: Sequence[str], placed: Placed) 
     last = {member.interaction_id: member for member in placed.members}  # the last row of each is where it is
     here = {id_ for id_, member in last.items() if member.cluster_id == cluster and cluster}
     ids = sorted(here.union(interactions))
-    rows = now.ask(SQL, own_homes=False, cluster=cluster, placed=ids).to_pylist()
+    rows = now.ask(SQL, cluster=cluster, placed=ids).to_pylist()
     found = []
     for row in rows:
         member = last.get(row["interaction_id"])

@@ -96,7 +96,7 @@ def members_of(
         for some in failed.tables(BATCH):
             found += _taken(now, old, some, embedder)
     if new:
-        with now.stream(SQL, now.failures, own_homes=True) as answer:
+        with now.stream(SQL, now.failures) as answer:
             for batch in answer.batches(BATCH):
                 found += _taken(now, new, batch, embedder)
     ids = {one.interaction_id for one in found}

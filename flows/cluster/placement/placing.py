@@ -178,7 +178,7 @@ def typical(ids: Sequence[str], vectors: Vectors, row_of: Ints) -> str:
 
 def _taught(now: Now, rows: Distinct, names: Sequence[str]) -> Ints:
     """For each row the living cluster that a person moved the same words to, or -1."""
-    found = now.ask(_HERE / "taught.sql", own_homes=False, hashes=list(rows.hashes)).to_pylist()
+    found = now.ask(_HERE / "taught.sql", hashes=list(rows.hashes)).to_pylist()
     index = {name: i for i, name in enumerate(names)}
     homes = {row["text_hash"]: index[row["cluster_id"]] for row in found if row["cluster_id"] in index}
     return np.array([homes.get(text_hash, -1) for text_hash in rows.hashes], dtype=np.int64)
@@ -199,14 +199,14 @@ def _place(vectors: Vectors, weights: Ints, taught: Ints, reference: Vectors, ow
 
 def _waiting(now: Now) -> tuple[list[str], list[str], list[str | None]]:
     """Failures without a home, by id, what was asked, and how they failed: texts are read of these alone."""
-    found = array_of(now.ask(_HERE / "waiting.sql", now.failures, own_homes=False)["interaction_id"])
+    found = array_of(now.ask(_HERE / "waiting.sql", now.failures)["interaction_id"])
     return asked(now, found)
 
 
 def asked(now: Now, interactions: pa.Array) -> tuple[list[str], list[str], list[str | None]]:
     """Interactions by id, those that are still there, what was asked in each, and how they failed."""
     those = holding(now.lake, "outcomes", now.lake.version("outcomes"), "interaction_id", interactions)
-    found = now.ask(_HERE / "asked.sql", {"outcomes": those}, own_homes=False)
+    found = now.ask(_HERE / "asked.sql", {"outcomes": those})
     texts = [text or "" for text in found["text"].to_pylist()]
     return found["interaction_id"].to_pylist(), texts, found["mode"].to_pylist()
 
@@ -220,7 +220,7 @@ def _reference(
     """
     names = before.living()
     index = {name: i for i, name in enumerate(names)}
-    table = now.ask(REFERENCE, own_homes=False, embedder=embedder.id, cap=cap_for(len(names)))
+    table = now.ask(REFERENCE, embedder=embedder.id, cap=cap_for(len(names)))
     table = _once(table.filter(pc.is_in(table["cluster_id"], pa.array(names, pa.string()))))
     owners = np.array([index[id_] for id_ in table["cluster_id"].to_pylist()], dtype=np.int64)
     hashes = table["text_hash"].to_pylist()
@@ -230,7 +230,7 @@ def _reference(
     anew: dict[str, Vectors] = {}
     if table["vector"].null_count:  # another embedder than before: what `reembed.py` has not made yet
         unknown = sorted({text_hash for text_hash, vector in zip(hashes, stored, strict=True) if vector is None})
-        found = now.ask(PLACED_TEXTS, own_homes=False, hashes=unknown).to_pylist()
+        found = now.ask(PLACED_TEXTS, hashes=unknown).to_pylist()
         made = wordless_apart(embedded(now.lake, embedder, [normalise(row["text"]) for row in found]))
         anew = {row["text_hash"]: vector for row, vector in zip(found, made, strict=True)}
     kept = [i for i, text_hash in enumerate(hashes) if stored[i] is not None or text_hash in anew]
