@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 from flows.cluster.outcomes.changes import OTHERS
+from flows.cluster.state import MEMBERS, Now
 from flows.cluster.state import sql as with_homes
+from flows.run import Run
 from flows.testing.events import START
 from schemas.tables import TABLES
 from streams.lake import Lake
@@ -69,6 +71,7 @@ DUCKDBS = re.compile(
     r"QUALIFY|FILTER|HUGEINT|VARCHAR|TIMESTAMPTZ|TIMESTAMP WITH TIME ZONE|GROUP BY ALL)\b|\* EXCLUDE|::",
     re.IGNORECASE,
 )
+AT_HOME = sorted(name for name, path in FILES.items() if "{homes}" in path.read_text())
 VIEW_FILES = {*VIEWS, *(f"newest_{name}" for name in NEEDS)}
 
 
@@ -155,3 +158,20 @@ def same(path: Path, expected: pa.Table, found: pa.Table) -> None:
 def _type(field: pa.Field) -> str:
     """What it holds; a list whatever its items are called."""
     return f"list of {field.type.value_type}" if pa.types.is_list(field.type) else str(field.type)
+
+
+@pytest.mark.parametrize("placed", [True, False])
+@pytest.mark.parametrize("name", AT_HOME)
+def test_homes_that_are_found_once_are_those_that_each_query_finds(name: str, placed: bool, filled: Lake) -> None:
+    """Of all runs, and of those before one that has placed some; that one's count where they are to."""
+    path, given = FILES[name], {key: value for key, value in PARAMETERS.items() if key not in {"application", "unseen"}}
+    run = Run(run_id="r1", stage="cluster", application="support-bot", as_of=LATER, versions={}, settings_hash="",
+              code_version="")  # fmt: skip
+    now = Now(filled, run, placed=placed)
+
+    with now.with_homes(placed=placed) as once:
+        assert once.at_home is not None
+        assert once.ask(path, **given).equals(now.ask(path, **given))
+        assert once.ask(MEMBERS).equals(now.ask(MEMBERS))
+        with now.with_homes(placed=not placed) as other:
+            assert not other.ask(MEMBERS).equals(once.ask(MEMBERS))
