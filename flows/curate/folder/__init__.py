@@ -3,6 +3,7 @@
 shapes      kinds of dataset: examples → rows as trainers and the eval runner take them
 own         kinds of a person's own, by `module:name`
 folder      rows → Parquet files, written whole or not at all
+shards      where a file ends and the next begins, and which an earlier version has already
 card        its README.md
 metadata    its Croissant and its OpenLineage event
 opened      what `datasets` reads from it, compared with what was written

@@ -4,10 +4,10 @@
         README.md                                  the card: what is in it, what was left out and why
         manifest.json                              what it was built from, and the SHA-256 of every file
         croissant.json                             the same for search engines (JSON-LD)
-        data/sft-train-00000-of-00001.parquet      one file a shard
+        data/sft-train-00000-of-00001.parquet      one file, or several
 
 The version is the hash of the rows: the same rows are the same version, wherever and however often they are built.
-Go on to `card.py`.
+Go on to `shards.py`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flows.curate.folder.card import card
 from flows.curate.folder.metadata import croissant
 from flows.curate.folder.opened import opens
-from flows.curate.folder.shapes import KINDS, Kind, schema_of, to_arrow, uses_tools
+from flows.curate.folder.shapes import KINDS, Kind, schema_of, uses_tools
+from flows.curate.folder.shards import SIZES, Part, Shelf, Sizes, Written, file_sha256, write_part
 from schemas.errors import FlywheelError
 from schemas.events import to_json
 from schemas.records import Example, content_hash
 
-GROUP = 10_000
-"""Rows a row group, and rows in memory at a time: smaller groups compress worse."""
-SHARD = 500_000
-"""Rows a file: about 100 MB of chats, what the Hub's viewer and readers in parallel like."""
 HIDDEN = ".building-"
 """Begins the name of a folder that no reader sees."""
 LOCK = ".lock"
 """Held by every build while its hidden folder is there: the system lets go of it when the process ends, however."""
-
-Part = tuple[str, str]
-"""A config (kind) and its split."""
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -67,10 +59,11 @@ def application_folder(root: Path, application: str) -> Path:
 def write(
     root: Path,
     name: str,
-    parts: Mapping[Part, Sequence[Example]],
+    parts: Mapping[tuple[str, str], Sequence[Example]],
     facts: Mapping[str, Any],
     kinds: Mapping[str, Kind] = KINDS,
     measure: Callable[[Path], Mapping[str, Any]] = lambda _: {},
+    sizes: Sizes = SIZES,
 ) -> Folder:
     """Write a dataset version below `root` and make it visible; where it is there already, leave it as it is.
 
@@ -91,8 +84,11 @@ def write(
             for (kind, _), rows in parts.items()
         }
         with _no_collection():
-            counts = {
-                f"{kind}/{split}": _write_part(hidden / "data", kinds[kind], split, examples, schemas[kind], digest)
+            shelf = Shelf(root)
+            written = {
+                f"{kind}/{split}": write_part(
+                    hidden / "data", Part(kinds[kind], split, schemas[kind]), examples, digest, shelf, sizes
+                )
                 for (kind, split), examples in parts.items()
             }
         sha256 = digest.hexdigest()
@@ -100,8 +96,7 @@ def write(
             "name": name,
             "version": sha256[:16],
             "sha256": sha256,
-            "rows": counts,
-            "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in sorted(hidden.rglob("*.parquet"))},
+            **_told(written),
             **facts,
             **measure(hidden),
         }
@@ -109,7 +104,8 @@ def write(
         (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
         (hidden / "README.md").write_text(card(manifest))
         if not reveal(hidden, root / manifest["version"]):
-            manifest["files"] = check(root / manifest["version"])["files"]
+            there = check(root / manifest["version"])  # perhaps another writer's
+            manifest |= {name: there[name] for name in ("files", "shards") if name in there}
     return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
 
 
@@ -160,34 +156,12 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_part(data: Path, kind: Kind, split: str, examples: Sequence[Example], schema: pa.Schema, digest: Any) -> int:
-    """Write the shards of one config and split, a group at a time; returns the number of rows."""
-    shards = max(1, -(-len(examples) // SHARD))
-    count = 0
-    for shard in range(shards):
-        path = data / f"{kind.name}-{split}-{shard:05d}-of-{shards:05d}.parquet"
-        mine = examples[shard * SHARD : (shard + 1) * SHARD]
-        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED) as file:
-            for start in range(0, len(mine), GROUP):
-                table, content = to_arrow(kind, list(mine[start : start + GROUP]), schema)
-                digest.update(f"{kind.name}/{split}\n".encode() + content)
-                file.write_table(table)
-                count += len(table)
-    return count
-
-
-_REPEATED = [
-    "origin",
-    "unit",
-    "cluster_id",
-    "slice",
-    "model",
-    "prompt_version",
-    "source",
-    "guard",
-    "category",
-    "judged_by",
-]
+def _told(written: Mapping[str, Written]) -> dict[str, Any]:
+    """What the manifest says of the files: rows by part, each file's SHA-256, and what those of several hold."""
+    files = {f"data/{name}": sha256 for part in written.values() for name, sha256 in part.files.items()}
+    shards = {name: msgspec.to_builtins(shard) for part in written.values() for name, shard in part.shards.items()}
+    rows = {name: part.rows for name, part in written.items()}
+    return {"rows": rows, "files": dict(sorted(files.items())), **({"shards": shards} if shards else {})}
 
 
 @contextmanager
@@ -233,9 +207,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

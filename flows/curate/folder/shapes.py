@@ -277,6 +277,11 @@ def to_arrow(kind: Kind, examples: Sequence[Example], schema: pa.Schema) -> tupl
     return pa.Table.from_arrays(arrays, schema=schema), to_json(columns).encode()
 
 
+def content_of(kind: Kind, examples: Sequence[Example], schema: pa.Schema) -> bytes:
+    """The rows' content as `to_arrow` gives it, at a third of the cost."""
+    return to_json(_columns(kind, kind.shape(examples), schema)).encode()
+
+
 def _columns(kind: Kind, shaped: Shaped, schema: pa.Schema) -> dict[str, list[Any]]:
     """All columns but the chats, which are in the row's id."""
     ids = row_ids(shaped, kind.later)

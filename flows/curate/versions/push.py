@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from flows.curate.folder.folder import check, file_sha256
+from flows.curate.folder.folder import check
+from flows.curate.folder.shards import file_sha256
 from flows.curate.salt import refuse_public
 from flows.versions import Version
 from schemas.errors import FlywheelError, UsageError

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.curate.folder.card import card
-from flows.curate.folder.folder import HIDDEN, application_folder, file_sha256, hidden_folder, pretty, reveal, sweep
+from flows.curate.folder.folder import HIDDEN, application_folder, hidden_folder, pretty, reveal, sweep
 from flows.curate.folder.metadata import croissant
+from flows.curate.folder.shards import file_sha256
 from flows.versions import Version
 from schemas.settings import Settings
 from schemas.tables import TIME
@@ -90,7 +91,7 @@ def without(version: Version, settings: Settings, units: Units, events: Collecti
             part = "/".join(path.name.split("-")[:2])
             rows[part] = rows.get(part, 0) + len(kept)
         manifest: dict[str, Any] = {
-            **version.manifest,
+            **{name: told for name, told in version.manifest.items() if name != "shards"},
             "sha256": digest.hexdigest(),
             "version": digest.hexdigest()[:16],
             "rows": rows,
