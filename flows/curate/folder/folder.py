@@ -7,7 +7,7 @@
         data/sft-train-00000-of-00001.parquet      one file, or several
 
 The version is the hash of the rows: the same rows are the same version, wherever and however often they are built.
-Go on to `shards.py`.
+Go on to `shards.py` and `card.py`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ own file new, and all others stay as they are, byte for byte. So the same rows a
 before, and a file whose rows another version has is linked from there once its SHA-256 has been checked. Nothing writes
 into a file that is visible, and a link is as good as a copy: a version that is removed takes no other's rows along.
 
-A config of one file, which most are, is always written. Go on to `card.py`.
+A config of one file, which most are, is always written.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from flows.curate.folder.shapes import Kind, content_of, to_arrow
 from schemas.events import to_json
 from schemas.records import Example
 
-WRITER = 1
-"""Counted up by whoever changes how rows become columns, or columns a file: another writer's files are not taken."""
+CODE = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in ("shapes.py", "shards.py")))
+WRITER = [CODE.hexdigest(), pa.__version__, msgspec.__version__]
+"""How rows become columns, and columns a file: what another version of this has written is not taken."""
 NEWEST = 64
-"""Versions whose files are looked for, the newest: a turn makes two a recipe, and their manifests are read in 50 ms."""
+"""Versions whose files are looked for, the newest: a turn makes two a recipe, and their manifests are read in 35 ms."""
 ROW = 256
 """Characters that a row has beside its chats: ids, names and numbers, which hardly compress."""
 _OPTIONS: dict[str, Any] = {
@@ -44,15 +45,15 @@ _OPTIONS: dict[str, Any] = {
 
 
 class Sizes(Struct, frozen=True):
-    """How much a file holds, in characters of chats as JSON; a quarter to a sixth of that as bytes on disk."""
+    """How much a file holds, in characters of chats as JSON; some seven are a byte on disk (`benchmarks/shards.py`)."""
 
     least: int = 64 * 2**20
-    """No file but the last has less: some 15 MB, so that readers in parallel have work and a small config is one."""
+    """No file but the last has less: some 9 MB. A config of less, fifty thousand chats of 1 KB, is one file."""
     more: int = 64 * 2**20
-    """On average as much again comes before the next border, some 30 MB in all. Smaller files would stay more often,
-    and be more of them: a million rows of 1 KB are eight."""
+    """On average as much again comes before the next border, some 18 MB in all: a million chats are nine files. With
+    twice the size a row that comes costs twice as much; with half of it a reader opens twice as many."""
     most: int = 384 * 2**20
-    """No file has more: some 100 MB, which the Hub's viewer likes. Seven borders in a thousand are set by it."""
+    """No file has more: some 50 MB. Seven borders in a thousand are set by it."""
     group: int = 10_000
     """Rows a row group, and rows in memory at a time: smaller groups compress worse."""
 
@@ -80,7 +81,7 @@ class Part(Struct, frozen=True):
 
     def how(self, sizes: Sizes) -> bytes:
         """All that decides the bytes of a file beside its rows."""
-        by = [WRITER, pa.__version__, _OPTIONS, sizes.group, self.kind.name, self.split]
+        by = [WRITER, _OPTIONS, sizes.group, self.kind.name, self.split]
         schema: bytes = self.schema.serialize().to_pybytes()
         return to_json(by).encode() + schema
 

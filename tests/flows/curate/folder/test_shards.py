@@ -23,6 +23,7 @@ from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.curate.folder import shards
 from flows.curate.folder.folder import Folder, check, write
 from flows.curate.folder.shards import SIZES, Sizes, borders
 from schemas.errors import FlywheelError
@@ -159,6 +160,18 @@ def test_rows_of_another_kind_or_form_are_not_taken(tmp_path: Path) -> None:
         others = [path for path in tmp_path.glob("[!.]*/data/*") if folder.path not in path.parents]
 
         assert not {path.stat().st_ino for path in others} & places(folder)[0], schema
+
+
+def test_what_another_writer_wrote_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade of the code or of Arrow all files are written once more; the rows are the same version."""
+    old = built(tmp_path, ROWS)
+    monkeypatch.setattr(shards, "WRITER", ["of tomorrow"])
+
+    new = built(tmp_path / "later", ROWS)
+    more = built(tmp_path, [*ROWS, example(900, "one more")])
+
+    assert new.version == old.version
+    assert not set.intersection(*places(old, more))
 
 
 def test_a_file_that_is_damaged_or_gone_is_written_anew(tmp_path: Path) -> None:
