@@ -14,6 +14,7 @@ What they share:
     ledger          decisions as a hash chain, signed by `seal`; `registry` who serves, `announce` tells Kafka
     versions        dataset versions; `evalset` which of them decides; `evaluations` what was compared,
                     `opinions` what people said of answers, `agreement` how far they agree
+    store           files that machines share, in an object store or on a shared disk
     cost            what the newest turn cost
     training        which dataset, settings and libraries made a model; `bases` which models it was made from; `trained`
                     the folders of trainings, `enlist` registers one's model, `command_line` programs that are not ours

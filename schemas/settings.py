@@ -358,7 +358,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     lake: str = ""
     """Root of the tables: a folder or `s3://…`, `gs://…`, `az://…`. Empty: `<home>/lake`."""
     storage_options: dict[str, Secret] = {}
-    """Passed to the object store of the lake."""
+    """Passed to the object store of the lake, and to `store`."""
+    store: str = ""
+    """Where machines share dataset folders and reports: `s3://BUCKET/PREFIX`, `file:///FOLDER`. Empty: nowhere."""
     engine: str = ""
     """Who answers what turns ask: empty DuckDB; with the extra `spark` `sc://…`, `spark://…`, `local[2]` a Spark."""
     prefect_port: int = 4200
@@ -394,7 +396,5 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 SECTIONS: dict[str, type[Struct]] = {
-    field.name: field.type
-    for field in msgspec.structs.fields(Settings)
-    if isinstance(field.type, type) and issubclass(field.type, Struct)
+    field.name: field.type for field in msgspec.structs.fields(Settings) if isinstance(field.type, type(Struct))
 }
