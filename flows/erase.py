@@ -24,7 +24,7 @@ import msgspec
 from flows import prefect_books, trained
 from flows.cluster import forget as cluster
 from flows.curate import forget as curate
-from flows.curate.folder.folder import pretty
+from flows.curate.folder.disk import pretty
 from flows.curate.versions.withdraw import Holding
 from flows.evaluate import forget as evaluate
 from flows.prefect_api import Orchestrator

@@ -11,9 +11,9 @@ import typer
 
 from flows.commands.shared import AsJson, identity, print_json, settings_of
 from flows.context import lake_of
+from flows.curate.folder.disk import check
 from flows.curate.folder.export import openai_lines
 from flows.curate.folder.fit import fit
-from flows.curate.folder.folder import check
 from flows.curate.folder.metadata import open_lineage
 from flows.curate.folder.recipes import LENGTH, TOOLS, Wanted, recipe
 from flows.curate.quarantine import clear, waiting

@@ -36,9 +36,20 @@ REASONS = {
 
 
 def card(manifest: Mapping[str, Any]) -> str:
-    """README.md of a dataset version, from its manifest."""
-    parts = [key.split("/") for key in manifest["rows"]]
-    return "\n".join([_front_matter(parts, sum(manifest["rows"].values())), *_body(manifest), ""])
+    """README.md of a dataset version, from its manifest, in whatever order JSON has put that."""
+    rows = dict(sorted(manifest["rows"].items(), key=lambda part: _place(part[0].split("/")[0], manifest)))
+    parts = [key.split("/") for key in rows]
+    return "\n".join([_front_matter(parts, sum(rows.values())), *_body({**manifest, "rows": rows}), ""])
+
+
+def _place(config: str, manifest: Mapping[str, Any]) -> int:
+    """Where a config stands among the others: as the manifest lists them."""
+    listed: list[str] = manifest.get("configs", [])
+    return listed.index(config) if config in listed else len(listed)
+
+
+def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _front_matter(parts: list[list[str]], rows: int) -> str:
@@ -53,17 +64,17 @@ def _front_matter(parts: list[list[str]], rows: int) -> str:
 
 def _body(manifest: Mapping[str, Any]) -> list[str]:
     kinds = list(dict.fromkeys(key.split("/")[0] for key in manifest["rows"]))
-    dropped = {_why(reason): count for reason, count in manifest["dropped"].items()}
+    dropped = {_why(reason): count for reason, count in _most_first(manifest["dropped"]).items()}
     return [
         _HEAD.format(**manifest, calls="\n".join(f'load_dataset("PATH/TO/THIS/FOLDER", "{kind}")' for kind in kinds)),
         *_table("Config and split", "Rows", manifest["rows"]),
-        *_table("Signal that made the row", "Rows", manifest["origins"]),
-        *_table("Cluster (empty: none)", "Rows", manifest["clusters"]),
+        *_table("Signal that made the row", "Rows", _most_first(manifest["origins"])),
+        *_table("Cluster (empty: none)", "Rows", _most_first(manifest["clusters"])),
         *_lengths(manifest.get("lengths")),
         "## Left out\n",
         *_table("Reason", "Rows", dropped),
         "## Personal data and secrets replaced\n",
-        *_table("Kind", "Times", manifest["redacted"]),
+        *_table("Kind", "Times", dict(sorted(manifest["redacted"].items()))),
         _TAIL.format(
             **manifest, tables=_inline(manifest["versions"]), held_back=_held_back(manifest), people=_people(manifest)
         ),
@@ -147,7 +158,7 @@ def _why(reason: str) -> str:
 
 
 def _inline(values: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in values.items())
+    return ", ".join(f"{name} {version}" for name, version in sorted(values.items()))
 
 
 def _size(rows: int) -> str:

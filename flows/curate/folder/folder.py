@@ -7,16 +7,13 @@
         data/sft-train-00000-of-00001.parquet      one file, or several
 
 The version is the hash of the rows: the same rows are the same version, wherever and however often they are built.
-Go on to `shards.py` and `card.py`.
+Go on to `shards.py` and `disk.py`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,19 +21,11 @@ from typing import Any
 
 import msgspec
 
-from flows.curate.folder.card import card
-from flows.curate.folder.metadata import croissant
-from flows.curate.folder.opened import opens
+from flows.curate.folder.disk import check, describe, hidden_folder, reveal
 from flows.curate.folder.shapes import KINDS, Kind, schema_of, uses_tools
-from flows.curate.folder.shards import SIZES, Part, Shelf, Sizes, Written, file_sha256, write_part
-from schemas.errors import FlywheelError
+from flows.curate.folder.shards import SIZES, Part, Shelf, Sizes, Written, write_part
 from schemas.events import to_json
 from schemas.records import Example, content_hash
-
-HIDDEN = ".building-"
-"""Begins the name of a folder that no reader sees."""
-LOCK = ".lock"
-"""Held by every build while its hidden folder is there: the system lets go of it when the process ends, however."""
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -49,11 +38,6 @@ class Folder(msgspec.Struct, frozen=True):
     rows: dict[str, int]
     """`config/split` → rows."""
     manifest: dict[str, Any]
-
-
-def application_folder(root: Path, application: str) -> Path:
-    """Where an application's datasets lie: a hash, since a name that somebody else made is never part of a path."""
-    return root / hashlib.sha256(application.encode()).hexdigest()[:16]
 
 
 def write(
@@ -97,63 +81,15 @@ def write(
             "version": sha256[:16],
             "sha256": sha256,
             **_told(written),
+            "configs": [kind for kind, _ in parts],
             **facts,
             **measure(hidden),
         }
-        (hidden / "manifest.json").write_bytes(pretty(manifest))
-        (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
-        (hidden / "README.md").write_text(card(manifest))
+        describe(hidden, manifest, schemas)
         if not reveal(hidden, root / manifest["version"]):
             there = check(root / manifest["version"])  # perhaps another writer's
             manifest |= {name: there[name] for name in ("files", "shards") if name in there}
     return Folder(manifest["version"], sha256, root / manifest["version"], manifest["rows"], manifest)
-
-
-@contextmanager
-def hidden_folder(root: Path, name: str) -> Iterator[Path]:
-    """A folder below `root` that no reader sees, with an empty `data`; gone at the end unless it was revealed."""
-    root.mkdir(parents=True, exist_ok=True)
-    hidden = root / f"{HIDDEN}{os.getpid()}-{name}"
-    with (root / LOCK).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        shutil.rmtree(hidden, ignore_errors=True)
-        (hidden / "data").mkdir(parents=True)
-        try:
-            yield hidden
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
-
-
-def sweep(root: Path) -> None:
-    """Remove what killed builds left below `root`, unless a build is at work there: the next one then does it."""
-    with (root / LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        for path in root.glob(f"{HIDDEN}*"):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """What a version says of itself. Raises FlywheelError where that is not whole."""
-    try:
-        manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise FlywheelError(f"{folder} has no whole manifest.json ({error}): build the dataset again") from error
-    return manifest
-
-
-def check(folder: Path) -> dict[str, Any]:
-    """The manifest of a version whose files all have their recorded SHA-256. Raises FlywheelError naming the file."""
-    manifest = manifest_of(folder)
-    for name, expected in manifest["files"].items():
-        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
-            raise FlywheelError(
-                f"{folder / name} is missing or damaged: it does not have its recorded SHA-256. "
-                f"Remove the folder and build the dataset again."
-            )
-    return manifest
 
 
 def _told(written: Mapping[str, Written]) -> dict[str, Any]:
@@ -174,36 +110,3 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def reveal(hidden: Path, final: Path) -> bool:
-    """Rename `hidden` to `final`, on disk before it returns; False where it was there, with the same rows, before.
-
-    First `datasets` must read from it what was written; raises FlywheelError where it does not, and nothing is visible.
-    """
-    if not final.exists():
-        opens(hidden, manifest_of(hidden), hidden.with_name(f"{hidden.name}-opened"))
-    for path in [*hidden.rglob("*"), hidden]:
-        _sync(path)
-    try:
-        hidden.rename(final)
-    except OSError:
-        if not (final / "manifest.json").is_file():
-            raise
-        shutil.rmtree(hidden)
-        return False
-    _sync(final.parent)
-    return True
-
-
-def pretty(value: Any) -> bytes:
-    """A value as indented JSON with sorted keys: the same value, the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted")) + b"\n"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 The library decides by the card's front matter, the file names and the Parquet schema what a folder holds; a slip in any
 of them would be found by whoever trains. The library streams: memory for some rows, and no copy of them on disk. Go on
-to `folder.py`, which calls this last.
+to `disk.py`, which calls this last.
 """
 
 from __future__ import annotations

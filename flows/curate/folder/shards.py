@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from flows.curate.folder.shapes import Kind, content_of, to_arrow
+from flows.store import file_sha256
 from schemas.events import to_json
 from schemas.records import Example
 
@@ -149,12 +150,6 @@ def borders(examples: Iterable[Example], sizes: Sizes = SIZES) -> list[int]:
         held += size
         count += 1
     return [*ends, count]
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _drawn(example: Example) -> float:

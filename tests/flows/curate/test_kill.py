@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.context import lake_of
-from flows.curate.folder.folder import check
+from flows.curate.folder.disk import check
 from flows.curate.stage import curate
 from flows.testing.events import interaction
 from flows.testing.world import AS_OF, DEFAULTS, World

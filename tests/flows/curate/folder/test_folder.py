@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from datasets import Features, get_dataset_config_names, load_dataset
 
-from flows.curate.folder.folder import application_folder, check, write
+from flows.curate.folder.disk import application_folder, check
+from flows.curate.folder.folder import write
 from schemas.records import Example
 from tests.support.examples import FACTS, example, pair, parts, verdict
 

@@ -10,7 +10,8 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from flows.curate.folder.folder import Folder, hidden_folder, manifest_of, reveal, write
+from flows.curate.folder.disk import hidden_folder, manifest_of, reveal
+from flows.curate.folder.folder import Folder, write
 from flows.curate.folder.opened import opens
 from schemas.errors import FlywheelError
 from tests.support.examples import FACTS, example, pair, parts

@@ -24,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.curate.folder import shards
-from flows.curate.folder.folder import Folder, check, write
+from flows.curate.folder.disk import check
+from flows.curate.folder.folder import Folder, write
 from flows.curate.folder.shards import SIZES, Sizes, borders
 from schemas.errors import FlywheelError
 from schemas.records import Example

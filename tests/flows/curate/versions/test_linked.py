@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.curate.folder.folder import application_folder, check, write
+from flows.curate.folder.disk import application_folder, check
+from flows.curate.folder.folder import write
 from flows.curate.folder.shards import Sizes
 from flows.curate.versions.withdraw import clear, withdrawals
 from flows.testing.events import START

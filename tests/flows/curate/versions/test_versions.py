@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.curate import stage
+from flows.curate.folder.disk import application_folder, check
 from flows.curate.folder.export import openai_lines
-from flows.curate.folder.folder import application_folder, check, write
+from flows.curate.folder.folder import write
 from flows.curate.folder.metadata import open_lineage
 from flows.curate.split import pseudonym
 from flows.curate.stage import curate
