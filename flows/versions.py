@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from flows.curate.folder.brought import bring, lacking
 from flows.run import Run
+from flows.store import DATASETS, store_of
 from schemas.errors import FilesMissing, UsageError
 from schemas.events import to_json
 from schemas.settings import Settings
@@ -56,12 +58,20 @@ class Version(msgspec.Struct, frozen=True):
         """Where its files lie."""
         return settings.datasets_path / self.path
 
+    def here(self, settings: Settings) -> Path:
+        """`folder`, after what it lacks was brought from the store, where the settings name one that holds it whole."""
+        folder = self.folder(settings)
+        if self.status != "withdrawn" and lacking(folder, self.manifest) and (store := store_of(settings)) is not None:
+            bring(store, self.path, folder, self.manifest)
+        return folder
+
     def files(self, settings: Settings, *configs: str) -> list[Path]:
         """Its Parquet files in order, or those of some configs. Raises FilesMissing where one with rows is not there.
 
-        Whoever asks a version for its rows asks here: a folder that was lost, or lies in another home, has none either.
+        Whoever asks a version for its rows asks here: a folder that was lost, or lies in another home and in no store,
+        has none either.
         """
-        folder = self.folder(settings)
+        folder = self.here(settings)
         found = [path for path in sorted((folder / "data").glob("*.parquet")) if _of(path.name, configs)]
         there = {path.name for path in found}
         recorded = [Path(name).name for name in self.manifest.get("files", {})]
@@ -76,10 +86,18 @@ class Version(msgspec.Struct, frozen=True):
         if gone:
             raise FilesMissing(
                 f"{self.dataset}@{self.version} ({self.kind}, of {self.application!r}) has {sum(self.rows.values())} "
-                f"rows, and {gone[0]} is not in {folder / 'data'}: put the folder back from a copy, or do this in the "
-                f"home that holds it. Where it is lost for good, `flywheel dataset lost {self.version}` withdraws it"
+                f"rows, and {gone[0]} is not in {folder / 'data'}{_nor_in(settings, self.path)}: put the folder back "
+                "from a copy, or do this in the home that holds it. Where it is lost for good, "
+                f"`flywheel dataset lost {self.version}` withdraws it"
             )
         return found
+
+
+def _nor_in(settings: Settings, path: str) -> str:
+    if not settings.store:
+        return ""
+    place = f"{settings.store.rstrip('/')}/{DATASETS}/{path}"
+    return f", nor as it was recorded in {place} (a build in a home that holds it sends what is not there)"
 
 
 def versions(lake: Lake, application: str | None = None) -> list[Version]:
@@ -149,6 +167,9 @@ def _version(row: dict[str, Any]) -> Version:
 
 
 def _marked(old: Version, new: Version) -> Version:
-    """A later row about the same version: its status counts, what it is does not change."""
-    renewed = new.created if new.status == "current" else old.renewed
-    return msgspec.structs.replace(old, status=new.status, status_reason=new.status_reason, renewed=renewed)
+    """A later row about the same version: its status counts, what it is does not change, but where its files do."""
+    told: dict[str, Any] = {"status": new.status, "status_reason": new.status_reason}
+    if new.status == "current":  # of what was lost and made again the files may have other bytes
+        files = {name: value for name, value in new.manifest.items() if name in {"files", "shards"}}
+        told |= {"renewed": new.created, "manifest": {**old.manifest, **files}}
+    return msgspec.structs.replace(old, **told)

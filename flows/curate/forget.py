@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 from flows.curate import golden, kept
 from flows.curate.salt import salts
 from flows.curate.split import pseudonym
-from flows.curate.versions.withdraw import Holding, Units, clear, discard_unlisted, holding, withdrawals
+from flows.curate.versions.withdraw import (
+    Holding,
+    Units,
+    clear,
+    discard_unlisted,
+    discard_unlisted_stored,
+    holding,
+    withdrawals,
+)
 from flows.run import Run, begin, finish
 from flows.versions import Version, record, versions
 from flows.versions import gone as gone_of
@@ -64,12 +72,19 @@ def forget(
     _unlist(lake, units, events)
     golden.forget(lake, golden.rows_of({unit_of(subject, ""): FOR_EVER}, events, application))
     found = withdrawals(versions(lake, application or None), settings, units, events, as_of)
-    run = withdraw(lake, settings, application, as_of, found, summary, subject=mark_of(settings.home_path, subject))
+    name = mark_of(settings.home_path, subject)
+    run = withdraw(lake, settings, application, as_of, found, summary, alone=True, subject=name)
     kept.forget(lake, units, events)
     return {
         "run_id": run.run_id,
         "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
-        "unlisted": discard_unlisted(versions(lake), settings, application, units, events),
+        "unlisted": sorted(
+            {
+                name
+                for discard in (discard_unlisted, discard_unlisted_stored)
+                for name in discard(versions(lake), settings, application, units, events)
+            }
+        ),
     }
 
 
@@ -80,13 +95,18 @@ def withdraw(
     as_of: datetime,
     marked: Sequence[Version],
     summary: Mapping[str, Any],
+    *,
+    alone: bool = False,
     **inputs: str,
 ) -> Run:
-    """Publish findings about versions as a run of their own, and remove what they say is gone."""
+    """Publish findings about versions as a run of their own, and remove what they say is gone.
+
+    `alone`: no build is under way.
+    """
     run = begin(lake, "erase", application, as_of, ("interactions", "dataset_versions"), None, **inputs)
     record(lake, run, marked)
     finish(lake, run, summary)
-    clear(versions(lake), settings)
+    clear(versions(lake), settings, alone=alone)
     return run
 
 

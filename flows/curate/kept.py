@@ -23,10 +23,12 @@ from flows.curate import golden
 from flows.curate.examples import Dropped, Found, examples_of
 from flows.curate.salt import salt_hash, salts
 from flows.curate.split import pseudonym
+from flows.curate.versions.withdraw import discard_unlisted_stored
 from flows.extend import fingerprint
 from flows.redact.own import patterns_of
 from flows.redact.work import GIVEN, Redact
 from flows.run import Run, code_version, latest, under_way
+from flows.versions import versions
 from schemas.errors import LakeError
 from schemas.prompts import Examples
 from schemas.records import Example, content_hash
@@ -138,6 +140,7 @@ def forget_wished(lake: Lake, settings: Settings) -> str:
             golden.forget(lake, by_hand)
             if not seen:
                 forget(lake, units)
+                discard_unlisted_stored(versions(lake), settings, settings.application, units)
     return done
 
 

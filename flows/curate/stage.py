@@ -18,8 +18,9 @@ import msgspec
 from flows.curate.build import Build, build
 from flows.curate.contributors import held, hold_new, largest
 from flows.curate.examples import Dropped, Found
+from flows.curate.folder.disk import application_folder
 from flows.curate.folder.fit import fit
-from flows.curate.folder.folder import Folder, application_folder, write
+from flows.curate.folder.folder import Folder, write
 from flows.curate.folder.own import kinds_of
 from flows.curate.folder.shapes import Kind
 from flows.curate.forget import withdraw
@@ -33,6 +34,7 @@ from flows.curate.salt import salt_hash, with_salt
 from flows.curate.sample import sample_of
 from flows.curate.split import KEYS
 from flows.curate.versions.staleness import stale
+from flows.curate.versions.stored import even_out, send_or_take
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
 from flows.embedded import embedded
@@ -82,6 +84,7 @@ def _curate(lake: Lake, settings: Settings, as_of: datetime, name: str, done: st
     known = versions(lake, settings.application)
     settings = with_salt(settings, known)
     clear(known, settings)
+    even_out(settings, known)
     bound = binding(known, split_of(settings.curate), as_of)
     shots = fold(lake, settings.application).shots
     inputs = {
@@ -255,12 +258,13 @@ def _publish(
     facts: dict[str, Any],
     done: str,
 ) -> dict[str, Any]:
-    """1. The folders. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
+    """1. The folders, in the store too. 2. Their rows in the lake. 3. The run's row, which makes them visible."""
     training = _write(settings, run, f"{name}-training", "training", made, kinds, facts)
     items = _write(settings, run, f"{name}-eval", "eval", made, kinds, facts)
     newest = _write(settings, run, SAMPLE, SAMPLE, made, kinds, facts)
     folders = ((name, "training", training), (name, "eval", items), (SAMPLE, SAMPLE, newest))
-    found = [_version(run, settings, *each) for each in folders]
+    known = versions(lake, run.application)
+    found = [send_or_take(settings, known, _version(run, settings, *each)) for each in folders]
     quarantine(lake, run, held(made.dropped))
     record(lake, run, [*marked, *found])
     summary = {

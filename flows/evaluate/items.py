@@ -45,7 +45,7 @@ def of_version(version: Version, settings: Settings) -> EvalSet:
     return EvalSet(
         name=version.dataset,
         version=version.version,
-        folder=version.folder(settings),
+        folder=version.here(settings),
         sha256=version.manifest.get("files", {}),
         frozen=version.kind == "frozen",
         warning=evalset.warning(version),

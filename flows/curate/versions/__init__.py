@@ -6,5 +6,6 @@ trace        a row → the Kafka offsets that it came from
 taught       a model → the dataset, rows and offsets behind its training
 withdraw     rows of an erased person leave every version
 lost         a version whose files are gone for good
+stored       versions in the store that machines share
 push         a version → the Hub, an object store
 """

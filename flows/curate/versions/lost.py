@@ -40,5 +40,5 @@ def _lose(lake: Lake, settings: Settings, as_of: datetime, meant: Version) -> li
     run = begin(lake, "lost", meant.application, as_of, ("dataset_versions",), None, version=meant.version)
     record(lake, run, found)
     finish(lake, run, {"withdrawn": [f"{one.dataset}@{one.version}" for one in found]})
-    clear(versions(lake), settings)
+    clear(versions(lake), settings, alone=True)
     return found

@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.curate.folder.card import card
-from flows.curate.folder.folder import HIDDEN, application_folder, hidden_folder, pretty, reveal, sweep
-from flows.curate.folder.metadata import croissant
-from flows.curate.folder.shards import file_sha256
+from flows.curate.folder.disk import application_folder, describe, hidden_folder, remove, reveal, sweep
+from flows.curate.versions.stored import clear_stored, discard_stored, send
+from flows.store import file_sha256
 from flows.versions import Version
 from schemas.settings import Settings
 from schemas.tables import TIME
@@ -98,12 +97,9 @@ def without(version: Version, settings: Settings, units: Units, events: Collecti
             "files": {p.relative_to(hidden).as_posix(): file_sha256(p) for p in _files(hidden)},
             "replaces": version.version,
         }
-        (hidden / "manifest.json").write_bytes(pretty(manifest))
-        schemas = {path.name.split("-")[0]: pq.read_schema(path) for path in _files(hidden)}
-        (hidden / "croissant.json").write_bytes(pretty(croissant(manifest, schemas)))
-        (hidden / "README.md").write_text(card(manifest))
+        describe(hidden, manifest, {path.name.split("-")[0]: pq.read_schema(path) for path in _files(hidden)})
         reveal(hidden, folder.parent / manifest["version"])
-    return msgspec.structs.replace(
+    replaced = msgspec.structs.replace(
         version,
         version=manifest["version"],
         sha256=manifest["sha256"],
@@ -114,22 +110,24 @@ def without(version: Version, settings: Settings, units: Units, events: Collecti
         status="current",
         status_reason=None,
     )
+    send(settings, replaced)
+    return replaced
 
 
-def clear(versions: Sequence[Version], settings: Settings) -> int:
-    """Remove the folders of withdrawn versions, but for those that another, living version shares; how many went.
+def clear(versions: Sequence[Version], settings: Settings, *, alone: bool = False) -> int:
+    """Remove the folders of withdrawn versions, but for those that another, living version shares; how many went here.
 
-    What killed builds left half written goes too.
+    From the store too, if no build is under way (`alone`) also what was lost. What killed builds left half written goes
+    too.
     """
     living = {version.path for version in versions if version.status != "withdrawn"}
     gone = {version.path for version in versions if version.status == "withdrawn"} - living
     folders = [settings.datasets_path / path for path in sorted(gone)]
     for folder in (present := [folder for folder in folders if folder.is_dir()]):
-        doomed = folder.with_name(f"{HIDDEN}withdrawn-{folder.name}")  # invisible at once, whole or not at all
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        remove(folder)
     for root in settings.datasets_path.glob("*/"):
         sweep(root)
+    clear_stored(settings, versions, gone, alone=alone)
     return len(present)
 
 
@@ -153,6 +151,17 @@ def discard_unlisted(
     for folder in doomed:
         shutil.rmtree(folder)
     return [folder.name for folder in doomed]
+
+
+def discard_unlisted_stored(
+    versions: Sequence[Version],
+    settings: Settings,
+    application: str,
+    units: Units,
+    events: Collection[str] = (),
+) -> list[str]:
+    """`discard_unlisted` in the store, where no build is under way."""
+    return discard_stored(settings, versions, application, lambda path: bool(len(_theirs(path, units, events))))
 
 
 def _files(folder: Path) -> list[Path]:
