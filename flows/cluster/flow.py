@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows.cluster.catalogue.report import write
+from flows.cluster.catalogue.report import publish
 from flows.cluster.stage import cluster
 from flows.cluster.state import clusters_of
 from flows.context import lake_of, settings_from_environment
@@ -35,8 +35,8 @@ def cluster_flow(application: str | None = None, as_of: str | None = None) -> di
     run = latest(lake, "cluster", settings.application)
     living = [one for one in clusters_of(lake, run.run_id) if not one.alias_of] if run else []
     if run:
-        page = write(lake, run, settings.home_path / "reports", settings.cluster)
-        create_link_artifact(page.as_uri(), key="clusters-report", description=f"Clusters of {settings.application}")
+        _, address = publish(lake, run, settings)
+        create_link_artifact(address, key="clusters-report", description=f"Clusters of {settings.application}")
     if audited := str(summary.audit):
         create_markdown_artifact(text(audited), key="failure-rate", description=f"Audit of {settings.application}")
     create_table_artifact(_table(living), key="clusters", description=f"Clusters of {settings.application}")

@@ -21,14 +21,13 @@ from flows.cluster.placement.texts import normalise, text_hash
 from flows.cluster.unname import unname
 from flows.ledger import fold
 from flows.run import code_version, latest, under_way
+from flows.store import REPORTS, store_of
 from schemas.settings import Settings
 from streams.lake import Lake
 from streams.lake.maintain import ERASED, Among, delete_rows, discard, files, holding, read_files, rewrite
 from streams.lake.query import query, stored_rows
 
 _HERE = Path(__file__).parent
-REPORTS = "reports"
-"""Below the home: pages of clusters, which quote what people said."""
 QUOTED = ("medoid_interaction_id", "medoid_text", "description")
 """What a cluster says in the words of its most typical failure."""
 
@@ -41,6 +40,8 @@ def forget(lake: Lake, settings: Settings, interactions: Collection[str], units:
     another voice: the next run judges them anew.
     """
     shutil.rmtree(settings.home_path / REPORTS, ignore_errors=True)
+    if (store := store_of(settings)) is not None:
+        store.remove(REPORTS)
     ids = pa.array(sorted(interactions), pa.string())
     unname(
         lake, interactions, settings.cluster.least_people,

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from flows.cluster.catalogue.differences import differences
-from flows.cluster.catalogue.report import examples_of, write
+from flows.cluster.catalogue.report import examples_of, publish, write
 from flows.cluster.lineage.accepted import OpenProposal, accept, proposals_of
 from flows.cluster.lineage.by_itself import history_of, waiting_by_itself
 from flows.cluster.modes.modes import said
@@ -166,7 +166,8 @@ def report(
     """Write the latest run as one self-contained HTML file, and say where."""
     settings = settings_of(context)
     lake = lake_of(settings)
-    path = write(lake, _latest(lake, settings), out or settings.home_path / "reports", settings.cluster)
+    run = _latest(lake, settings)
+    path = write(lake, run, out, settings.cluster) if out else publish(lake, run, settings)[0]
     Terminal().say(str(path))
 
 

@@ -22,6 +22,9 @@ securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,
 - {name: KAFKA_BOOTSTRAP_SERVERS, value: {{ .Values.kafka.bootstrapServers | quote }}}
 - {name: FLYWHEEL_APPLICATION, value: {{ .Values.application | quote }}}
 - {name: FLYWHEEL_LAKE, value: {{ .Values.lake | quote }}}
+{{- with .Values.store }}
+- {name: FLYWHEEL_STORE, value: {{ . | quote }}}
+{{- end }}
 - {name: FLYWHEEL_HOME, value: /data}
 - {name: FLYWHEEL_TRUSTED_KEYS, value: {{ .Values.trustedKeys | toJson | quote }}}
 {{- range $name, $value := .Values.settings }}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jinja2
@@ -23,9 +24,10 @@ from flows.cluster.standing import by_itself
 from flows.cluster.state import MEMBERS, PINNED, TABLES, clusters_of, events_of, sql
 from flows.cluster.summary import Summary
 from flows.run import Finished, Run, runs
+from flows.store import REPORTS, store_of
 from flows.visible import one_line
 from schemas.records import Cluster
-from schemas.settings import ClusterSettings
+from schemas.settings import ClusterSettings, Settings
 from schemas.trend import Part
 from streams.lake import Lake
 from streams.lake.query import query
@@ -82,6 +84,25 @@ def write(lake: Lake, run: Finished, folder: Path, how: ClusterSettings) -> Path
     path = folder / f"clusters-{run.run_id[:12]}.html"
     path.write_text(html(lake, run, how), encoding="utf-8")
     return path
+
+
+def publish(lake: Lake, run: Finished, settings: Settings) -> tuple[Path, str]:
+    """The report below the home, and its URL: where the settings name a store it is sent there before it is seen here.
+
+    Pages that are no longer in the store go from here: an erasure, on whatever machine, has removed them.
+    """
+    folder = settings.home_path / REPORTS
+    if (store := store_of(settings)) is None:
+        return (page := write(lake, run, folder, settings.cluster)), page.as_uri()
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as scratch:
+        fresh = write(lake, run, Path(scratch), settings.cluster)
+        store.send(fresh, name := f"{REPORTS}/{fresh.name}")
+        kept = set(store.files(REPORTS))
+        for old in folder.glob("*.html"):
+            if f"{REPORTS}/{old.name}" not in kept:
+                old.unlink(missing_ok=True)
+        return fresh.replace(folder / fresh.name), f"{store.url}/{name}"
 
 
 def _card(cluster: Cluster, examples: list[str]) -> Card:
