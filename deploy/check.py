@@ -105,7 +105,8 @@ def _close(schema: Any) -> None:
 
 def render(chart: Path, cache: Path, *values: str) -> list[dict[str, Any]]:
     """The chart's resources with everything switched on, and the job that its worker makes of a run."""
-    sets = [part for value in ("podMonitor.enabled=true", *values) for part in ("--set", value)]
+    on = ("podMonitor.enabled=true", "store=s3://flywheel/store", *values)
+    sets = [part for value in on for part in ("--set", value)]
     command = [program("helm", cache), "template", "wheel", str(chart), "--kube-version", KUBERNETES, *sets]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     resources = [each for each in yaml.safe_load_all(text) if each]
