@@ -7,7 +7,8 @@ setting `evaluate.eval_set`. Evaluate measures on it, promote asks whether it st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from flows.registry import Registry
@@ -69,6 +70,12 @@ def recipes(settings: Settings) -> set[str]:
 def answers_folder(home: Path, version: str) -> Path:
     """Where the answers that models gave to a version's items are kept, so that they can go with it."""
     return home / "answers" / hashlib.sha256(version.encode()).hexdigest()[:16]
+
+
+def forget_answers(home: Path, versions: Collection[str]) -> None:
+    """Remove all answers to the items of dataset versions that this home has."""
+    for version in versions:
+        shutil.rmtree(answers_folder(home, version), ignore_errors=True)
 
 
 def again(version: Version) -> str:

@@ -6,22 +6,20 @@ counts and its comparison, which quote nobody.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.evalset import answers_folder
+from flows.evalset import forget_answers
 from streams.lake import Lake
 from streams.lake.maintain import delete_rows, holding
 
 
 def forget(lake: Lake, home: Path, versions: Collection[str], items: Collection[str]) -> dict[str, int]:
     """Remove all answers to the dataset versions and all scores of the items; table → how many rows."""
-    for version in versions:
-        shutil.rmtree(answers_folder(home, version), ignore_errors=True)
+    forget_answers(home, versions)
     which = pc.field("item_id").isin(pa.array(sorted(items), pa.string()))
     count = sum(holding(lake, "scores", which).values())
     if count:

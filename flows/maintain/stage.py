@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from flows.erasures import confirm_due, waiting
+from flows.evalset import forget_answers
 from flows.ledger import fold
 from flows.maintain.superseded import remove_superseded
 from flows.run import begin, named, under_way
 from flows.trained import clean
 from flows.trained import forget as forget_trainings
-from flows.versions import Version, gone
+from flows.versions import LOST, Version, gone
 from flows.versions import versions as versions_of
 from schemas.settings import Settings
 from schemas.tables import TABLES
@@ -60,7 +61,9 @@ def _maintain(lake: Lake, settings: Settings, as_of: datetime, *, hashes: bool) 
     for name in names:
         if TABLES[name].raw:
             space_checkpoints(lake, name)
-    forget_trainings(settings.home_path, gone(versions_of(lake)))
+    known = versions_of(lake)
+    forget_trainings(settings.home_path, gone(known))
+    forget_answers(settings.home_path, gone(known) - {one.version for one in known if one.status_reason == LOST})
     summary["trainings"] = clean(settings.home_path, _models(lake), settings.train.keep)
     found = msgspec.to_builtins(audit(lake, as_of.date(), hashes=hashes))
     return {**summary, **found, "incidents": list(found["incidents"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -11,15 +12,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from flows import erase, prefect_books
 from flows.cluster.stage import cluster
 from flows.curate.stage import curate
+from flows.curate.versions.lost import lose
 from flows.evalset import answers_folder
 from flows.maintain.stage import maintain
 from flows.prefect_books import DATABASE
 from flows.testing.events import START, feedback, happened, interaction
 from flows.trained import State, place_of
+from flows.versions import versions
 from schemas.errors import FlywheelError
 from schemas.records import content_hash
 from schemas.settings import CurateSettings, Settings
@@ -122,6 +126,35 @@ def test_a_kill_between_two_stages_leaves_nothing_behind(
 
     assert left(lake, settings) == set()
     assert len(stored_rows(lake, "scores")) == len(stored_rows(lake, "outcomes")) == 11
+
+
+def test_answers_in_another_home_go_with_its_maintenance(house: tuple[Lake, Settings], tmp_path: Path) -> None:
+    """Of what was withdrawn, and of nothing else: what was lost may be made again, and its answers serve then."""
+    lake, settings = house
+    other = replace(settings, home=str(tmp_path / "other"), lake=str(lake.root))
+    withdrawn = erase.plan(lake, settings, PERSON).versions[0]
+    theirs, others = (answers_folder(other.home_path, version) for version in (withdrawn, "another"))
+    for folder in (theirs, others):
+        folder.mkdir(parents=True)
+    maintain(lake, other, AS_OF)
+    assert [theirs.exists(), others.exists()] == [True, True]
+
+    erase.carry_out(lake, settings, PERSON, LATER)
+    maintain(lake, other, LATER)
+
+    assert [theirs.exists(), others.exists()] == [False, True]
+
+
+def test_answers_to_what_was_lost_stay(house: tuple[Lake, Settings]) -> None:
+    """The same rows, made again, are that version again."""
+    lake, settings = house
+    (version,) = [one for one in versions(lake) if one.kind == "eval"]
+    shutil.rmtree(version.folder(settings))
+    lose(lake, settings, LATER, version.version)
+
+    maintain(lake, settings, LATER)
+
+    assert answers_folder(settings.home_path, version.version).exists()
 
 
 def test_checkpoints_on_their_rows_go(house: tuple[Lake, Settings]) -> None:
