@@ -93,11 +93,13 @@ def publish(lake: Lake, run: Finished, settings: Settings) -> tuple[Path, str]:
     """
     folder = settings.home_path / REPORTS
     if (store := store_of(settings)) is None:
-        return (page := write(lake, run, folder, settings.cluster)), page.as_uri()
+        page = write(lake, run, folder, settings.cluster)
+        return page, page.as_uri()
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as scratch:
         fresh = write(lake, run, Path(scratch), settings.cluster)
-        store.send(fresh, name := f"{REPORTS}/{fresh.name}")
+        name = f"{REPORTS}/{fresh.name}"
+        store.send(fresh, name)
         kept = set(store.files(REPORTS))
         for old in folder.glob("*.html"):
             if f"{REPORTS}/{old.name}" not in kept:
