@@ -133,16 +133,16 @@ def store_of(settings: Settings) -> Store | None:
 
 def store_at(url: str, options: Mapping[str, str]) -> Store:
     """The store of a URL, with the lake's own credentials where it names them. Raises UsageError for another URL."""
-    url = url.rstrip("/")
-    scheme, _, root = url.partition("://")
+    scheme, _, root = url.rstrip("/").partition("://")
     if scheme == "file" and root.startswith("/"):
-        return Store(url, fs.LocalFileSystem(), root)
+        return Store(f"file://{root}", fs.LocalFileSystem(), root)
     if scheme != "s3" or not root:
         raise UsageError(f"{url!r} is no store: write s3://BUCKET/PREFIX or file:///FOLDER")
     known = {key.lower().removeprefix("aws_"): value for key, value in options.items()}
     names = {"access_key_id": "access_key", "secret_access_key": "secret_key", "session_token": "session_token"}
     names |= {"region": "region", "endpoint_url": "endpoint_override", "endpoint": "endpoint_override"}
-    return Store(url, fs.S3FileSystem(**{names[key]: value for key, value in known.items() if key in names}), root)
+    given = {names[key]: value for key, value in known.items() if key in names}
+    return Store(f"s3://{root}", fs.S3FileSystem(**given), root)
 
 
 def plain(name: str) -> bool:

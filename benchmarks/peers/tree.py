@@ -16,15 +16,15 @@ SUBREAPER = 36
 
 
 class Tree:
-    """A program in a session of its own. `cpu` is known of those that ended: of all of them after `stop` or `kill`.
+    """A program in a session of its own; one at a time.
 
-    Children that a process of it waited for are in that process's figure, as the kernel adds them up.
+    `cpu` is known of those that ended: of all of them after `stop` or `kill`. Children that a process of it waited for
+    are in that process's figure, as the kernel adds them up.
     """
 
     def __init__(self, command: list[str], log: Path) -> None:
         """Start it; what it says goes to the end of `log`."""
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        _adopt(True)
         self.cpu = 0.0
         self.status: int | None = None
         """The program's own exit code; None while it runs, -9 after SIGKILL."""
@@ -55,6 +55,7 @@ class Tree:
         """End all of it at once with SIGKILL; CPU seconds of the whole tree."""
         self._signal(signal.SIGKILL)
         self._reap(0)
+        _adopt(False)
         return self.cpu
 
     def _signal(self, number: int) -> None:
@@ -68,3 +69,9 @@ class Tree:
                 self.cpu += used.ru_utime + used.ru_stime
                 if pid == self.pid:
                     self.status = os.waitstatus_to_exitcode(status)
+
+
+def _adopt(whether: bool) -> None:
+    """Become the parent of whom in our tree loses theirs, or no longer: another's orphans are not ours to wait for."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, int(whether), 0, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -127,6 +128,17 @@ def test_cpu_is_that_of_all_that_a_program_started(tmp_path: Path) -> None:
         time.sleep(0.01)
     assert tree.stop() >= 0.3
     assert tree.status == 0
+
+
+def test_orphans_are_adopted_only_meanwhile(tmp_path: Path) -> None:
+    """What another loses after a tree has ended is not left to us as a zombie."""
+    with Tree([sys.executable, "-c", ""], tmp_path / "log"):
+        pass
+    orphan = "import os, time\nif os.fork() == 0:\n    time.sleep(.3); print(os.getppid(), flush=True)"
+
+    told = subprocess.run([sys.executable, "-c", orphan], stdout=subprocess.PIPE, check=True, text=True).stdout
+
+    assert int(told) != os.getpid()
 
 
 def test_a_program_that_does_not_stop_is_killed(tmp_path: Path) -> None:

@@ -164,8 +164,8 @@ def test_mistakes_are_named(shell: World, tmp_path: Path, monkeypatch: pytest.Mo
     run(shell, "dataset", "build")
     for words, message in (
         (("dataset", "export", "all", "--out", str(tmp_path / "nowhere" / "x.jsonl")), "--out"),
-        (("dataset", "push", "all", "s3://"), "push to hf://"),
-        (("dataset", "push", "all", "file://relative"), "push to hf://"),
+        (("dataset", "push", "all", "s3://"), "'s3://' is no store: write s3://"),
+        (("dataset", "push", "all", "file://relative"), "or hf://datasets/OWNER/NAME"),
         (("erase", " "), "user_id"),
         (("erase", "person-003", "--purge-kafka"), "flywheel up"),
     ):
