@@ -13,7 +13,7 @@ whose people ask what others asked, and on the same with words of its own in eac
 # ruff: noqa: I001
 from __future__ import annotations
 
-from scale import START, Traffic, settings_of  # first: it takes this folder out of where modules are looked for
+from scale import START, UTTERANCES, Traffic, settings_of  # first: it takes this folder off the path of modules
 
 import argparse
 import json
@@ -36,7 +36,6 @@ from flows.curate.folder.shards import borders
 from flows.turn import turn
 from schemas.records import Example
 
-UTTERANCES = Path(__file__).resolve().parent.parent / "examples" / "support_bot" / "utterances.jsonl"
 FACTS = {
     "as_of": "2026-01-01T00:00:00+00:00", "versions": {}, "settings_hash": "0" * 64, "code_version": "benchmark",
     "settings": {"near_duplicate": 0.85, "paraphrase": 1, "paraphrase_margin": 0}, "split": {"eval_share": 0.2},

@@ -15,6 +15,7 @@ import msgspec
 from flows.curate.contributors import within_shares
 from flows.curate.dedup import stars
 from flows.curate.examples import Dropped, Found
+from flows.curate.folder.card import most_first
 from flows.curate.leaks import Guard, Leaks, Paraphrases, texts_of
 from flows.curate.sample import cut_of
 from flows.curate.split import chance, side_of
@@ -55,8 +56,7 @@ class Build(msgspec.Struct, frozen=True):
 
     def reasons(self) -> dict[str, int]:
         """Dropped rows by reason, most first."""
-        counts = Counter(row.reason for row in self.dropped)
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return most_first(Counter(row.reason for row in self.dropped))
 
 
 def build(

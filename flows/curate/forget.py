@@ -75,6 +75,7 @@ def forget(
     name = mark_of(settings.home_path, subject)
     run = withdraw(lake, settings, application, as_of, found, summary, alone=True, subject=name)
     kept.forget(lake, units, events)
+    known = versions(lake)
     return {
         "run_id": run.run_id,
         "replaced": [f"{version.dataset}@{version.version}" for version in found if version.status == "current"],
@@ -82,7 +83,7 @@ def forget(
             {
                 name
                 for discard in (discard_unlisted, discard_unlisted_stored)
-                for name in discard(versions(lake), settings, application, units, events)
+                for name in discard(known, settings, application, units, events)
             }
         ),
     }

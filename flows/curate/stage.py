@@ -18,6 +18,7 @@ import msgspec
 from flows.curate.build import Build, build
 from flows.curate.contributors import held, hold_new, largest
 from flows.curate.examples import Dropped, Found
+from flows.curate.folder.card import most_first
 from flows.curate.folder.disk import application_folder
 from flows.curate.folder.fit import fit
 from flows.curate.folder.folder import Folder, write
@@ -34,7 +35,7 @@ from flows.curate.salt import salt_hash, with_salt
 from flows.curate.sample import sample_of
 from flows.curate.split import KEYS
 from flows.curate.versions.staleness import stale
-from flows.curate.versions.stored import even_out, send_or_take
+from flows.curate.versions.stored import even_out, send_made
 from flows.curate.versions.withdraw import clear, discard_unlisted, withdrawals
 from flows.embed import code_of, load
 from flows.embedded import embedded
@@ -263,8 +264,7 @@ def _publish(
     items = _write(settings, run, f"{name}-eval", "eval", made, kinds, facts)
     newest = _write(settings, run, SAMPLE, SAMPLE, made, kinds, facts)
     folders = ((name, "training", training), (name, "eval", items), (SAMPLE, SAMPLE, newest))
-    known = versions(lake, run.application)
-    found = [send_or_take(settings, known, _version(run, settings, *each)) for each in folders]
+    found = send_made(lake, settings, [_version(run, settings, *each) for each in folders])
     quarantine(lake, run, held(made.dropped))
     record(lake, run, [*marked, *found])
     summary = {
@@ -331,7 +331,7 @@ def _belongs(kind: Kind, dataset: str) -> bool:
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+    return most_first(Counter(values))
 
 
 def _brief(folder: Folder) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from flows.curate.folder.disk import check
 from flows.curate.stage import curate
 from flows.curate.versions.freeze import freeze
 from flows.curate.versions.lost import lose
-from flows.curate.versions.stored import even_out, send_or_take
+from flows.curate.versions.stored import even_out, send_made
 from flows.curate.versions.trace import trace
 from flows.evaluate.items import of_version, read_items
 from flows.store import file_sha256
@@ -232,10 +232,10 @@ def test_rows_that_were_recorded_in_other_bytes_keep_these(built: TwoHomes) -> N
     told = {**one.manifest, "files": {**one.manifest["files"], f"data/{mine.name}": file_sha256(mine)}}
     made = msgspec.structs.replace(one, manifest=told)
 
-    assert send_or_take(built.b, versions(built.lake), made).manifest["files"] == one.manifest["files"]
+    assert send_made(built.lake, built.b, [made])[0].manifest["files"] == one.manifest["files"]
 
     assert contents(one.folder(built.b)) == contents(one.folder(built.a))
     built.put(f"datasets/{one.path}/data/{mine.name}", None)
     pq.write_table(pq.read_table(mine), mine, compression="gzip")
-    assert send_or_take(built.b, versions(built.lake), made) == made, "the store has lost the others"
+    assert send_made(built.lake, built.b, [made]) == [made], "the store has lost the others"
     assert made.files(msgspec.structs.replace(built.b, home=f"{built.b.home}-2"))

@@ -48,7 +48,8 @@ def _place(config: str, manifest: Mapping[str, Any]) -> int:
     return listed.index(config) if config in listed else len(listed)
 
 
-def _most_first(counts: Mapping[str, int]) -> dict[str, int]:
+def most_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts from the largest to the smallest, equal ones by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -64,12 +65,12 @@ def _front_matter(parts: list[list[str]], rows: int) -> str:
 
 def _body(manifest: Mapping[str, Any]) -> list[str]:
     kinds = list(dict.fromkeys(key.split("/")[0] for key in manifest["rows"]))
-    dropped = {_why(reason): count for reason, count in _most_first(manifest["dropped"]).items()}
+    dropped = {_why(reason): count for reason, count in most_first(manifest["dropped"]).items()}
     return [
         _HEAD.format(**manifest, calls="\n".join(f'load_dataset("PATH/TO/THIS/FOLDER", "{kind}")' for kind in kinds)),
         *_table("Config and split", "Rows", manifest["rows"]),
-        *_table("Signal that made the row", "Rows", _most_first(manifest["origins"])),
-        *_table("Cluster (empty: none)", "Rows", _most_first(manifest["clusters"])),
+        *_table("Signal that made the row", "Rows", most_first(manifest["origins"])),
+        *_table("Cluster (empty: none)", "Rows", most_first(manifest["clusters"])),
         *_lengths(manifest.get("lengths")),
         "## Left out\n",
         *_table("Reason", "Rows", dropped),

@@ -18,8 +18,9 @@ import pyarrow as pa
 from flows.curate.folder.brought import bring, lacking
 from flows.curate.folder.disk import application_folder, hidden_folder, remove
 from flows.store import DATASETS, LAST, Store, file_sha256, plain, store_of
-from flows.versions import LOST, Version
+from flows.versions import LOST, Version, versions
 from schemas.settings import Settings
+from streams.lake import Lake
 
 _log = logging.getLogger(__name__)
 _FOLDER = re.compile(r"[0-9a-f]{16}/[0-9a-f]{16}")
@@ -38,15 +39,21 @@ def send(settings: Settings, version: Version) -> None:
         store.send_folder(version.folder(settings), f"{DATASETS}/{version.path}")
 
 
-def send_or_take(settings: Settings, known: Sequence[Version], made: Version) -> Version:
-    """`send` a version that was just made; what is to be recorded of it.
-
-    Where another machine recorded the same rows, in other bytes (it has another Parquet writer), and the store holds
-    these, they take the place of ours: recorded bytes never change.
-    """
+def send_made(lake: Lake, settings: Settings, made: Sequence[Version]) -> list[Version]:
+    """`send` versions that were just made; what is to be recorded of them."""
     store = store_of(settings)
     if store is None:
-        return made
+        return list(made)
+    known = versions(lake, settings.application)
+    return [_sent_or_taken(store, settings, known, one) for one in made]
+
+
+def _sent_or_taken(store: Store, settings: Settings, known: Sequence[Version], made: Version) -> Version:
+    """A version after it was sent, or, where other bytes of its rows are recorded and the store has these, with them.
+
+    Another machine has made those (it has another Parquet writer); they take the place of ours: recorded bytes never
+    change.
+    """
     kept = next((one for one in known if one.path == made.path and one.status != "withdrawn"), None)
     if kept is not None and kept.manifest.get("files", made.manifest["files"]) != made.manifest["files"]:
         folder = made.folder(settings)
