@@ -103,6 +103,10 @@ class Shelf:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._files)
+
     def beginning(self, begins: str) -> list[tuple[Path, Shard]]:
         """Files that begin so."""
         return self._files.get(begins, [])
@@ -165,6 +169,8 @@ def _made(path: Path, part: Part, examples: Sequence[Example], sizes: Sizes) -> 
 
 def _taken(path: Path, part: Part, examples: Sequence[Example], shelf: Shelf, sizes: Sizes) -> Shard | None:
     """The file of the same rows that a version has, at `path` too; None where none has one that is whole."""
+    if not shelf:
+        return None
     how, contents = part.how(sizes), (_content(part, some) for some in _groups(examples, sizes))
     first = next(contents)
     known = shelf.beginning(_digests(how, [first])[0])
