@@ -6,6 +6,7 @@ as in `flows/cluster/catalogue`.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -61,13 +62,22 @@ def events(rng: Rng, users: int, days: float, fails: tuple[float, float], beside
     failed = rng.random(len(user)) < np.where(old, fails[0], fails[1]) * np.where(busy, 1.5, 0.75)[user] * harder
     told = rng.random(len(user)) < np.where(failed, 0.67, 0.33)
     late = time + rng.exponential(np.where(failed, HOUR, DAY))
-    heard = []
-    for n, (who, at, by_old, bad) in enumerate(zip(user, time.tolist(), old, failed, strict=True)):
-        group, name = Group("shop", "old" if by_old else "new"), f"{start}-{n}"
-        heard.append(Change(group, at, name, f"u{who}", 1, 0, 0))
-        if told[n]:
-            heard.append(Change(group, float(late[n]), name, f"u{who}", 0, 1, int(bad)))
-    return sorted(heard, key=lambda change: (change.time, -change.interactions))
+    request = np.concatenate([np.arange(len(user)), np.flatnonzero(told)])
+    word = (np.arange(len(request)) >= len(user)).astype(int)
+    times = np.concatenate([time, late[told]])
+    columns = times, old[request], request, user[request], 1 - word, word, word * failed[request]
+    heard = zip(*(column[np.lexsort((word, times))].tolist() for column in columns), strict=True)
+    groups, units = (Group("shop", "new"), Group("shop", "old")), [f"u{who}" for who in range(users)]
+    names = [f"{start}-{n}" for n in range(len(user))]
+    return [
+        Change(groups[by_old], at, names[n], units[who], asked, judged, bad)
+        for at, by_old, n, who, asked, judged, bad in heard
+    ]
+
+
+def in_order(change: Change) -> tuple[float, int]:
+    """By time, a request before what is told of it."""
+    return change.time, -change.interactions
 
 
 def watched(watch: Watch, heard: list[Change], settings: TriageSettings) -> tuple[Watch, float | None]:
@@ -136,12 +146,12 @@ def production_order(rng: Rng, repeats: int) -> Figures:
 
 def with_sybils(rng: Rng, heard: list[Change]) -> list[Change]:
     """Twelve accounts that ask the new champion and say at once that it failed, in the first day."""
-    said = []
+    attacked = heard.copy()
     for n in range(TWELVE):
         at = heard[0].time + float(rng.uniform(0, DAY))
-        said.append(Change(Group("shop", "new"), at, f"s{n}", f"sybil-{n}", 1, 0, 0))
-        said.append(Change(Group("shop", "new"), at + 1, f"s{n}", f"sybil-{n}", 0, 1, 1))
-    return sorted([*heard, *said], key=lambda change: (change.time, -change.interactions))
+        insort(attacked, Change(Group("shop", "new"), at, f"s{n}", f"sybil-{n}", 1, 0, 0), key=in_order)
+        insort(attacked, Change(Group("shop", "new"), at + 1, f"s{n}", f"sybil-{n}", 0, 1, 1), key=in_order)
+    return attacked
 
 
 def delays(rng: Rng, repeats: int, users: int = 10_000) -> Figures:

@@ -65,16 +65,22 @@ def observe(state: Canary, arm: Arm, failed: bool) -> Canary:
     """
     control, control_failed, canary, canary_failed = state.waiting
     if arm == "control":
-        state = msgspec.structs.replace(
-            state, control_users=state.control_users + 1, control_failed=state.control_failed + failed
+        return _settle(
+            msgspec.structs.replace(
+                state,
+                control_users=state.control_users + 1,
+                control_failed=state.control_failed + failed,
+                waiting=(control + 1, control_failed + failed, canary, canary_failed),
+            )
         )
-        waiting = (control + 1, control_failed + failed, canary, canary_failed)
-    else:
-        state = msgspec.structs.replace(
-            state, canary_users=state.canary_users + 1, canary_failed=state.canary_failed + failed
+    return _settle(
+        msgspec.structs.replace(
+            state,
+            canary_users=state.canary_users + 1,
+            canary_failed=state.canary_failed + failed,
+            waiting=(control, control_failed, canary + 1, canary_failed + failed),
         )
-        waiting = (control, control_failed, canary + 1, canary_failed + failed)
-    return _settle(msgspec.structs.replace(state, waiting=waiting))
+    )
 
 
 def evidence(state: Canary) -> float:
@@ -82,14 +88,7 @@ def evidence(state: Canary) -> float:
 
     The largest gains are taken back from each bet, which only lowers it: it errs no more often than with them.
     """
-    left = [
-        value - sum(math.log1p(bet * _largest(state) * gain) for gain in state.gains)
-        for value, bet in zip(state.log_wealth, BETS, strict=True)
-    ]
-    top = max(left)
-    if top > 700:  # e^700 is near the largest float
-        return math.inf
-    return math.exp(top) * sum(math.exp(value - top) for value in left)
+    return _left(state.log_wealth, state.gains, _largest(state))
 
 
 def worse(state: Canary, alpha: float) -> bool:
@@ -118,10 +117,24 @@ def _settle(state: Canary) -> Canary:
     before = state.baseline if state.baseline is not None else control_failed / control
     gain = canary_failed / canary - before - state.margin
     largest = _largest(state)
-    wealth = tuple(value + math.log1p(bet * largest * gain) for value, bet in zip(state.log_wealth, BETS, strict=True))
+    wealth = tuple(
+        [value + math.log1p(bet * largest * gain) for value, bet in zip(state.log_wealth, BETS, strict=True)]
+    )
     gains = tuple(sorted([*state.gains, gain])[-state.accounts :]) if gain > 0 and state.accounts else state.gains
-    settled = msgspec.structs.replace(state, log_wealth=wealth, waiting=(0, 0, 0, 0), gains=gains)
-    return msgspec.structs.replace(settled, peak=max(state.peak, min(evidence(settled), 1e308)))
+    peak = max(state.peak, min(_left(wealth, gains, largest), 1e308))
+    return msgspec.structs.replace(state, log_wealth=wealth, waiting=(0, 0, 0, 0), gains=gains, peak=peak)
+
+
+def _left(wealth: tuple[float, ...], gains: tuple[float, ...], largest: float) -> float:
+    """The capital of all bets without these gains."""
+    if gains:
+        stakes = [bet * largest for bet in BETS]
+        taken = [sum([math.log1p(stake * gain) for gain in gains]) for stake in stakes]
+        wealth = tuple([value - back for value, back in zip(wealth, taken, strict=True)])
+    top = max(wealth)
+    if top > 700:  # e^700 is near the largest float
+        return math.inf
+    return math.exp(top) * sum([math.exp(value - top) for value in wealth])
 
 
 def _largest(state: Canary) -> float:

@@ -122,5 +122,7 @@ class Users:
 
 
 def _drawn(key: Key, share: float) -> bool:
+    if share >= 1:
+        return True
     digest = hashlib.blake2b("\0".join(key).encode(), digest_size=8, person=b"canary-sample").digest()
     return int.from_bytes(digest, "big") < 2**64 * share
