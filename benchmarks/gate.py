@@ -16,7 +16,7 @@ from scipy.special import ndtri, stdtr
 from scipy.stats import binom
 
 from benchmarks import gate_few, gate_watch
-from benchmarks.gate_few import compared
+from benchmarks.gate_few import compared, named
 from flows.evaluate import reviewed
 from flows.evaluate.compare import Paired, differences, p_above
 from flows.evaluate.selftest import swapped
@@ -59,7 +59,7 @@ def paired(champion: Floats, candidate: Floats, units: np.ndarray, slices: np.nd
     """Arrays as the gate takes them."""
     places = np.full(len(champion), -1) if slices is None else slices
     names = tuple(f"s{code}" for code in range(int(places.max(initial=-1)) + 1))
-    return Paired(tuple(map(str, range(len(champion)))), units, places, names, champion, candidate)
+    return Paired(named(len(champion)), units, places, names, champion, candidate)
 
 
 def verdict(scores: Paired, gate: GateSettings) -> Verdict:
@@ -359,18 +359,18 @@ def _judged(
 
 SECTIONS: dict[str, tuple[Callable[[Rng, int], Figures], int, int]] = {
     "exact_size": (exact_size, 1000, 50),
-    "false_promotion": (false_promotion, 2000, 1700),
+    "false_promotion": (false_promotion, 2000, 1530),
     "power_curve": (power_curve, 500, 20),
-    "family_wise": (family_wise, 1500, 700),
+    "family_wise": (family_wise, 1500, 660),
     "slice_blocked": (slice_blocked, 1000, 500),
-    "aa_flip": (aa_flip, 4000, 1000),
+    "aa_flip": (aa_flip, 4000, 740),
     "canary": (canary, 200, 650),
-    "judge_coverage": (judge_coverage, 1000, 1000),
+    "judge_coverage": (judge_coverage, 1000, 770),
     "twenty_candidates": (twenty_candidates, 1000, 100),
     "ratchet_ten_turns": (ratchet_ten_turns, 500, 50),
     **gate_watch.SECTIONS,
-    "worst_rare_segment": (gate_few.worst_rare_segment, 1000, 850),
-    "unscored_worst_case": (gate_few.unscored_worst_case, 1000, 800),
+    "worst_rare_segment": (gate_few.worst_rare_segment, 1000, 805),
+    "unscored_worst_case": (gate_few.unscored_worst_case, 1000, 740),
 }
 """Each part, its repetitions in full and in a quick run: fewer, cheaper settings, with draws enough in each to see an
 error twice as frequent as it may be. Each has dice of its own: alone it gives the same figures."""

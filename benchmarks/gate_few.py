@@ -5,6 +5,8 @@ Parts of `gate.py`, each of which runs the gate's own code on scores, or on revi
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from flows.evaluate.compare import Paired, differences
@@ -35,10 +37,16 @@ def compared(scores: Paired, gate: GateSettings) -> Comparison:
     return Comparison("simulated", NOBODY, NOBODY, "simulated", overall, slices)
 
 
+@cache
+def named(items: int) -> tuple[str, ...]:
+    """Names of so many items."""
+    return tuple(map(str, range(items)))
+
+
 def promotes(champion: Floats, candidate: Floats, units: Codes, gate: GateSettings) -> bool:
     """Whether the gate promotes by these scores."""
     n = len(units)
-    scores = Paired(tuple(map(str, range(n))), units, np.full(n, -1), (), champion, candidate)
+    scores = Paired(named(n), units, np.full(n, -1), (), champion, candidate)
     return decide(compared(scores, gate), gate).verdict == "promote"
 
 

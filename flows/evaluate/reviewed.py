@@ -66,6 +66,11 @@ class Evidence(Struct, frozen=True):
         """The same with the models exchanged."""
         return Evidence(self.differs, -self.said, -self.guess, self.groups, self.missing)
 
+    def numbered(self) -> Evidence:
+        """The same with groups counted from 0, which sorts them: once for all that is asked of them."""
+        groups = tuple(np.unique(codes, return_inverse=True)[1] for codes in self.groups)
+        return Evidence(self.differs, self.said, self.guess, groups, self.missing)
+
 
 class Reviewed(Struct, frozen=True):
     """The difference in the chance that a random request is answered rightly, candidate - champion."""
@@ -140,7 +145,7 @@ def difference(evidence: Evidence, level: float, margin: float, shrink: tuple[fl
         low, high = bounds(evidence, level)
         p = surely_within(evidence, margin)
         return Reviewed(None, low, high, 1.0, 1.0, p, 0.0, n, many, m, 0, 0, 0.0, 0.0, 0.0)
-    fit = _fit(evidence, reviewed, many)
+    evidence, fit = evidence.numbered(), _fit(evidence, reviewed, many)
     verdicts = evidence.said[reviewed]
     mean, se, freedom = _estimate(evidence, fit, n)
     within = max(_t_above(mean - missing / n + margin, se, freedom), _guard(evidence, fit, missing - margin * n))
@@ -308,10 +313,9 @@ def _estimate(evidence: Evidence, fit: _Fit, total: int, missing: int = 0) -> tu
     influence = np.where(inside, fit.trust * guess + fit.mean, 0.0) - np.where(counted, mean, 0.0)
     influence[fit.known] += many / len(fit.rest) * (fit.rest - fit.mean) * fit.leverage
     worst = (0.0, 1.0)
-    for codes in evidence.groups:
-        groups = np.unique(codes, return_inverse=True)[1]
+    for groups in evidence.groups:
         sums = np.bincount(groups, weights=influence)
-        voices = len(np.unique(groups[fit.known]))
+        voices = int(np.count_nonzero(np.bincount(groups[fit.known])))
         se = sqrt(voices / max(voices - 1, 1) * float(sums @ sums)) / total
         worst = max(worst, (se, float(max(voices - 1, 1))))
     return mean, *worst
@@ -335,15 +339,14 @@ def _guard(evidence: Evidence, fit: _Fit, lost: float) -> float:
     balance = fit.rest + fit.trust * float(guessed.mean())
     least = -1 - fit.trust * float(guessed.max() - guessed.mean())
     worst = 0.0
-    for codes in evidence.groups:
-        groups = np.unique(codes, return_inverse=True)[1]
+    for groups in evidence.groups:
         known = groups[fit.known]
         if lost > -many and fit.trust and fit.same:
             voices = np.unique(known, return_inverse=True)[1]
             beyond = np.bincount(voices, weights=balance - lost / many).astype(float)
             worst = max(worst, bounded_p(beyond, np.ones(len(beyond), int), 0.0, least - lost / many))
         elif lost > -many and not fit.trust:
-            counted = bool(np.isin(balance, (-1.0, 0.0, 1.0)).all())
+            counted = bool(((balance == 0) | (np.abs(balance) == 1)).all())
             worst = max(worst, guard_p(balance, known, lost / many, counted))
         sizes = np.bincount(groups)
         if len(sizes) >= MANY and (lost < 0 or len(sizes) < PLENTY):
