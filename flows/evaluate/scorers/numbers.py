@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
 
 _SPACES = " \u00a0\u2007\u2009\u202f"
 _APOSTROPHES = "'\u2019\u02bc"
@@ -28,22 +27,22 @@ _INDIAN = re.compile(r"\d{1,2}(?:X\d{2})+X\d{3}")
 def last_number(text: str) -> float | None:
     """The last number in a text, or behind the last `####` where there is one; None where there is none for certain."""
     said = _plain(text.rsplit("####", maxsplit=1)[-1])
-    value: float | None = None
-    for value in _numbers(said):  # noqa: B007 the last one counts
+    last: re.Match[str] | None = None
+    for last in _WRITTEN.finditer(said):  # noqa: B007 the last one counts
         pass
+    value = None if last is None else _read(said, last)
     return value if value is not None and math.isfinite(value) else None
 
 
-def _numbers(text: str) -> Iterator[float | None]:
-    dates = {place for match in _DATE.finditer(text) for place in range(*match.span())}
-    mixed = {match.start(2): match for match in _MIXED.finditer(text)}
-    for match in _WRITTEN.finditer(text):
-        if match.start() in dates:
-            yield None
-        elif (found := mixed.get(match.start())) is not None:
-            yield _ratio(float(found[1]) * float(found[3]) + float(found[2]), float(found[3]))
-        else:
-            yield _value(match)
+def _read(text: str, written: re.Match[str]) -> float | None:
+    """What one number of a text comes to; a part of a date is none."""
+    at = written.start()
+    if any(date.start() <= at < date.end() for date in _DATE.finditer(text)):
+        return None
+    mixed = next((match for match in _MIXED.finditer(text) if match.start(2) == at), None)
+    if mixed is None:
+        return _value(written)
+    return _ratio(float(mixed[1]) * float(mixed[3]) + float(mixed[2]), float(mixed[3]))
 
 
 def _value(match: re.Match[str]) -> float | None:
