@@ -21,12 +21,14 @@ settings.load_profile("fixed")
 """The same examples each time, on a slow machine too: what passes here passes there. `--hypothesis-profile=drawn` looks
 for others."""
 LONG = (
-    "flows/promote/test_study.py", "acceptance/test_one_turn.py", "flows/test_hostile_cost.py",
-    "flows/cluster/lineage/test_acts.py", "integration/test_prefect.py", "flows/trainer/test_stage.py",
-    "flows/test_erase.py", "flows/test_erase_everywhere.py", "faults/test_faults.py", "flows/evaluate/test_reviews.py",
-    "sdk/test_vendors.py", "flows/cluster/outcomes/test_increment.py", "flows/curate/test_kept.py",
+    "acceptance/test_one_turn.py", "flows/promote/test_study.py", "integration/test_prefect.py",
+    "flows/test_erase_everywhere.py", "flows/cluster/lineage/test_by_itself.py", "integration/test_erase_world.py",
+    "sdk/test_vendors.py", "faults/test_faults.py", "faults/test_store.py", "flows/cluster/lineage/test_acts.py",
+    "integration/test_broker.py", "flows/curate/test_kill.py", "integration/test_deploy.py", "integration/test_sdk.py",
+    "flows/curate/test_sequences.py", "ui/test_index.py", "ui/test_pages.py", "flows/test_hostile_cost.py",
+    "ui/test_review_browser.py", "flows/trainer/test_stage.py",
 )  # fmt: skip
-"""Minutes each, the longest first: begun last, one of them would be all that is left of a run."""
+"""A minute or more each, the longest first: begun last, one of them would be all that is left of a run."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
