@@ -105,7 +105,8 @@ def test_something_new_is_born(world: Any) -> None:
 
     world.run(days=2)
 
-    homes = {world.homes()[row.id] for row in young}
+    found = world.homes()
+    homes = {found[row.id] for row in young}
     assert not homes & old
     assert [event.cluster_id for event in world.events() if event.event == "born"] == sorted(homes)
 

@@ -63,7 +63,8 @@ def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
     say_yes(world, make, *pair)
     world.run(days=2)
 
-    refunds = {world.homes()[make.event_id(1000 * make.topics.index("refund") + i)] for i in range(56)}
+    homes = world.homes()
+    refunds = {homes[make.event_id(1000 * make.topics.index("refund") + i)] for i in range(56)}
     clusters = {cluster.cluster_id: cluster for cluster in world.clusters()}
     (gone,) = set(pair) - refunds
     assert len(refunds) == 1

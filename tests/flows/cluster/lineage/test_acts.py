@@ -141,8 +141,9 @@ def test_what_is_assigned_is_pinned_and_teaches(world: Any, make: Any) -> None:
     assert {homes[make.event_id(n)] for n in range(7000, 7010)} == {topics["password"]}
     assert homes[ids_of(make, "card", 3)[-1]] == topics["card"]
     world.run(days=4)
-    assert {world.homes()[id_] for id_ in moved} == {topics["password"]}
-    assert world.homes()[make.event_id(7000)] not in {topics["password"], topics["card"]}
+    homes = world.homes()
+    assert {homes[id_] for id_ in moved} == {topics["password"]}
+    assert homes[make.event_id(7000)] not in {topics["password"], topics["card"]}
 
 
 def _asked_again(make: Any, n: int, text: str) -> tuple[Any, Any]:

@@ -146,7 +146,8 @@ def test_a_persons_word_keeps_the_run_off(world: Any, make: Any) -> None:
         world.run(days=day)
         assert done(world) == []
 
-    assert {id_: world.homes()[id_] for id_ in before} == before
+    homes = world.homes()
+    assert {id_: homes[id_] for id_ in before} == before
     assert ("split", cards) in proposed(world)  # for people it stands
     assert ("merged", *pair) not in proposed(world)
 
@@ -216,7 +217,8 @@ def test_undo_takes_a_split_and_a_merge_back(world: Any, make: Any) -> None:
     acts(world, make).undo(cards)
     world.run(days=4)
     assert done(world) == []
-    assert {id_: world.homes()[id_] for id_ in apart} == {
+    homes = world.homes()
+    assert {id_: homes[id_] for id_ in apart} == {
         id_: home if home != pair[0] and home != pair[1] else before[id_] for id_, home in apart.items()
     }
 
