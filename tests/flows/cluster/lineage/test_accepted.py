@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,25 @@ from schemas.errors import UsageError
 from streams.lake.query import read
 
 
+@pytest.fixture(scope="module")
+def first_day(tmp_path_factory: pytest.TempPathFactory, make: Any) -> tuple[Path, dict[str, str]]:
+    """A home whose run proposed a split and a merge, and the cluster of each topic."""
+    home = tmp_path_factory.mktemp("first") / "home"
+    return home, make.planted(make.World(home))
+
+
+@pytest.fixture
+def world(first_day: tuple[Path, dict[str, str]], make: Any, tmp_path: Path) -> Any:
+    """A world of its own after that day."""
+    shutil.copytree(first_day[0], tmp_path / "home")
+    return make.World(tmp_path / "home")
+
+
+@pytest.fixture
+def topics(first_day: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    return first_day[1]
+
+
 def open_(world: Any) -> set[tuple[str, ...]]:
     """The proposals that stand after the newest run."""
     run = latest(world.lake, "cluster", "support-bot")
@@ -30,9 +50,8 @@ def say_yes(world: Any, make: Any, *clusters: str) -> ClusterDecision:
     return accept(world.lake, "support-bot", clusters, "ann", make.start)
 
 
-def test_an_accepted_split_is_carried_out_once(world: Any, make: Any) -> None:
+def test_an_accepted_split_is_carried_out_once(world: Any, make: Any, topics: dict[str, str]) -> None:
     """The cards keep the id, the parcels get one of their own with a name, and an event says who wanted it."""
-    topics = make.planted(world)
     before = world.homes()
     assert ("split", topics["card"]) in open_(world)
 
@@ -54,9 +73,8 @@ def test_an_accepted_split_is_carried_out_once(world: Any, make: Any) -> None:
     assert again == summary
 
 
-def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
+def test_an_accepted_merge_leaves_one_id(world: Any, make: Any, topics: dict[str, str]) -> None:
     """All refunds live under one id again; the other id stands for it, and its rows stay where they were written."""
-    topics = make.planted(world)
     pair = next(found[1:] for found in open_(world) if found[0] == "merged")
     assert set(pair) == {topics["refund"], "cother"}
 
@@ -72,10 +90,8 @@ def test_an_accepted_merge_leaves_one_id(world: Any, make: Any) -> None:
     assert clusters[next(iter(refunds))].size_total == 56
 
 
-def test_accepting_twice_is_once(world: Any, make: Any) -> None:
+def test_accepting_twice_is_once(world: Any, make: Any, topics: dict[str, str]) -> None:
     """The second word changes nothing, whoever says it."""
-    topics = make.planted(world)
-
     first = say_yes(world, make, topics["card"])
     second = accept(world.lake, "support-bot", [topics["card"][:6]], "bob", make.start)
 
@@ -83,9 +99,8 @@ def test_accepting_twice_is_once(world: Any, make: Any) -> None:
     assert len(read(world.lake, "cluster_decisions")) == 1
 
 
-def test_what_no_longer_stands_is_refused(world: Any, make: Any) -> None:
+def test_what_no_longer_stands_is_refused(world: Any, make: Any, topics: dict[str, str]) -> None:
     """Never proposed, carried out already, merged away, or about to change: each is refused and says why."""
-    topics = make.planted(world)
     pair = (topics["refund"], "cother")
     with pytest.raises(UsageError, match=r"is not proposed.*flywheel cluster list"):
         say_yes(world, make, topics["password"])
@@ -122,9 +137,8 @@ def test_replay_with_decisions_gives_the_same_ids(
     assert homes[0] == homes[1]
 
 
-def test_a_person_sees_what_is_proposed(world: Any, make: Any, tmp_path: Path) -> None:
+def test_a_person_sees_what_is_proposed(world: Any, topics: dict[str, str], tmp_path: Path) -> None:
     """The list and the report name the proposal and the command; once accepted they say by whom."""
-    topics = make.planted(world)
 
     def flywheel(*arguments: str) -> str:
         done = CliRunner().invoke(app, ["--home", world.settings.home, "cluster", *arguments])
