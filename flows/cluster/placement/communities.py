@@ -15,39 +15,43 @@ import numpy as np
 from flows.cluster.placement.graph import FLOOR, Ints, elected, neighbours, shared_neighbour_graph
 from flows.embed import Vectors
 
-RESOLUTION = 1.0
-"""Modularity as it was defined. Other values were no better on any set tried, and would be one more thing to tune."""
+FINENESS = 0.67
+"""Leiden's resolution is this times the root of the number of neighbours: 1.9 with 8, 3 with 20. A row that is held
+against more others reaches farther, and at one resolution communities would grow until several kinds are one."""
 ITERATIONS = 3
 """Times that Leiden starts from what it found: AMI +.01 over once; ten gave no more."""
 RANDOMNESS = 0.01
 """How freely it leaves the best move: .001 was .002 worse on two sets, .1 made seeds differ more."""
 SEED = 0
-MAX_K = 10
-"""Neighbours of a row in a large batch: of 10, 12 and 15 the best in the mean over four sets. Must stay below the rows
-of one cluster, see `k_for`."""
 MIN_K = 8
+VOTERS = 10
+"""Neighbours that vote on a row of a large batch, or tell if it is new; homes were the same with 5 to 40."""
+REACH = 20
+"""Neighbours of a row in the graph of a large batch. With 10 more classes lie in two clusters and change their id from
+day to day, with 30 more ids hold two classes: measured on four sets, with two embedders (docs/design/clusters.md)."""
 
 
-def k_for(rows: int) -> int:
-    """Neighbours that suit a batch: 10 from some 1,800 rows, 8 below 1,500.
+def k_for(rows: int, most: int = VOTERS) -> int:
+    """Neighbours that suit a batch: 8 below 1,500 rows, 10 from some 1,800 and 20 from 7,600 if so many are wanted.
 
     With more neighbours than a cluster has rows in the batch, clusters flow into each other; with fewer than 8 they
     crumble.
     """
-    return int(np.clip(round(np.sqrt(rows / 5) / 2), MIN_K, MAX_K))
+    return int(np.clip(round(np.sqrt(rows / 5) / 2), MIN_K, most))
 
 
 def communities(vectors: Vectors, k: int | None = None) -> Ints:
     """A label for each row, 0 for the largest community; rows of one community lie near the same rows."""
     if len(vectors) < 3:
         return np.zeros(len(vectors), dtype=np.int64)
-    found, cosines = neighbours(vectors, vectors, k or k_for(len(vectors)), skip_self=True)
-    labels = _leiden(shared_neighbour_graph(found, cosines))
+    k = k or k_for(len(vectors), REACH)
+    found, cosines = neighbours(vectors, vectors, k, skip_self=True)
+    labels = _leiden(shared_neighbour_graph(found, cosines), FINENESS * np.sqrt(k))
     settled, _ = elected(labels[found], cosines)
     return _by_size(np.where(cosines[:, 0] >= FLOOR, settled, labels))
 
 
-def _leiden(graph: Any) -> Ints:
+def _leiden(graph: Any, resolution: float) -> Ints:
     """Communities of a weighted graph (scipy CSR); each row is one of its own where there are no edges."""
     if not graph.nnz:  # the library panics
         return np.arange(graph.shape[0], dtype=np.int64)
@@ -58,7 +62,7 @@ def _leiden(graph: Any) -> Ints:
         graph.indices.astype(np.int32),
         graph.data.astype(np.float64),
         graph.shape[0],
-        resolution=RESOLUTION,
+        resolution=resolution,
         randomness=RANDOMNESS,
         iterations=ITERATIONS,
         seed=SEED,

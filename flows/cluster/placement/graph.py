@@ -53,6 +53,7 @@ def neighbours_among(rows: Vectors, chosen: Ints, k: int) -> tuple[Ints, Vectors
     """`neighbours` of each row among the `chosen` ones, by their indices; no row is its own neighbour."""
     if len(chosen) == len(rows):
         return neighbours(rows, rows, k, skip_self=True)
+    k = min(k, len(chosen) - 1)
     near, cosines = neighbours(rows, rows[chosen], k)
     near[chosen], cosines[chosen] = neighbours(rows[chosen], rows[chosen], k, skip_self=True)
     return chosen[near], cosines
@@ -120,9 +121,9 @@ def shared_neighbour_graph(nearest: Ints, cosines: Vectors) -> Any:
 
     Takes what `neighbours` gives; those below FLOOR are none.
 
-    The weight is the Jaccard similarity of the two neighbourhoods, each with its own row in it (R. A. Jarvis and
-    E. A. Patrick, "Clustering Using a Similarity Measure Based on Shared Near Neighbors", IEEE ToC C-22, 1973), times
-    the cosine of the two rows.
+    The weight is the cosine of the two rows times the root of the Jaccard similarity of their neighbourhoods, each with
+    its own row in it (R. A. Jarvis and E. A. Patrick, "Clustering Using a Similarity Measure Based on Shared Near
+    Neighbors", IEEE ToC C-22, 1973). The root, so that rows with few neighbours in common still hold together.
     """
     from scipy import sparse  # noqa: PLC0415 lazy: commands that only list clusters need no scipy
 
@@ -140,7 +141,7 @@ def shared_neighbour_graph(nearest: Ints, cosines: Vectors) -> Any:
         part = slice(start, start + BLOCK_PAIRS)
         shared[part] = near[pairs.row[part]].multiply(near[pairs.col[part]]).sum(axis=1).A1
     both = sizes[pairs.row] + sizes[pairs.col]
-    half = sparse.csr_matrix((pairs.data * shared / (both - shared), (pairs.row, pairs.col)), shape=(n, n))
+    half = sparse.csr_matrix((pairs.data * np.sqrt(shared / (both - shared)), (pairs.row, pairs.col)), shape=(n, n))
     graph = (half + half.T).tocsr()
     graph.sort_indices()
     return graph

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cluster.placement.communities import k_for
+from flows.cluster.placement.communities import MIN_K, k_for
 from flows.cluster.placement.graph import FLOOR, Ints, elected, neighbours, neighbours_among
 from flows.cluster.placement.sample import find, first_of_each, spread
 from flows.embed import Vectors
@@ -24,11 +24,16 @@ FARTHER = 0.6
 """Share of a new cluster's rows that lie farther from all that is known than half of the nearest old cluster's own rows
 do. Of rows that merely became frequent about one half does, however many they are; of new classes nearly all do (median
 .98, nine in ten above .7). Higher values stop more false news from growth and cost new classes."""
+BY_CHANCE = 0.03
+"""Chance that so many of a group's rows lie that far were it no news: above, it is none, however few known rows are
+around it. Those are no independent draws, for who words a thing alike comes together: in ten null days of `quality`
+one such group of 38 rows would have been announced."""
 FALSE_BIRTHS = 0.05
 """Chance that a batch with nothing new in it announces a cluster, over all places where it might."""
-CLEARLY = 0.8
-"""Share of the vote by which a row that is not novel itself joins a new cluster. At .7, .6 and .5 more rows of new
-classes are found (.84, .85, .86 on banking77) and more old ones go with them (1.8, 2.0, 2.5 of a hundred)."""
+CLEARLY = 0.65
+"""Share of the vote by which a row is in a new cluster, be it one of those that it was born of or not. At .7, .65 and
+.6 more rows of new classes are found (.848, .859, .865 on banking77) and more old ones go with them (1.3, 1.8, 2.1 of
+a hundred)."""
 REFERENCE_CAP = 400
 """Rows that stand for a cluster: distinct texts of a known one, and of a new one while others join it. A sample of 100
 leaves holes in which old things look new: 1.7 % of the rows of a day without news were called novel with 100, 0.1 %
@@ -51,7 +56,7 @@ class Placement:
     born: Ints
     """Index of the new cluster, or -1. At most one of the two is set; neither: unclustered, to be tried again."""
     confidence: NDArray[np.float32]
-    """Share of the vote for the chosen cluster; of what one was born of, how little of the neighbourhood was known."""
+    """Share of the vote for the chosen old cluster, or for new ones; 1 where nothing was known before."""
     parents: tuple[int, ...]
     """For each new cluster, the old one that most of its rows would have gone to; -1 where there was none."""
 
@@ -61,7 +66,8 @@ def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_s
 
     `weights`: failures behind each row. `owners`: cluster of each reference row.
     """
-    known, confidence = vote(batch, reference, owners)
+    found, cosines = neighbours(batch, reference, k_for(len(reference)))
+    known, confidence = _voted(found, cosines, owners)
     chance, share, smooth = _surroundings(batch, reference, known, owners)
     rows = np.flatnonzero(smooth < NOVEL_BELOW * chance)
     labels = find(batch)[rows] if len(rows) else rows
@@ -78,23 +84,27 @@ def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_s
                 continue
         born[group] = len(parents)
         parents.append(parent)
-    begun = born >= 0
+    sure = np.ones(len(batch), np.float32)
     if len(reference) and parents:
-        _join(batch, reference, owners, born, confidence, waiting=rows[~begun[rows]])
+        born, sure = _settled(batch, weights, cosines, born, min_size)
+    alive, born[born >= 0] = np.unique(born[born >= 0], return_inverse=True)
     known[rows] = -1
     known[born >= 0] = -1
     if len(reference):
-        known[neighbours(batch, reference, 1)[1][:, 0] < FLOOR] = -1  # near nothing that is known: it waits
-    sure = 1 - np.divide(smooth, chance, out=np.zeros_like(smooth), where=chance > 0)
-    confidence = np.where(begun, np.clip(sure, 0, 1), confidence).astype(np.float32)
-    return Placement(known, born, confidence, tuple(parents))
+        known[cosines[:, 0] < FLOOR] = -1  # near nothing that is known: it waits
+    confidence = np.where(born >= 0, sure, confidence)
+    return Placement(known, born, confidence, tuple(parents[cluster] for cluster in alive))
 
 
 def vote(batch: Vectors, reference: Vectors, owners: Ints) -> tuple[Ints, NDArray[np.float32]]:
     """The cluster with most weight among each row's nearest reference rows, and its share of the weight."""
-    if not len(reference):
-        return np.full(len(batch), -1, dtype=np.int64), np.zeros(len(batch), np.float32)
-    found, cosines = neighbours(batch, reference, k_for(len(reference)))
+    return _voted(*neighbours(batch, reference, k_for(len(reference))), owners)
+
+
+def _voted(found: Ints, cosines: Vectors, owners: Ints) -> tuple[Ints, NDArray[np.float32]]:
+    """`vote`, where the nearest reference rows are found already; -1 and 0 where there are none."""
+    if not found.shape[1]:
+        return np.full(len(found), -1, dtype=np.int64), np.zeros(len(found), np.float32)
     return elected(owners[found], cosines)
 
 
@@ -147,6 +157,8 @@ def _is_rare(
     old = np.ceil(n * around / max(1 - around, 1e-9))
     few = float(binom.logcdf(old, old + n, chance[group].mean()))
     far = float(binom.logsf(farther.sum() - 1, n, 0.5))
+    if far > np.log(BY_CHANCE):
+        return False
     both = few + far
     p = np.exp(both) * (1 - both)  # of two uniform numbers: that their product is at most exp(both)
     return bool(p * batch / n <= FALSE_BIRTHS)
@@ -163,20 +175,24 @@ def _farther(group: Vectors, reference: Vectors, parent: NDArray[np.bool_]) -> N
     return np.asarray(near[:, 0] < np.median(own[:, -1]))
 
 
-def _join(
-    batch: Vectors, reference: Vectors, owners: Ints, born: Ints, confidence: NDArray[np.float32], waiting: Ints
-) -> None:
-    """More rows into the new clusters, in place: their neighbours' vote, once the new clusters' rows are known too.
+def _settled(
+    batch: Vectors, weights: Ints, near_known: Vectors, born: Ints, min_size: int
+) -> tuple[Ints, NDArray[np.float32]]:
+    """The new cluster of each row or -1, now that those have a vote like any other; and their share of the vote.
 
-    Of rows that are novel themselves more votes for a new cluster than for any other are enough; of others CLEARLY. The
-    first REFERENCE_CAP rows of each new cluster have a vote: rows come sorted by content hash, so they are a random
-    sample.
+    A row is in one where CLEARLY of the vote of its nearest is for new clusters: in the one with most. No row has a
+    vote for itself. `near_known`: cosines of the nearest known rows, as many as have a vote. The first REFERENCE_CAP
+    rows of each new cluster vote: rows come sorted by content hash, so they are a random sample. A cluster that keeps
+    fewer than `min_size` failures is none.
     """
-    rest = np.flatnonzero(born < 0)
-    first = first_of_each(born, REFERENCE_CAP)
-    new = int(owners.max()) + 1
-    known = np.concatenate([owners, new + born[first]])
-    chosen, sure = vote(batch[rest], np.concatenate([reference, batch[first]]), known)
-    joins = (chosen >= new) & (np.isin(rest, waiting) | (sure >= CLEARLY))
-    born[rest[joins]] = chosen[joins] - new
-    confidence[rest[joins]] = sure[joins]
+    k = max(near_known.shape[1], MIN_K)
+    new, near_new = neighbours_among(batch, first_of_each(born, REFERENCE_CAP), k)
+    cosines = np.concatenate([near_known, near_new], axis=1)
+    rivals = np.concatenate([np.full(near_known.shape, -1, dtype=np.int64), born[new]], axis=1)
+    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    cosines, rivals = np.take_along_axis(cosines, nearest, axis=1), np.take_along_axis(rivals, nearest, axis=1)
+    is_new, sure = elected(np.asarray(rivals >= 0, dtype=np.int64), cosines)
+    chosen, _ = elected(rivals, np.where(rivals >= 0, cosines, 0))
+    born = np.where((is_new == 1) & (sure >= CLEARLY), chosen, -1)
+    failures = np.bincount(born[born >= 0], weights[born >= 0])
+    return np.where(np.isin(born, np.flatnonzero(failures >= min_size)), born, -1), sure

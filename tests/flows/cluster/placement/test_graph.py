@@ -11,7 +11,7 @@ from flows.cluster.placement.graph import FLOOR, elected, neighbours, shared_nei
 
 
 @pytest.mark.parametrize(("rows", "k"), [(2, 1), (40, 5), (40, 39)])
-def test_weights_are_the_overlap_of_neighbourhoods_times_the_cosine(rows: int, k: int) -> None:
+def test_weights_are_the_root_of_the_overlap_of_neighbourhoods_times_the_cosine(rows: int, k: int) -> None:
     """As written down by hand for each pair of which one is a neighbour of the other."""
     vectors = np.random.default_rng(1).normal(size=(rows, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -24,7 +24,7 @@ def test_weights_are_the_overlap_of_neighbourhoods_times_the_cosine(rows: int, k
         for b in range(rows):
             linked = a != b and (a in near[b] or b in near[a])
             jaccard = len(near[a] & near[b]) / len(near[a] | near[b])
-            assert weights[a, b] == pytest.approx(jaccard * (vectors[a] @ vectors[b]) if linked else 0, rel=1e-5)
+            assert weights[a, b] == pytest.approx(jaccard**0.5 * (vectors[a] @ vectors[b]) if linked else 0, rel=1e-5)
 
 
 def test_a_text_that_comes_again_and_again_does_not_fill_the_memory() -> None:

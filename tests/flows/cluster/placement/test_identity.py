@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from flows.cluster.catalogue.themes import themes
 from flows.cluster.lineage.proposals import proposals
-from flows.cluster.placement.graph import FLOOR, VOTE_POWER, neighbours, neighbours_among
-from flows.cluster.placement.identity import REFERENCE_CAP, _join, place, vote
+from flows.cluster.placement.graph import FLOOR, VOTE_POWER, Ints, neighbours, neighbours_among
+from flows.cluster.placement.identity import REFERENCE_CAP, _is_rare, _settled, place, vote
 from flows.cluster.placement.sample import find
 from flows.cluster.placement.texts import distinct, normalise
 from flows.embed import Vectors, load, on_grid
@@ -122,36 +122,65 @@ def test_a_birth_has_one_home_and_a_parent(centres: np.ndarray) -> None:
         assert parent == Counter(wanted[placed.born == born].tolist()).most_common(1)[0][0]
 
 
+def at(*degrees: float) -> Vectors:
+    """Rows in a plane, at angles."""
+    turns = np.radians(degrees)
+    return on_grid(np.stack([np.cos(turns), np.sin(turns)], axis=1))
+
+
+def settled(batch: Vectors, born: list[int], min_size: int = 3) -> tuple[Ints, np.ndarray]:
+    """`_settled` beside four known rows at 0°, each row one failure."""
+    _, near = neighbours(batch, at(*[0.0] * 4), 8)
+    return _settled(batch, np.ones(len(batch), np.int64), near, np.array(born), min_size)
+
+
 def test_a_new_cluster_takes_what_lies_in_it() -> None:
-    """Once born it has a vote: two thirds take in what waited, not what was at home elsewhere; nearly all take both."""
+    """Once born it has a vote: two thirds of it take a row in, three fifths do not."""
+    born, sure = settled(at(*[90.0] * 5, 50.0, 48.0, 85.0), [0] * 5 + [-1] * 3)
 
-    def at(*degrees: float) -> Vectors:
-        turns = np.radians(degrees)
-        return on_grid(np.stack([np.cos(turns), np.sin(turns)], axis=1))
+    assert born.tolist() == [0, 0, 0, 0, 0, 0, -1, 0]
+    assert sure[[0, 5, 7]] == pytest.approx([1.0, 0.668, 1.0], abs=0.002)
 
-    reference, owners = at(*[0.0] * 4), np.zeros(4, dtype=np.int64)
-    batch, born = at(*[90.0] * 4, 50.0, 50.0, 85.0), np.array([0] * 4 + [-1] * 3)
-    confidence = np.full(7, 0.5, np.float32)
 
-    _join(batch, reference, owners, born, confidence, waiting=np.array([4]))
+def test_a_row_has_no_vote_for_itself() -> None:
+    """One that a cluster was born of, and that lies nearer to what is known, is none of its rows."""
+    born, _ = settled(at(*[90.0] * 4, 44.0), [0] * 5)
 
-    assert born.tolist() == [0, 0, 0, 0, 0, -1, 0]
-    assert confidence[[4, 5, 6]] == pytest.approx([0.668, 0.5, 1.0], abs=0.002)
+    assert born.tolist() == [0, 0, 0, 0, -1]
+
+
+def test_of_two_new_clusters_a_row_is_in_the_one_with_most() -> None:
+    """Of .81 for new clusters one has .55: neither has enough by itself, and still the row is new."""
+    known, one, other = np.eye(3, dtype=np.float32)
+    batch = np.stack([one, one, one, other, other, other, on_grid(np.array([[0.5, 0.6, 0.65]]))[0]])
+    _, near = neighbours(batch, np.stack([known] * 3), 8)
+
+    born, sure = _settled(batch, np.ones(7, np.int64), near, np.array([0, 0, 0, 1, 1, 1, -1]), 3)
+
+    assert born.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert sure[-1] == pytest.approx(0.809, abs=0.002)
+
+
+@pytest.mark.parametrize(("min_size", "left"), [(5, 5), (6, 0)])
+def test_a_new_cluster_that_keeps_too_few_is_none(min_size: int, left: int) -> None:
+    """Of six rows that it was born of one goes, so that [five are enough, six are wanted]."""
+    born, _ = settled(at(*[90.0] * 5, 44.0), [0] * 6, min_size)
+
+    assert (born >= 0).sum() == left
+
+
+@pytest.mark.parametrize(("far", "news"), [(25, False), (26, True)])
+def test_few_known_rows_around_are_no_news_without_distance(far: int, news: bool) -> None:
+    """Of 38 rows [25, 26] lie far, by chance once in [27, 60] times; that a tenth around is known, once in millions."""
+    share, chance, group = np.full(38, 0.1), np.full(38, 0.5), np.arange(38)
+
+    assert _is_rare(6_000, group, share, chance, np.arange(38) < far) == news
 
 
 @pytest.mark.parametrize(("before", "joins"), [(REFERENCE_CAP - 4, True), (REFERENCE_CAP, False)])
 def test_a_new_cluster_votes_with_no_more_rows_than_a_known_one(before: int, joins: bool) -> None:
-    """[396, 400] rows at 90°, then four at 40°, of one new cluster: a row at 30° joins by the four, or does not."""
-
-    def at(*degrees: float) -> Vectors:
-        turns = np.radians(degrees)
-        return on_grid(np.stack([np.cos(turns), np.sin(turns)], axis=1))
-
-    reference, owners = at(*[0.0] * 4), np.zeros(4, dtype=np.int64)
-    batch = at(*[90.0] * before, *[40.0] * 4, 30.0)
-    born = np.array([0] * (before + 4) + [-1])
-
-    _join(batch, reference, owners, born, np.zeros(len(batch), np.float32), waiting=np.array([before + 4]))
+    """[396, 400] rows at 90°, then four at 40°, of one new cluster: a row at 34° joins by the four, or does not."""
+    born, _ = settled(at(*[90.0] * before, *[40.0] * 4, 34.0), [0] * (before + 4) + [-1])
 
     assert (born[-1] == 0) == joins
 
