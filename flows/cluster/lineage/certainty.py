@@ -23,9 +23,9 @@ NEIGHBOURS = 10
 MERGED, SPLIT = (-3.5, 10.0), (0.0, 10.0)
 """Log odds of being right at a mixing, and a gap, of nought, and what one more adds.
 
-Fitted to what `benchmarks/certainty.py` plays of the four they are -4.5 and 11.4, 1.1 and 6.9. That would mend splits
-below .8, of which more are right than these say, and promise too much from .8 to .95 on days as they come: these stay,
-and err towards asking a person."""
+Fitted to what `benchmarks/certainty.py` plays of the four they are -5.1 and 12.5, 1.2 and 5.8. That would mend splits
+below .8, of which more are right than these say, and call more of the doubtful ones certain: these stay, and err
+towards asking a person."""
 MOST = 0.999
 """Nothing is quite certain: from 1 on nothing is accepted without a person."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cluster.placement.communities import MIN_K, k_for
+from flows.cluster.placement.communities import MIN_K, VOTERS, k_for
 from flows.cluster.placement.graph import FLOOR, Ints, elected, neighbours, neighbours_among
 from flows.cluster.placement.sample import find, first_of_each, spread
 from flows.embed import Vectors
@@ -66,9 +66,10 @@ def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_s
 
     `weights`: failures behind each row. `owners`: cluster of each reference row.
     """
-    found, cosines = neighbours(batch, reference, k_for(len(reference)))
-    known, confidence = _voted(found, cosines, owners)
-    chance, share, smooth = _surroundings(batch, reference, known, owners)
+    found, near = neighbours(batch, reference, VOTERS)
+    voters = k_for(len(reference))
+    known, confidence = _voted(found[:, :voters], near[:, :voters], owners)
+    chance, share, smooth = _surroundings(batch, near, known, owners)
     rows = np.flatnonzero(smooth < NOVEL_BELOW * chance)
     labels = find(batch)[rows] if len(rows) else rows
     born = np.full(len(batch), -1, dtype=np.int64)
@@ -86,12 +87,12 @@ def place(batch: Vectors, weights: Ints, reference: Vectors, owners: Ints, min_s
         parents.append(parent)
     sure = np.ones(len(batch), np.float32)
     if len(reference) and parents:
-        born, sure = _settled(batch, weights, cosines, born, min_size)
+        born, sure = _settled(batch, weights, near[:, :voters], born, min_size)
     alive, born[born >= 0] = np.unique(born[born >= 0], return_inverse=True)
     known[rows] = -1
     known[born >= 0] = -1
     if len(reference):
-        known[cosines[:, 0] < FLOOR] = -1  # near nothing that is known: it waits
+        known[near[:, 0] < FLOOR] = -1  # near nothing that is known: it waits
     confidence = np.where(born >= 0, sure, confidence)
     return Placement(known, born, confidence, tuple(parents[cluster] for cluster in alive))
 
@@ -109,7 +110,7 @@ def _voted(found: Ints, cosines: Vectors, owners: Ints) -> tuple[Ints, NDArray[n
 
 
 def _surroundings(
-    batch: Vectors, reference: Vectors, known: Ints, owners: Ints
+    batch: Vectors, near_known: Vectors, known: Ints, owners: Ints
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """For each row: the share of known rows that chance would put around it, the share there is, and that smoothed.
 
@@ -117,7 +118,7 @@ def _surroundings(
     five times as dense in the batch, and that alone is no news. Rows that look novel at first are not counted as its
     growth.
     """
-    n, r = len(batch), len(reference)
+    n, r = len(batch), len(owners)
     if not r:  # everything is new
         return np.ones(n), np.zeros(n), np.zeros(n)
     if n < 2:
@@ -125,9 +126,10 @@ def _surroundings(
     chosen = spread(n, AROUND)
     k = k_for(len(chosen))
     each = n / len(chosen)  # rows of the batch that a row of the sample stands for
-    _, near_known = neighbours(batch, reference, k)
+    near_known = near_known[:, :k]
     own, near_own = neighbours_among(batch, chosen, k)
-    edge = np.sort(np.concatenate([near_known, near_own], axis=1), axis=1)[:, -k][:, None]
+    both = np.sort(np.concatenate([near_known, near_own], axis=1), axis=1)
+    edge = both[:, -min(k, both.shape[1])][:, None]  # of three rows and three known ones there are no eight
     old, new = (near_known >= edge).sum(axis=1), each * (near_own >= edge).sum(axis=1)
     share = old / (old + new)
     smooth = share

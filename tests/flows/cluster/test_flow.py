@@ -80,6 +80,17 @@ def test_a_run_with_other_settings_is_another_run(world: Any) -> None:
     assert len(runs(world.lake, "cluster", "support-bot")) == 2
 
 
+def test_two_failures_beside_one_known_text_have_a_home(world: Any, make: Any) -> None:
+    """A small application's second day: fewer texts, known and new ones together, than neighbours are looked at."""
+    for day, texts in enumerate((["where is my card"] * 6, ["where is my new card", "where is that card"]), start=1):
+        asked = [make.asked(100 * day + n, text) for n, text in enumerate(texts)]
+        world.happened(*(event for row in asked for event in (row, make.said(row))))
+        world.run(days=day)
+
+    assert len(set(world.homes().values())) == 1
+    assert len(world.homes()) == 8
+
+
 def test_homes_last(world: Any) -> None:
     """A failure keeps its home in later runs, and its like join it there."""
     old = world.failures(0, "card", 40)

@@ -71,3 +71,16 @@ def test_what_is_near_nothing_that_is_known_waits() -> None:
     placement = place(batch, np.ones(len(rows), np.int64), known, np.zeros(len(known), np.int64), 5)
 
     assert placement.known.tolist() == placement.born.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, 7])
+@pytest.mark.parametrize("new", [0, 1, 2, 3, 7])
+def test_few_rows_beside_few_known_ones_go_to_their_cluster(known: int, new: int) -> None:
+    """Fewer of both than the neighbours that are looked at, as on the second day of a small application."""
+    _, reference = vectors_of(REFUND[:known])
+    rows, batch = vectors_of([text + " again" for text in REFUND[:new]])
+
+    placement = place(batch, np.ones(len(rows), np.int64), reference, np.zeros(known, np.int64), 5)
+
+    assert placement.known.tolist() == [0] * len(rows)
+    assert placement.born.tolist() == [-1] * len(rows)
