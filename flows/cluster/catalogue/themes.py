@@ -17,7 +17,7 @@ from flows.embed import Vectors, on_grid
 FEW = 8
 """Fewer clusters than this are read at a glance: they are all one theme."""
 NEAR = 4
-"""Clusters that a cluster is compared with: themes then hold some four to ten."""
+"""Clusters that a cluster is compared with: themes then hold some six to twelve."""
 
 
 def themes(
