@@ -55,6 +55,14 @@ def test_two_templates_with_random_ids_are_two_clusters(each: int) -> None:
         assert group <= set(first) or group <= set(second)
 
 
+@pytest.mark.parametrize("rows", [12, 20, 40, 100])
+def test_few_of_one_kind_do_not_crumble(rows: int) -> None:
+    """Nearly all of them lie in groups that are large enough for a cluster, of five."""
+    sizes = [len(group) for group in groups([f"refund {key(n)} order {n * 7919}" for n in range(rows)])]
+
+    assert sum(size for size in sizes if size >= 5) >= 0.9 * rows
+
+
 def test_rows_that_are_near_nothing_stay_alone() -> None:
     """Rows at right angles are no neighbours: each is a community, however many there are."""
     for rows in (1, 2, 3, 8, 40):
