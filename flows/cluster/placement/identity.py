@@ -150,17 +150,18 @@ def _is_rare(
     """Whether so few known rows around a group, and so far from it, could be chance, given in how many places.
 
     Two tails: binomial, over the group's own rows and their known neighbours; and the sign test of how many of its rows
-    are farther than the parent's median row. Their product is judged as R. A. Fisher did ("Statistical Methods for
-    Research Workers", 1932), times the number of such groups that the batch has room for (Bonferroni).
+    are farther than the parent's median row, which has to hold by itself (BY_CHANCE). Their product is judged as R. A.
+    Fisher did ("Statistical Methods for Research Workers", 1932), times the number of such groups that the batch has
+    room for (Bonferroni).
     """
     from scipy.stats import binom  # noqa: PLC0415 lazy: 1 s of import
 
     n, around = len(group), float(share[group].mean())
-    old = np.ceil(n * around / max(1 - around, 1e-9))
-    few = float(binom.logcdf(old, old + n, chance[group].mean()))
     far = float(binom.logsf(farther.sum() - 1, n, 0.5))
     if far > np.log(BY_CHANCE):
         return False
+    old = np.ceil(n * around / max(1 - around, 1e-9))
+    few = float(binom.logcdf(old, old + n, chance[group].mean()))
     both = few + far
     p = np.exp(both) * (1 - both)  # of two uniform numbers: that their product is at most exp(both)
     return bool(p * batch / n <= FALSE_BIRTHS)
